@@ -1,0 +1,70 @@
+"""The clock that everything asks for the time, so that a test can hold it still.
+
+Instants are `datetime` in UTC, always aware. Dates of law (`valid_from`, `valid_until`) are `date` in the
+region's civil time, see `BRUSSELS`; `until` is exclusive.
+"""
+
+import time
+from datetime import UTC, date, datetime, timedelta
+from typing import Protocol
+from zoneinfo import ZoneInfo
+
+BRUSSELS = ZoneInfo("Europe/Brussels")
+
+
+class Clock(Protocol):
+    """Tells the time."""
+
+    def now(self) -> datetime:
+        """The instant, UTC."""
+
+    def monotonic(self) -> float:
+        """Seconds since an arbitrary moment; never goes back when the wall clock is stepped."""
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+class FixedClock:
+    """A clock that moves only when told to."""
+
+    def __init__(self, instant: datetime) -> None:
+        self._now = instant.astimezone(UTC)
+        self._monotonic = 0.0
+
+    def now(self) -> datetime:
+        return self._now
+
+    def monotonic(self) -> float:
+        return self._monotonic
+
+    def advance(self, by: timedelta) -> None:
+        """Both readings have moved forward by `by`."""
+        self._now += by
+        self._monotonic += by.total_seconds()
+
+    def step(self, by: timedelta) -> None:
+        """Only the wall clock has moved, as when an operator or NTP sets it."""
+        self._now += by
+
+
+def civil_date(instant: datetime) -> date:
+    """The calendar day in Brussels on which `instant` falls."""
+    return instant.astimezone(BRUSSELS).date()
+
+
+def start_of(day: date) -> datetime:
+    """The instant at which `day` begins in Brussels, in UTC."""
+    return datetime(day.year, day.month, day.day, tzinfo=BRUSSELS).astimezone(UTC)
+
+
+def rfc3339(instant: datetime, *, minutes: bool = False) -> str:
+    """`instant` as RFC 3339 in UTC with a `Z`; to the minute where the ledger must not tell more."""
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%MZ" if minutes else "%Y-%m-%dT%H:%M:%S.%fZ")
