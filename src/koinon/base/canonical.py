@@ -21,7 +21,7 @@ _above_surrogates = re.compile(rb"[\xee\xef]").search
 def canonical(value: Any) -> bytes:
     """The one sequence of UTF-8 bytes that stands for the JSON value `value`.
 
-    `value` is made of `dict` with `str` keys, `list`, `tuple`, `str`, `int`, `float`, `bool` and `None`. A float
+    `value` is made of `dict` with `str` keys, `list`, `tuple`, `str`, `int`, `float`, `bool`, `None`. A float
     at or beyond 2^53 is written, as an integer, but what is read back from that is an `int` and refused: put
     such quantities in text.
 
