@@ -1,1 +1,79 @@
+"""Who takes part and who acts: parties, persons, systems, keys, advisers, sign-in.
 
+`load_register` gives all of it in memory; the `check_*` say whether something holds now and until when; the
+verbs of `service` change it and write the ledger. Sign-in and sessions: `koinon.trust.parties.sign_in`.
+"""
+
+from pathlib import Path
+
+from koinon.trust.parties.model import (
+    LOCAL_ISSUER,
+    Adviser,
+    AdviserId,
+    Charter,
+    CharterSignature,
+    Identity,
+    Key,
+    Party,
+    PartyId,
+    Person,
+    PersonId,
+    Register,
+    Role,
+    System,
+    SystemId,
+    Training,
+    Unit,
+    UnitId,
+    check_enterprise_number,
+)
+from koinon.trust.parties.policy import (
+    INSTALLER,
+    Author,
+    check_adviser,
+    check_key,
+    check_party,
+    check_person,
+    check_system,
+    earliest,
+)
+from koinon.trust.parties.store import load_register
+from koinon.trust.parties.vocabulary import KEY_USES, PARTY_KINDS, PROFILES, KeyUse
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+__all__ = [
+    "INSTALLER",
+    "KEY_USES",
+    "LOCAL_ISSUER",
+    "MIGRATIONS",
+    "PARTY_KINDS",
+    "PROFILES",
+    "Adviser",
+    "AdviserId",
+    "Author",
+    "Charter",
+    "CharterSignature",
+    "Identity",
+    "Key",
+    "KeyUse",
+    "Party",
+    "PartyId",
+    "Person",
+    "PersonId",
+    "Register",
+    "Role",
+    "System",
+    "SystemId",
+    "Training",
+    "Unit",
+    "UnitId",
+    "check_adviser",
+    "check_enterprise_number",
+    "check_key",
+    "check_party",
+    "check_person",
+    "check_system",
+    "earliest",
+    "load_register",
+]
