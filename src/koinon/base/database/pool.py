@@ -1,0 +1,192 @@
+"""The one pool of connections of a process."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
+
+import asyncpg
+import msgspec
+from asyncpg.pool import PoolConnectionProxy
+
+from koinon.base.database.roles import ProcessKind, as_kind
+from koinon.base.errors import Unavailable
+
+if TYPE_CHECKING:  # the classes take no parameters when the program runs
+    Connection: TypeAlias = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
+else:
+    Connection = asyncpg.Connection | PoolConnectionProxy
+
+CONNECT_SECONDS = 5.0
+COMMAND_SECONDS = 60.0  # for one statement seen from here; a worker's is longer
+# Server-side limits for each kind, in milliseconds. A web request that waits longer has lost its reader anyway;
+# a transaction left open holds back events (see base.events) and vacuum.
+LIMITS: dict[ProcessKind, dict[str, str]] = {
+    "web": {
+        "statement_timeout": "15000",
+        "lock_timeout": "3000",
+        "idle_in_transaction_session_timeout": "15000",
+    },
+    "sequencer": {
+        "statement_timeout": "30000",
+        "lock_timeout": "5000",
+        "idle_in_transaction_session_timeout": "30000",
+    },
+    "worker": {
+        "statement_timeout": "600000",
+        "lock_timeout": "10000",
+        "idle_in_transaction_session_timeout": "120000",
+    },
+    "reader": {
+        "statement_timeout": "60000",
+        "lock_timeout": "3000",
+        "idle_in_transaction_session_timeout": "30000",
+    },
+    "owner": {
+        "statement_timeout": "600000",
+        "lock_timeout": "10000",
+        "idle_in_transaction_session_timeout": "120000",
+    },
+}
+_AWAY = (
+    OSError,  # refused, reset, no such socket
+    TimeoutError,
+    asyncpg.PostgresConnectionError,  # class 08
+    asyncpg.CannotConnectNowError,  # 57P03, starting up or shutting down
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+)
+
+
+class Database:
+    """Connections of this process to the database, with the rights of its kind.
+
+    Session state (`SET`, session advisory locks, `LISTEN`, temporary tables) must not be left on a connection:
+    it is not reset between users, which saves a round trip each time. Use `SET LOCAL` and
+    `pg_advisory_xact_lock`; `connect` gives a connection of one's own for the rest.
+    """
+
+    def __init__(self, url: str, kind: ProcessKind, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+        self.url, self.kind, self._pool = url, kind, pool
+
+    @classmethod
+    async def open(cls, url: str, *, kind: ProcessKind, max_size: int = 10) -> Self:
+        """A pool of at most `max_size` connections, the first of which is made.
+
+        Raises:
+            Unavailable: `database_unavailable`.
+        """
+        with _reported():
+            pool = await asyncpg.create_pool(
+                min_size=1,
+                max_size=max_size,
+                max_inactive_connection_lifetime=300.0,
+                init=_teach,
+                reset=_leave_as_it_is,
+                **_arguments(url, kind),
+            )
+        return cls(url, kind, pool)
+
+    async def close(self) -> None:
+        """All connections are closed, after those in use have been given back (10 s at most)."""
+        try:
+            await asyncio.wait_for(self._pool.close(), 10.0)
+        except TimeoutError:
+            self._pool.terminate()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    @contextlib.asynccontextmanager
+    async def acquire(self) -> AsyncIterator[Connection]:
+        """A connection, each statement its own transaction.
+
+        Raises:
+            Unavailable: `database_unavailable`, when it cannot be had, and when it broke while in use; whether
+                the statement under way was committed is then unknown. The next call connects anew.
+        """
+        with _reported():
+            connection = await self._pool.acquire(timeout=CONNECT_SECONDS)
+        try:
+            with _reported(connection):
+                yield connection
+        finally:
+            await self._give_back(connection)
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """A connection in a transaction that commits when the block ends and rolls back when it raises.
+
+        Raises:
+            Unavailable: as `acquire`.
+        """
+        async with self.acquire() as connection, connection.transaction():
+            yield connection
+
+    async def connect(self) -> "asyncpg.Connection[asyncpg.Record]":
+        """A connection outside the pool, for who must keep one (notifications, leases); the caller closes it.
+
+        Raises:
+            Unavailable: `database_unavailable`.
+        """
+        with _reported():
+            connection = await asyncpg.connect(**_arguments(self.url, self.kind))
+            await _teach(connection)
+        return connection
+
+    async def _give_back(self, connection: "PoolConnectionProxy[asyncpg.Record]") -> None:
+        # A broken connection fails here too; the pool has dropped it then and the first error is the one to tell.
+        with contextlib.suppress(asyncpg.InterfaceError, asyncpg.PostgresError, OSError):
+            await self._pool.release(connection, timeout=CONNECT_SECONDS)
+
+
+def _arguments(url: str, kind: ProcessKind) -> dict[str, Any]:
+    arguments = as_kind(url, kind)
+    settings = {"application_name": f"koinon-{kind}", "timezone": "UTC", "jit": "off", **LIMITS[kind]}
+    arguments["server_settings"] = {**settings, **arguments["server_settings"]}
+    return {
+        "timeout": CONNECT_SECONDS,
+        "command_timeout": COMMAND_SECONDS if kind == "web" else None,
+        "statement_cache_size": 500,
+        "max_cached_statement_lifetime": 0,  # never planned again just because five minutes went by
+        **arguments,
+    }
+
+
+async def _teach(connection: Connection) -> None:
+    """jsonb and json columns are Python values on this connection, by msgspec."""
+    encode, decode = msgspec.json.Encoder().encode, msgspec.json.Decoder().decode
+    await connection.set_type_codec(
+        "jsonb",
+        schema="pg_catalog",
+        format="binary",
+        # The wire form is a version byte 1 and the text. Source: PostgreSQL, jsonb_recv.
+        encoder=lambda value: b"\x01" + encode(value),
+        decoder=lambda data: decode(memoryview(data)[1:]),
+    )
+    await connection.set_type_codec(
+        "json", schema="pg_catalog", format="binary", encoder=encode, decoder=decode
+    )
+
+
+async def _leave_as_it_is(connection: Connection) -> None:
+    """asyncpg rolls back and removes listeners before it calls this; see `Database` for the rest."""
+
+
+@contextlib.contextmanager
+def _reported(connection: Connection | None = None) -> Iterator[None]:
+    """Errors that mean the database is away are told as such; others, and the body's own, pass."""
+    try:
+        yield
+    except _AWAY as error:
+        if connection is None or connection.is_closed():
+            raise Unavailable("database_unavailable", why=type(error).__name__) from error
+        raise
+    except asyncpg.InterfaceError as error:
+        if connection is not None and connection.is_closed():
+            raise Unavailable("database_unavailable", why=type(error).__name__) from error
+        raise

@@ -1,0 +1,127 @@
+"""What every test may ask for: a database of its own, a clock that stands still, the shared data."""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import tempfile
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import pytest
+
+from koinon.app.schemas import SCHEMAS
+from koinon.base.clock import FixedClock
+from koinon.base.database import Database, ProcessKind, embedded, migrate
+
+TEMPLATE = "koinon_template"
+OpenDatabase = Callable[..., Awaitable[Database]]
+
+
+def on(url: str, database: str) -> str:
+    """`url` with another database of the same server."""
+    return urlunsplit(urlsplit(url)._replace(path=f"/{database}"))
+
+
+@pytest.fixture(scope="session")
+def server_home() -> Path:
+    """The home of the run's PostgreSQL server, which all workers of the run share.
+
+    It lives outside pytest's own folder, which other users (the server's, when root runs the tests) may not
+    enter, and goes away by itself when the last worker has ended, also when it was killed.
+    """
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID") or f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    home = Path(tempfile.gettempdir()) / f"koinon-test-{run[:24]}"
+    home.mkdir(mode=0o755, exist_ok=True)
+    embedded.ensure_running(home, scratch=True)
+    return home
+
+
+@pytest.fixture(scope="session")
+def server_url(server_home: Path) -> str:
+    """That server's URL, as the owner."""
+    return embedded.ensure_running(server_home, scratch=True)
+
+
+@pytest.fixture(scope="session")
+def template_url(server_url: str, server_home: Path) -> str:
+    """A migrated database that nobody is connected to, to make others from; made once a run."""
+    with (server_home / "database" / "template.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        asyncio.run(_make_template(server_url))
+    return on(server_url, TEMPLATE)
+
+
+async def _make_template(server_url: str) -> None:
+    connection = await asyncpg.connect(server_url)
+    try:
+        if not await connection.fetchval("SELECT true FROM pg_database WHERE datname = $1", TEMPLATE):
+            await connection.execute("DROP DATABASE IF EXISTS koinon_draft")
+            await connection.execute("CREATE DATABASE koinon_draft")
+            # Nothing here survives the run; durability is tested on servers of those tests' own.
+            await connection.execute("ALTER DATABASE koinon_draft SET synchronous_commit = off")
+            await migrate(on(server_url, "koinon_draft"), SCHEMAS)
+            await connection.execute(f"ALTER DATABASE koinon_draft RENAME TO {TEMPLATE}")
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+async def database_url(server_url: str, template_url: str) -> AsyncIterator[str]:
+    """The URL (as the owner) of a fresh, migrated database."""
+    name = f"test_{uuid.uuid4().hex}"
+    connection = await asyncpg.connect(server_url)
+    try:
+        await connection.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+        await connection.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
+        yield on(server_url, name)
+        with contextlib.suppress(asyncpg.PostgresError):
+            await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+async def open_database(database_url: str) -> AsyncIterator[OpenDatabase]:
+    """`await open_database("web")`: the test's database with the rights of that kind of process."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def open_(kind: ProcessKind = "owner", *, max_size: int = 10) -> Database:
+            return await stack.enter_async_context(
+                await Database.open(database_url, kind=kind, max_size=max_size)
+            )
+
+        yield open_
+
+
+@pytest.fixture
+async def database(open_database: OpenDatabase) -> Database:
+    """The test's database, open with the owner's rights."""
+    return await open_database("owner")
+
+
+@pytest.fixture
+def clock() -> FixedClock:
+    """Tuesday 24 November 2026, ten in the morning in Brussels."""
+    return FixedClock(datetime(2026, 11, 24, 9, tzinfo=UTC))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with data that is not part of the repository: `KOINON_SHARED`, or `../shared`."""
+    folder = Path(os.environ.get("KOINON_SHARED") or Path(__file__).parents[2] / "shared")
+    if not folder.is_dir():
+        pytest.skip(f"no shared data at {folder}")
+    return folder
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A folder for `KOINON_HOME` with a short path that the database server's user can reach."""
+    with tempfile.TemporaryDirectory(prefix="koinon-home-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
