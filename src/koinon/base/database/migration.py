@@ -57,8 +57,8 @@ async def migrate(
     """Every migration of `schemas` is applied, in that order; returns what was new, as `slice/NNNN_what`.
 
     Runs as the owner role, which must be allowed to create schemas in the database. Each migration is one
-    transaction, so a failure leaves the earlier ones applied and can be tried again. Processes that migrate at
-    the same time wait for one another.
+    transaction, so a failure leaves the earlier ones applied and can be tried again. Processes that migrate
+    at the same time wait for one another.
 
     Raises:
         Conflict: `migration_changed` when a landed file was edited, `migration_missing` when one is gone or

@@ -19,8 +19,8 @@ else:
 
 CONNECT_SECONDS = 5.0
 COMMAND_SECONDS = 60.0  # for one statement seen from here; a worker's is longer
-# Server-side limits for each kind, in milliseconds. A web request that waits longer has lost its reader anyway;
-# a transaction left open holds back events (see base.events) and vacuum.
+# Server-side limits for each kind, in milliseconds. A web request that waits longer has lost its reader
+# anyway; a transaction left open holds back events (see base.events) and vacuum.
 LIMITS: dict[ProcessKind, dict[str, str]] = {
     "web": {
         "statement_timeout": "15000",
@@ -62,8 +62,8 @@ _AWAY = (
 class Database:
     """Connections of this process to the database, with the rights of its kind.
 
-    Session state (`SET`, session advisory locks, `LISTEN`, temporary tables) must not be left on a connection:
-    it is not reset between users, which saves a round trip each time. Use `SET LOCAL` and
+    Session state (`SET`, session advisory locks, `LISTEN`, temporary tables) must not be left on a
+    connection: it is not reset between users, which saves a round trip each time. Use `SET LOCAL` and
     `pg_advisory_xact_lock`; `connect` gives a connection of one's own for the rest.
     """
 
@@ -106,8 +106,8 @@ class Database:
         """A connection, each statement its own transaction.
 
         Raises:
-            Unavailable: `database_unavailable`, when it cannot be had, and when it broke while in use; whether
-                the statement under way was committed is then unknown. The next call connects anew.
+            Unavailable: `database_unavailable`, when it cannot be had, and when it broke while in use;
+                whether the statement under way was committed is then unknown. The next call connects anew.
         """
         with _reported():
             connection = await self._pool.acquire(timeout=CONNECT_SECONDS)
@@ -134,12 +134,14 @@ class Database:
             Unavailable: `database_unavailable`.
         """
         with _reported():
-            connection = await asyncpg.connect(**_arguments(self.url, self.kind))
+            connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(
+                **_arguments(self.url, self.kind)
+            )
             await _teach(connection)
         return connection
 
     async def _give_back(self, connection: "PoolConnectionProxy[asyncpg.Record]") -> None:
-        # A broken connection fails here too; the pool has dropped it then and the first error is the one to tell.
+        # A broken connection fails here too; the pool has dropped it, and the first error is the one to tell.
         with contextlib.suppress(asyncpg.InterfaceError, asyncpg.PostgresError, OSError):
             await self._pool.release(connection, timeout=CONNECT_SECONDS)
 

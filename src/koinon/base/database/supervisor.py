@@ -24,7 +24,6 @@ from koinon.base.database.place import (
     Place,
     as_server,
     find_binaries,
-    find_place,
     folder_of,
     make_place,
     remove_place,
@@ -130,7 +129,7 @@ class _Supervisor:
                 "-c", f"unix_socket_directories={self.place.socket}",
             ],
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
-            start_new_session=True,  # Ctrl-C at a terminal reaches the supervisor alone, which stops it in order
+            start_new_session=True,  # Ctrl-C at a terminal reaches the supervisor alone
             **as_server(self.place),
         )  # fmt: skip
 
@@ -159,10 +158,11 @@ class _Supervisor:
             self._say(f"server {pid} did not stop within {seconds:.0f} s of {sign.name}")
 
     def _clear_stale_files(self) -> None:
-        """A process number is reused, by another server too; the files that name a dead one would bar the start.
+        """Files that name a dead server are gone: its process number may be another server's by now.
 
-        Safe here only: this process holds the home's lock and no server runs on the folder. Should a backend of
-        a killed server still live, PostgreSQL sees it by its shared memory and refuses; the next try succeeds.
+        Safe here only: this process holds the home's lock and no server runs on the folder. Should a backend
+        of a killed server still live, PostgreSQL sees it by its shared memory and refuses; a later try
+        succeeds.
         """
         for file in (
             Path(self.place.data) / "postmaster.pid",
@@ -189,7 +189,8 @@ def find_server(place: Place) -> int | None:
     except (FileNotFoundError, ValueError):
         return None
     try:
-        # A server works in its data folder; another process that got the same number does not. A zombie has no cwd.
+        # A server works in its data folder; another process that got the same number does not, and a zombie
+        # works nowhere.
         return pid if Path(f"/proc/{pid}/cwd").readlink() == Path(place.data).resolve() else None
     except OSError:
         return None
