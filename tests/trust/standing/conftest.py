@@ -1,0 +1,176 @@
+"""Signers for the tests: key files, and a passkey in software that can also misbehave."""
+
+import hashlib
+import json
+import struct
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import cbor2
+import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+
+from koinon.base.crypto import SigningKey, b64url
+from koinon.base.text import Text
+from koinon.trust.standing.acts import (
+    Act,
+    Body,
+    Chain,
+    Deed,
+    Genesis,
+    PasskeyProof,
+    Rank,
+    SignedAct,
+    Signer,
+    Target,
+    TargetKind,
+    draft,
+    new_salt,
+    sign_act,
+)
+
+NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
+REASON = Text("Beslissing in zitting", "Décision en séance", "Decided in session")
+
+
+class Member:
+    """A human with a key file."""
+
+    def __init__(self, holder: str, body: Body, rank: Rank) -> None:
+        self.key = SigningKey.generate()
+        self.signer = Signer(
+            kid=self.key.key_id,
+            kind="ed25519",
+            public_key=b64url(self.key.verify_key.public),
+            holder=holder,
+            name=holder.title(),
+            salt=new_salt(),
+            body=body,
+            rank=rank,
+        )
+
+    @property
+    def kid(self) -> str:
+        return self.signer.kid
+
+    def sign(self, act: Act) -> SignedAct:
+        return sign_act(act, self.key)
+
+
+class Passkey:
+    """A human with an authenticator made of software: ES256 or EdDSA, a counter, flags as told.
+
+    Source: Web Authentication Level 2, sections 6.1 (authenticator data) and 7.2.
+    """
+
+    def __init__(
+        self,
+        holder: str,
+        *,
+        rank: Rank = Rank.MEMBER,
+        body: Body = Body.COMMISSION,
+        algorithm: str = "ES256",
+        rp_id: str = "koinon.example",
+        origin: str = "https://koinon.example",
+        counts: bool = True,
+    ) -> None:
+        self.counter = 0
+        self.counts = counts
+        self.rp_id, self.origin = rp_id, origin
+        credential = hashlib.sha256(holder.encode()).digest()
+        if algorithm == "ES256":
+            self._ec = ec.generate_private_key(ec.SECP256R1())
+            numbers = self._ec.public_key().public_numbers()
+            cose = {1: 2, 3: -7, -1: 1, -2: numbers.x.to_bytes(32, "big"), -3: numbers.y.to_bytes(32, "big")}
+            self._sign: Callable[[bytes], bytes] = lambda data: self._ec.sign(data, ec.ECDSA(hashes.SHA256()))
+        else:
+            okp = ed25519.Ed25519PrivateKey.generate()
+            cose = {1: 1, 3: -8, -1: 6, -2: okp.public_key().public_bytes_raw()}
+            self._sign = okp.sign
+        self.signer = Signer(
+            kid=b64url(credential),
+            kind="webauthn",
+            public_key=b64url(cbor2.dumps(cose)),
+            holder=holder,
+            name=holder.title(),
+            salt=new_salt(),
+            body=body,
+            rank=rank,
+            rp_id=rp_id,
+            origin=origin,
+        )
+
+    @property
+    def kid(self) -> str:
+        return self.signer.kid
+
+    def sign(self, act: Act, **wrong: Any) -> SignedAct:
+        """`act` asserted; `wrong` names what to get wrong: challenge, origin, rp_id, kind,
+        user_verified, present.
+        """
+        body = act.canonical
+        if self.counts:
+            self.counter += 1
+        flags = 0x01 * wrong.get("present", True) | 0x04 * wrong.get("user_verified", True)
+        data = hashlib.sha256(wrong.get("rp_id", self.rp_id).encode()).digest()
+        data += bytes([flags]) + struct.pack(">I", wrong.get("counter", self.counter))
+        client = json.dumps(
+            {
+                "type": wrong.get("kind", "webauthn.get"),
+                "challenge": b64url(wrong.get("challenge", hashlib.sha256(body).digest())),
+                "origin": wrong.get("origin", self.origin),
+                "crossOrigin": False,
+            }
+        ).encode()
+        signature = self._sign(data + hashlib.sha256(client).digest())
+        return SignedAct(body, PasskeyProof(self.kid, b64url(data), b64url(client), b64url(signature)))
+
+
+class Region:
+    """A Commission and a Committee, and what they sign."""
+
+    def __init__(self) -> None:
+        self.chair = Member("chair", Body.COMMISSION, Rank.CHAIR)
+        self.member = Member("member", Body.COMMISSION, Rank.MEMBER)
+        self.deputy = Member("deputy", Body.COMMISSION, Rank.DEPUTY)
+        self.first = Member("first", Body.COMMITTEE, Rank.CHAIR)
+        self.second = Member("second", Body.COMMITTEE, Rank.MEMBER)
+        self.passkey = Passkey("passkey holder")
+        self.genesis = Genesis(
+            region="test",
+            at=NOW,
+            signers=tuple(
+                each.signer
+                for each in (self.chair, self.member, self.deputy, self.first, self.second, self.passkey)
+            ),
+        )
+
+    def act(
+        self,
+        chain: Chain,
+        by: Member | Passkey,
+        deed: Deed,
+        kind: TargetKind = TargetKind.AUTHORISATION,
+        id: str = "2026/014",
+        digest: str | None = None,
+        **rest: Any,
+    ) -> Act:
+        target = Target(kind, id, digest)
+        return draft(chain, deed=deed, target=target, reason=REASON, signer=by.kid, at=NOW, **rest)
+
+
+@pytest.fixture
+def region() -> Region:
+    return Region()
+
+
+@pytest.fixture
+def new_member() -> type[Member]:
+    return Member
+
+
+@pytest.fixture
+def new_passkey() -> type[Passkey]:
+    return Passkey
