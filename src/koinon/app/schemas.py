@@ -1,26 +1,28 @@
 """The slices that have tables, from the lowest floor up: the order in which they are migrated."""
 
-from importlib.resources import files
 from pathlib import Path
 
+import koinon
 from koinon.base.database import Schema
 
 _SLICES = (
-    "koinon.base",
-    "koinon.trust.ledger",
-    "koinon.trust.rules",
-    "koinon.trust.parties",
-    "koinon.trust.agreements",
-    "koinon.trust.standing",
-    "koinon.trust.gate",
-    "koinon.trust.oversight",
-    "koinon.integrator",
+    "base",
+    "trust/ledger",
+    "trust/rules",
+    "trust/parties",
+    "trust/agreements",
+    "trust/standing",
+    "trust/gate",
+    "trust/oversight",
+    "integrator",
 )
 
 
 def _find(slices: tuple[str, ...]) -> tuple[Schema, ...]:
-    folders = [(name.rpartition(".")[2], Path(str(files(name))) / "migrations") for name in slices]
-    return tuple(Schema(name, folder) for name, folder in folders if folder.is_dir())
+    # By folder, not by import: whoever migrates needs none of the slices' code.
+    root = Path(koinon.__path__[0])
+    folders = [root / name / "migrations" for name in slices]
+    return tuple(Schema(folder.parent.name, folder) for folder in folders if folder.is_dir())
 
 
 SCHEMAS = _find(_SLICES)
