@@ -1,8 +1,8 @@
 """The Merkle tree of RFC 9162 section 2.1 (the same as RFC 6962's): hashes, proofs and their verification.
 
-Pure: nothing here reads or writes anything. A *node* `(level, index)` is the root of the complete subtree over the
-2^level leaves that start at index * 2^level. Every proof is planned first as lists of nodes and folded afterwards, so
-that a reader of tiles knows which tiles it needs before it opens one.
+Pure: nothing here reads or writes anything. A *node* `(level, index)` is the root of the complete subtree
+over the 2^level leaves that start at index * 2^level. Every proof is planned first as lists of nodes and
+folded afterwards, so that a reader of tiles knows which tiles it needs before it opens one.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -74,7 +74,7 @@ def right_edge(size: int, level: int = 0, start: int = 0) -> list[Node]:
 
 
 def _path(level: int, index: int, size: int) -> list[list[Node]]:
-    """For each element of the path from node `(level, index)` to the root at `size`, the nodes that fold into it."""
+    """For each element of the path from node `(level, index)` to the root at `size`, the nodes in it."""
     plan = []
     while index or (1 << level) < size:
         sibling = index ^ 1
@@ -102,7 +102,8 @@ def plan_inclusion(index: int, size: int) -> list[list[Node]]:
 
 
 def plan_consistency(size1: int, size2: int) -> list[list[Node]]:
-    """The nodes that fold into each element of the proof that the tree of `size1` is a prefix of that of `size2`.
+    """The nodes that fold into each element of the proof that the tree of `size1` is a prefix of that of
+    `size2`.
 
     Raises:
         ProofError: the sizes are out of order.
@@ -120,7 +121,8 @@ def plan_consistency(size1: int, size2: int) -> list[list[Node]]:
 
 
 class Tree:
-    """A tree that keeps every node in memory, 64 bytes a leaf: for tests, audits and logs of moderate size."""
+    """A tree that keeps every node in memory, 64 bytes a leaf: for tests, audits and logs of moderate
+    size."""
 
     def __init__(self, leaf_hashes: Iterable[bytes] = ()) -> None:
         self._levels: list[bytearray] = [bytearray()]
@@ -172,7 +174,8 @@ def resolve(plan: Sequence[Sequence[Node]], node: Nodes) -> list[bytes]:
 
 
 def inclusion_proof(leaves: Tree | Sequence[bytes], index: int, size: int | None = None) -> list[bytes]:
-    """The proof that leaf `index` is in the tree over the first `size` of `leaves` (a `Tree`, or leaf hashes).
+    """The proof that leaf `index` is in the tree over the first `size` of `leaves` (a `Tree`, or leaf
+    hashes).
 
     Raises:
         ProofError: there is no such leaf, or no such tree.
@@ -230,7 +233,8 @@ def verify_inclusion(leaf_hash: bytes, index: int, size: int, proof: Sequence[by
 
 
 def verify_consistency(size1: int, size2: int, proof: Sequence[bytes], root1: bytes, root2: bytes) -> None:
-    """The tree of `size1` leaves with root `root1` is a prefix of the tree of `size2` leaves with root `root2`.
+    """The tree of `size1` leaves with root `root1` is a prefix of the tree of `size2` leaves with root
+    `root2`.
 
     Raises:
         ProofError: the proof does not show that.

@@ -1,0 +1,141 @@
+"""What is written into the ledger, and what the one who wrote it gets back."""
+
+import secrets
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final, NewType
+from uuid import UUID
+
+import msgspec
+
+from koinon.base.canonical import canonical
+from koinon.base.clock import rfc3339
+from koinon.base.crypto import b64url
+from koinon.base.errors import Invalid, TooLarge
+from koinon.base.ids import new_id
+
+EntryId = NewType("EntryId", UUID)
+
+MAX_MERGE_DELAY_SECONDS: Final = 10
+# An entry's length is a uint16 in an entry bundle. Source: C2SP tlog-tiles, "Log entries".
+MAX_ENTRY_BYTES: Final = 65_535
+VERSION: Final = 1
+_RESERVED: Final = frozenset({"v", "id", "kind", "at", "commitment", "subjects"})
+_NO_ID: Final = EntryId(UUID(int=0))
+_MINUTE_MILLISECONDS: Final = 60_000
+
+
+class Log(StrEnum):
+    """The two logs: what everybody may read, and one entry for each use."""
+
+    REGISTER = "register"
+    EXCHANGE = "exchange"
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """A line to write.
+
+    Attributes:
+        log: where.
+        kind: what happened, lower_snake_case with dots, in the past tense.
+        at: when. The exchange log tells it to the minute, the register log exactly.
+        public: fields of the entry's bytes. `party`, `keeper` and `authorisation`, where they are text, can
+            be searched.
+        private: sealed beside the bytes, which only commit to it; exchange log only. With two subjects or
+            more it stays readable until the last of them is erased, so what tells about one subject alone
+            does not belong here.
+        subjects: identifiers (national numbers) of whom it is about; each sealed on its own, found by blind
+            index only; exchange log only.
+        id: a UUIDv7; in the exchange log its time is cut to the minute too.
+    """
+
+    log: Log
+    kind: str
+    at: datetime
+    public: Mapping[str, Any] = {}
+    private: Mapping[str, Any] | None = None
+    subjects: tuple[str, ...] = ()
+    id: EntryId = _NO_ID
+
+    def __post_init__(self) -> None:
+        if self.id == _NO_ID:
+            made = new_entry_id(coarse=self.log is Log.EXCHANGE)
+            msgspec.structs.force_setattr(self, "id", made)
+        if self.log is Log.REGISTER and (self.private is not None or self.subjects):
+            raise Invalid("register_entry_private", kind=self.kind)
+        if not _RESERVED.isdisjoint(self.public):
+            raise Invalid("entry_field_reserved", fields=sorted(_RESERVED & self.public.keys()))
+
+
+class Promise(msgspec.Struct, frozen=True, kw_only=True):
+    """The entry is durable, and will be in the tree within the maximum merge delay after `at`."""
+
+    entry: EntryId
+    log: Log
+    leaf_hash: bytes
+    at: datetime
+    max_merge_delay_seconds: int = MAX_MERGE_DELAY_SECONDS
+
+
+class Stored(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry as it stands in the ledger.
+
+    Attributes:
+        public: the whole document of its bytes.
+        data: the bytes themselves, which are hashed into the tree.
+        sealed: its private part, for `read_private`.
+        generation, index: its place in the log; None while it waits for the sequencer.
+        numbered_at: when the sequencer gave it that place.
+    """
+
+    id: EntryId
+    log: Log
+    kind: str
+    at: datetime
+    public: Mapping[str, Any]
+    data: bytes
+    sealed: bytes | None
+    generation: int | None
+    index: int | None
+    numbered_at: datetime | None
+
+
+def new_entry_id(*, coarse: bool) -> EntryId:
+    """A fresh UUIDv7; with `coarse` its milliseconds are those of the minute's start, the rest is random.
+
+    Source: RFC 9562 section 6.1, altering or fuzzing of the time.
+    """
+    made = new_id()
+    if not coarse:
+        return EntryId(made)
+    milliseconds = made.int >> 80
+    minute = milliseconds - milliseconds % _MINUTE_MILLISECONDS
+    # rand_a of `new_id` is a counter and the fraction of time: replaced, or it would tell what the minute
+    # hides.
+    random = secrets.randbits(12)
+    return EntryId(UUID(int=minute << 80 | 0x7 << 76 | random << 64 | made.int & ((1 << 64) - 1)))
+
+
+def entry_bytes(entry: Entry, commitment: bytes | None = None, subjects_root: bytes | None = None) -> bytes:
+    """The bytes of `entry` that are hashed into the tree: canonical JSON (RFC 8785).
+
+    Raises:
+        TooLarge: `entry_too_large`.
+        Invalid: `not_canonical`.
+    """
+    document = {
+        **entry.public,
+        "v": VERSION,
+        "id": str(entry.id),
+        "kind": entry.kind,
+        "at": rfc3339(entry.at, minutes=entry.log is Log.EXCHANGE),
+    }
+    if commitment is not None:
+        document["commitment"] = b64url(commitment)
+    if subjects_root is not None:
+        document["subjects"] = b64url(subjects_root)
+    data = canonical(document)
+    if len(data) > MAX_ENTRY_BYTES:
+        raise TooLarge("entry_too_large", limit_bytes=MAX_ENTRY_BYTES)
+    return data

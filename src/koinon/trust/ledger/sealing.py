@@ -1,0 +1,204 @@
+"""From entries to rows: bytes to hash, private parts sealed, subjects blinded. CPU only."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final, Self
+
+import msgspec
+
+from koinon.base.canonical import canonical
+from koinon.base.crypto import open_sealed, seal
+from koinon.base.database import Connection
+from koinon.base.errors import Invalid, NotFound
+from koinon.trust.ledger.keys import KEY_BYTES, KeyFolder, month_of
+from koinon.trust.ledger.merkle import leaf_hash, root
+from koinon.trust.ledger.model import Entry, EntryId, Promise, entry_bytes
+
+SALT_BYTES: Final = 16
+_TYPES: Final = (
+    "uuid[]", "text[]", "bytea[]", "text[]", "timestamptz[]", "text[]", "text[]", "text[]", "bytea[]",
+    "uuid[]", "smallint[]", "bytea[]", "bytea[]", "bytea[]",
+)  # fmt: skip
+
+
+@lru_cache
+def _call(first: int) -> str:
+    places = ", ".join(f"${n}::{kind}" for n, kind in enumerate(_TYPES, start=first))
+    return f"ledger.append({places})"
+
+
+class Prepared(msgspec.Struct, frozen=True):
+    """Entries ready to be written.
+
+    Attributes:
+        promises: one for each entry, in order; they count once the transaction has committed.
+        arguments: of the SQL function `ledger.append`: nine arrays by entry, five by slot.
+    """
+
+    promises: list[Promise]
+    arguments: tuple[list[Any], ...]
+
+    def call(self, first: int = 1) -> tuple[str, tuple[list[Any], ...]]:
+        """The SQL expression that appends (an integer), its parameters from `$first` on, and their values."""
+        return _call(first), self.arguments
+
+    async def append(self, connection: Connection) -> list[Promise]:
+        """The entries are pending, in the caller's transaction."""
+        await connection.fetchval(f"SELECT {_call(1)}", *self.arguments)
+        return self.promises
+
+
+class Slot(msgspec.Struct, frozen=True):
+    """A wrapped content key, as stored."""
+
+    ordinal: int
+    commitment: bytes | None
+    key: bytes | None
+
+
+class Private(msgspec.Struct, frozen=True):
+    """An opened private part: what the caller sealed, and the subjects, `None` for each that was erased."""
+
+    fields: Mapping[str, Any]
+    subjects: tuple[str | None, ...]
+
+
+class Erased(msgspec.Struct, frozen=True):
+    """The private part can be read by nobody any more; the entry and its proof stand.
+
+    Attributes:
+        why: `subject_erased` or `month_destroyed`.
+    """
+
+    why: str
+
+
+class Sealer:
+    """Seals and opens private parts; one for each process."""
+
+    def __init__(self, keys: KeyFolder) -> None:
+        self.keys = keys
+
+    @classmethod
+    def of(cls, home: Path) -> Self:
+        """The sealer of the installation whose state is in `home`."""
+        return cls(KeyFolder.of(home))
+
+    def prepare(self, entries: Sequence[Entry], at: datetime) -> Prepared:
+        """`entries` are ready to be appended, under promises that count from `at`.
+
+        Raises:
+            TooLarge: `entry_too_large`.
+            Invalid: `not_canonical`.
+            Conflict: `month_destroyed`.
+        """
+        promises: list[Promise] = []
+        rows: list[tuple[Any, ...]] = []
+        slots: list[tuple[Any, ...]] = []
+        for entry in entries:
+            sealed = commitment = subjects_root = None
+            if entry.private is not None or entry.subjects:
+                sealed, commitment, subjects_root, made = self._seal(entry)
+                slots += made
+            data = entry_bytes(entry, commitment, subjects_root)
+            public = entry.public
+            rows.append(
+                (
+                    entry.id,
+                    entry.log.value,
+                    data,
+                    entry.kind,
+                    stored_time(entry),
+                    text_or_none(public.get("party")),
+                    text_or_none(public.get("keeper")),
+                    text_or_none(public.get("authorisation")),
+                    sealed,
+                )
+            )
+            promises.append(Promise(entry=entry.id, log=entry.log, leaf_hash=leaf_hash(data), at=at))
+        by_entry = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(9)]
+        by_slot = [list(column) for column in zip(*slots, strict=True)] or [[] for _ in range(5)]
+        return Prepared(promises, (*by_entry, *by_slot))
+
+    def tokens(self, subject: str) -> list[bytes]:
+        """What stands for `subject` in the blind index, for every month there is a key for."""
+        return [self.keys.token(month, subject) for month in self.keys.months()]
+
+    def _seal(self, entry: Entry) -> tuple[bytes, bytes, bytes | None, list[tuple[Any, ...]]]:
+        """The sealed part, its commitment, the root over the subjects' commitments, the rows of the slots."""
+        month = month_of(entry.at)
+        context = entry.id.bytes
+        content_key = secrets.token_bytes(KEY_BYTES)
+        plain = secrets.token_bytes(SALT_BYTES) + canonical(dict(entry.private or {}))
+        sealed = seal(content_key, plain, context)
+        slots: list[tuple[Any, ...]] = []
+        if not entry.subjects:
+            wrapped = self.keys.wrap(month, content_key, context + b"\0\0")
+            return sealed, sha256(plain).digest(), None, [(entry.id, 0, None, None, wrapped)]
+        commitments = []
+        for ordinal, subject in enumerate(entry.subjects):
+            salted = secrets.token_bytes(SALT_BYTES) + subject.encode()
+            commitments.append(leaf_hash(salted))
+            slots.append(
+                (
+                    entry.id,
+                    ordinal,
+                    self.keys.token(month, subject),
+                    commitments[-1],
+                    self.keys.wrap(month, content_key + salted, context + ordinal.to_bytes(2, "big")),
+                )
+            )
+        return sealed, sha256(plain).digest(), root(commitments), slots
+
+    def open(
+        self, entry: EntryId, at: datetime, sealed: bytes, slots: Sequence[Slot],
+        commitment: bytes, subjects_root: bytes | None,
+    ) -> Private | Erased:  # fmt: skip
+        """The private part of an entry, checked against the commitments in its bytes.
+
+        Raises:
+            Invalid: `seal_broken` when what is stored is not what was sealed, `commitment_broken` when it is
+                not what the entry commits to.
+        """
+        month = month_of(at)
+        if subjects_root is not None:
+            ordered = [slot.commitment or b"" for slot in sorted(slots, key=lambda slot: slot.ordinal)]
+            if root(ordered) != subjects_root:
+                raise Invalid("commitment_broken", entry=str(entry), part="subjects")
+        elif len(slots) != 1:
+            raise Invalid("commitment_broken", entry=str(entry), part="slots")
+        content_key: bytes | None = None
+        subjects: list[str | None] = []
+        for slot in sorted(slots, key=lambda slot: slot.ordinal):
+            if slot.key is None:
+                subjects.append(None)
+                continue
+            try:
+                opened = self.keys.unwrap(month, slot.key, entry.bytes + slot.ordinal.to_bytes(2, "big"))
+            except NotFound as error:
+                return Erased(error.code)
+            content_key, salted = opened[:KEY_BYTES], opened[KEY_BYTES:]
+            if slot.commitment is not None:
+                if leaf_hash(salted) != slot.commitment:
+                    raise Invalid("commitment_broken", entry=str(entry), part=f"subject {slot.ordinal}")
+                subjects.append(salted[SALT_BYTES:].decode())
+        if content_key is None:
+            return Erased("subject_erased")
+        plain = open_sealed(content_key, sealed, entry.bytes)
+        if sha256(plain).digest() != commitment:
+            raise Invalid("commitment_broken", entry=str(entry), part="private")
+        return Private(msgspec.json.decode(plain[SALT_BYTES:]), tuple(subjects))
+
+
+def stored_time(entry: Entry) -> datetime:
+    """The entry's time as its bytes tell it: no row says more than the bytes."""
+    return entry.at.replace(second=0, microsecond=0) if entry.log.value == "exchange" else entry.at
+
+
+def text_or_none(value: object) -> str | None:
+    """`value` if it is text: what a search column holds."""
+    return value if type(value) is str else None

@@ -1,0 +1,99 @@
+"""The SQL of the ledger that anybody may run: reading entries. `sequencing.store` has the sequencer's."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from koinon.base.database import Connection
+from koinon.trust.ledger.model import EntryId, Log, Stored
+from koinon.trust.ledger.sealing import Slot
+
+_SELECT = """
+SELECT e.id, e.log::text AS log, e.bytes, e.kind, e.at, e.sealed, l.generation, l.index, l.at AS numbered_at
+FROM ledger.entry e LEFT JOIN ledger.leaf l ON l.entry = e.id"""
+
+
+def _stored(row: Any) -> Stored:
+    return Stored(
+        id=EntryId(row["id"]),
+        log=Log(row["log"]),
+        kind=row["kind"],
+        at=row["at"],
+        public=msgspec.json.decode(row["bytes"]),
+        data=row["bytes"],
+        sealed=row["sealed"],
+        generation=row["generation"],
+        index=row["index"],
+        numbered_at=row["numbered_at"],
+    )
+
+
+async def find_entry(connection: Connection, entry: UUID) -> Stored | None:
+    """The entry with that id."""
+    row = await connection.fetchrow(f"{_SELECT} WHERE e.id = $1", entry)
+    return _stored(row) if row else None
+
+
+async def list_register(connection: Connection, kinds: Sequence[str]) -> list[Stored]:
+    """All entries of the register log of these kinds, numbered or not, oldest first."""
+    rows = await connection.fetch(
+        f"{_SELECT} WHERE e.log = 'register' AND e.kind = ANY($1) ORDER BY e.at, e.id",
+        list(kinds),
+    )
+    return [_stored(row) for row in rows]
+
+
+async def list_slots(connection: Connection, entries: Sequence[UUID]) -> dict[UUID, list[Slot]]:
+    """The slots of each entry that has any, in order."""
+    rows = await connection.fetch(
+        "SELECT entry, ordinal, commitment, key FROM ledger.slot WHERE entry = ANY($1) "
+        "ORDER BY entry, ordinal",
+        list(entries),
+    )
+    found: dict[UUID, list[Slot]] = {}
+    for row in rows:
+        found.setdefault(row["entry"], []).append(Slot(row["ordinal"], row["commitment"], row["key"]))
+    return found
+
+
+async def find(
+    connection: Connection,
+    *,
+    log: Log | None,
+    tokens: Sequence[bytes] | None,
+    party: str | None,
+    keeper: str | None,
+    authorisation: str | None,
+    kind: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    before: UUID | None,
+    limit: int,
+) -> list[Stored]:
+    """Entries that satisfy every condition given, newest first."""
+    conditions: list[str] = []
+    values: list[Any] = []
+
+    def where(condition: str, value: object) -> None:
+        if value is not None:
+            values.append(value)
+            conditions.append(condition.format(f"${len(values)}"))
+
+    where("e.log = {}::text::ledger.log", log.value if log else None)
+    where("e.id IN (SELECT entry FROM ledger.slot WHERE token = ANY({}))", tokens)
+    where("e.party = {}", party)
+    where("e.keeper = {}", keeper)
+    where('e."authorisation" = {}', authorisation)
+    where("e.kind = {}", kind)
+    where("e.at >= {}", since)
+    where("e.at < {}", until)
+    where("e.id < {}", before)
+    values.append(limit)
+    rows = await connection.fetch(
+        f"{_SELECT} WHERE {' AND '.join(conditions) or 'true'} ORDER BY e.id DESC LIMIT ${len(values)}",
+        *values,
+    )
+    return [_stored(row) for row in rows]
