@@ -11,8 +11,8 @@ import msgspec
 
 from koinon.base.clock import civil_date, start_of
 from koinon.base.errors import NotAllowed
-from koinon.trust.parties.model import Key, PartyId, Person, PersonId, Register, SystemId
-from koinon.trust.parties.vocabulary import COMMISSION_PROFILES, KeyUse
+from koinon.trust.parties.model import Key, Party, PartyId, Person, PersonId, Register, SystemId
+from koinon.trust.parties.vocabulary import PROFILE_KINDS, KeyUse
 
 Until = datetime | None
 
@@ -203,47 +203,70 @@ def check_may_manage_parties(author: Author) -> None:
         raise NotAllowed("change_not_allowed", profile=author.profile)
 
 
-def check_may_manage_members(author: Author, party: PartyId, kind: str) -> None:
-    """The author may register and end units, persons, systems and keys of that party.
+def check_may_manage_members(author: Author, party: Party, *, managed: bool) -> None:
+    """The author may register units, persons, systems and keys of that party, and give roles in it.
 
-    The Commission looks after its own: an operator may not touch its persons and keys.
+    A party that has a manager of its own in office (`managed`) looks after itself: from then on an operator
+    has no hand in it. The operator never has one in the Commission, and the command line only until the
+    Commission has a secretary, so that a first one can exist.
 
     Raises:
         NotAllowed: `change_not_allowed`.
     """
+    commission = party.kind == "commission"
     if author == INSTALLER:
-        return
-    own = author.party == party
-    allowed = (
-        own and author.profile == "commission_secretary"
-        if kind == "commission"
-        else author.profile == "operator" or (own and author.profile == "party_manager")
-    )
+        allowed = not (commission and managed)
+    elif author.party == party.id and author.profile == manager_profile(party):
+        allowed = True
+    else:
+        allowed = author.profile == "operator" and not commission and not managed
     if not allowed:
         raise NotAllowed("change_not_allowed", profile=author.profile)
 
 
-def check_may_grant(
-    author: Author, person: PersonId, party: PartyId, kind: str, profile: str, *, secretary_in_office: bool
-) -> None:
-    """The author may give `profile` to that person.
+def check_may_end(author: Author, party: Party, *, managed: bool) -> None:
+    """The author may take away what a party has: revoke a key, deactivate a person or system, end an adviser.
 
-    Nobody widens their own rights. The Commission's profiles go to persons of the Commission only and are
-    given by its secretariat; the command line may give them as long as the Commission has no secretary, so
-    that a first one can exist. The operator's profile is given by an operator (to somebody else) or by the
-    command line.
+    Taking away is wider than giving: a stolen key must be revocable at once, by the party's own manager or
+    security adviser, by an operator, or at the command line. The Commission's own things stay the
+    Commission's.
 
     Raises:
-        NotAllowed: `own_rights`, `change_not_allowed`, `profile_not_for_party`.
+        NotAllowed: `change_not_allowed`.
+    """
+    if party.kind != "commission" and (author == INSTALLER or author.profile == "operator"):
+        return
+    if author.party == party.id and author.profile == "security_adviser":
+        return
+    check_may_manage_members(author, party, managed=managed)
+
+
+def check_may_grant(author: Author, person: Person, party: Party, profile: str, *, managed: bool) -> None:
+    """The author may give `profile` to that person.
+
+    Nobody widens their own rights, and the profiles of the Commission and of the operator go to persons of
+    those bodies only.
+
+    Raises:
+        NotAllowed: `own_rights`, `profile_not_for_party`, `change_not_allowed`.
+    """
+    check_not_own(author, person.id)
+    kinds = PROFILE_KINDS.get(profile)
+    if kinds is not None and party.kind not in kinds:
+        raise NotAllowed("profile_not_for_party", profile=profile, kind=party.kind)
+    check_may_manage_members(author, party, managed=managed)
+
+
+def check_not_own(author: Author, person: PersonId) -> None:
+    """The change is about somebody else than the author.
+
+    Raises:
+        NotAllowed: `own_rights`.
     """
     if author.person == person:
         raise NotAllowed("own_rights")
-    if profile in COMMISSION_PROFILES and kind != "commission":
-        raise NotAllowed("profile_not_for_party", profile=profile, kind=kind)
-    if profile == "operator" and kind not in ("integrator", "platform_operator"):
-        raise NotAllowed("profile_not_for_party", profile=profile, kind=kind)
-    check_may_manage_members(author, party, kind)
-    if profile in COMMISSION_PROFILES and author == INSTALLER and secretary_in_office:
-        raise NotAllowed("change_not_allowed", profile=author.profile)
-    if profile == "operator" and author != INSTALLER and author.profile != "operator":
-        raise NotAllowed("change_not_allowed", profile=author.profile)
+
+
+def manager_profile(party: Party) -> str:
+    """The profile that looks after the party's persons, systems and keys."""
+    return "commission_secretary" if party.kind == "commission" else "party_manager"

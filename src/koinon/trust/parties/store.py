@@ -26,6 +26,7 @@ from koinon.trust.parties.model import (
     Training,
     Unit,
 )
+from koinon.trust.parties.vocabulary import KeyUse
 
 # One statement, hence one snapshot, and JSON because it decodes straight into the values.
 _LOAD = """
@@ -181,14 +182,15 @@ async def end_roles(connection: Connection, person: PersonId, profile: str, day:
     return len(rows)
 
 
-async def find_secretary(connection: Connection, party: PartyId, day: date) -> bool:
-    """Whether an active person of the party holds `commission_secretary` on `day`."""
+async def find_holder(connection: Connection, party: PartyId, profile: str, day: date) -> bool:
+    """Whether an active person of the party holds the profile on `day`."""
     return bool(
         await connection.fetchval(
             "SELECT EXISTS (SELECT 1 FROM parties.person p JOIN parties.role r ON r.person = p.id"
-            " WHERE p.party = $1 AND p.active AND r.profile = 'commission_secretary'"
-            " AND r.valid_from <= $2 AND (r.valid_until IS NULL OR r.valid_until > $2))",
+            " WHERE p.party = $1 AND p.active AND r.profile = $2"
+            " AND r.valid_from <= $3 AND (r.valid_until IS NULL OR r.valid_until > $3))",
             party,
+            profile,
             day,
         )
     )
@@ -356,14 +358,36 @@ async def find_party(connection: Connection, party: PartyId) -> Party | None:
     return msgspec.json.decode(row["party"], type=Party) if row else None
 
 
-async def find_owner(connection: Connection, table: str, id_: PersonId | SystemId | str) -> PartyId | None:
-    """The party of the person, system or key, or nothing."""
-    column = "kid" if table == "key" else "id"
-    owner: PartyId | None = await connection.fetchval(
-        f"SELECT party FROM parties.{table} WHERE {column} = $1",  # noqa: S608
-        id_,
+async def find_person(connection: Connection, person: PersonId) -> Person | None:
+    """The person without roles, charter and training, or nothing."""
+    row = await connection.fetchrow(
+        "SELECT id, party, unit, name, language, active, demo FROM parties.person WHERE id = $1", person
     )
-    return owner
+    return Person(**row) if row else None
+
+
+async def find_system(connection: Connection, system: SystemId) -> System | None:
+    """The system, or nothing."""
+    row = await connection.fetchrow(
+        "SELECT id, party, name, active FROM parties.system WHERE id = $1", system
+    )
+    return System(**row) if row else None
+
+
+async def find_key(connection: Connection, kid: str) -> Key | None:
+    """The key, or nothing."""
+    row = await connection.fetchrow("SELECT * FROM parties.key WHERE kid = $1", kid)
+    return Key(**{**row, "use": KeyUse(row["use"])}) if row else None
+
+
+async def list_identities(connection: Connection, issuer: str, subject: str) -> list[PersonId]:
+    """The persons that the provider's subject is, active or not."""
+    rows = await connection.fetch(
+        "SELECT person FROM parties.identity WHERE issuer = $1 AND subject = $2 ORDER BY person",
+        issuer,
+        subject,
+    )
+    return [row["person"] for row in rows]
 
 
 async def find_adviser(connection: Connection, adviser: AdviserId) -> Adviser | None:

@@ -91,8 +91,12 @@ PROFILES: dict[str, Text] = {
     "cloud_engineer": Text("cloudingenieur", "ingénieur cloud", "cloud engineer"),
 }
 
-COMMISSION_PROFILES = frozenset({"commission_member", "commission_secretary"})
-"""Held by persons of the Commission only, and given by the Commission itself: `policy.check_may_grant`."""
+PROFILE_KINDS: dict[str, frozenset[str]] = {
+    "commission_member": frozenset({"commission"}),
+    "commission_secretary": frozenset({"commission"}),
+    "operator": frozenset({"integrator", "platform_operator"}),
+}
+"""Profiles that only persons of these kinds of party hold."""
 
 
 class KeyUse(StrEnum):

@@ -1,0 +1,20 @@
+"""Signing in: OpenID Connect, accounts of our own in the embedded default, sessions."""
+
+from koinon.trust.parties.sign_in.accounts import LocalAccounts
+from koinon.trust.parties.sign_in.attempts import Attempts
+from koinon.trust.parties.sign_in.oidc import OidcClient, check_sign_in_settings
+from koinon.trust.parties.sign_in.sessions import (
+    Choice,
+    Session,
+    Sessions,
+)
+
+__all__ = [
+    "Attempts",
+    "Choice",
+    "LocalAccounts",
+    "OidcClient",
+    "Session",
+    "Sessions",
+    "check_sign_in_settings",
+]
