@@ -1,1 +1,28 @@
+"""The one passage: identify, decide, minimise, record, release; cut while it runs."""
 
+from koinon.trust.gate.model import Admission, Dossier, EndReason, ExchangeId, Filtered, ProcessId, Receipt
+from koinon.trust.gate.release import Released
+from koinon.trust.gate.service import Directory, Gate, Passage, Quorum
+from koinon.trust.gate.uses import Cut, Use, Uses, reap
+from koinon.trust.standing import Actor, Ask
+
+__all__ = [
+    "Actor",
+    "Admission",
+    "Ask",
+    "Cut",
+    "Directory",
+    "Dossier",
+    "EndReason",
+    "ExchangeId",
+    "Filtered",
+    "Gate",
+    "Passage",
+    "ProcessId",
+    "Quorum",
+    "Receipt",
+    "Released",
+    "Use",
+    "Uses",
+    "reap",
+]

@@ -1,0 +1,61 @@
+"""`koinon`: one program, its parts as sub-commands. Only the part that is called is imported."""
+
+import sys
+from importlib import import_module
+
+import typer
+
+from koinon.base.errors import KoinonError
+
+# Sub-command -> module whose `app` (a Typer) holds it, and one line of help.
+PARTS = {
+    "run": ("koinon.app.run", "run a process of the platform"),
+    "demo": ("koinon.app.demo", "the Brussels demo region, or its story once"),
+    "ask": ("koinon.client.cli", "ask a governed question as a system of a party"),
+    "rules": ("koinon.trust.rules.cli", "the rule bank: check, explain, simulate, replay, export"),
+    "ledger": ("koinon.trust.ledger.cli", "the ledger: verify, prove, fsck, export"),
+    "parties": ("koinon.trust.parties.cli", "organisations, persons, systems, keys"),
+    "agreements": ("koinon.trust.agreements.cli", "conventions and authorisations"),
+    "oversight": ("koinon.trust.oversight.cli", "acts of the Commission and the Committee"),
+    "bench": ("koinon.app.bench", "measure the numbers that the project claims"),
+}
+
+
+def main() -> None:
+    """Entry point. Errors of ours end with their code on standard error and their exit code."""
+    called = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
+    try:
+        _app(called)()
+    except KoinonError as error:
+        print(f"koinon: {error}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    except BrokenPipeError:
+        raise SystemExit(141) from None
+
+
+def _app(called: str | None) -> typer.Typer:
+    app = typer.Typer(
+        name="koinon",
+        help="What a region's public services share instead of own.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+
+    @app.callback()
+    def root() -> None:
+        """State lives in KOINON_HOME; settings come from the environment and its koinon.toml."""
+
+    for name, (module, help_) in PARTS.items():
+        if called in (None, name):
+            app.add_typer(import_module(module).app, name=name, help=help_)
+        else:
+            # Named in the help, not imported: a start must not pay for parts that are not called.
+            app.add_typer(typer.Typer(), name=name, help=help_, hidden=called in PARTS)
+    return app
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,197 @@
+"""The reference directory: which party has a file on whom, for which purpose, in which period.
+
+Checked before any source is asked. Its key is (subject, party, purpose, period), as in the directories of the federal
+and Flemish integrators.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from uuid import UUID
+
+import msgspec
+
+from koinon.base.batching import Batcher
+from koinon.base.crypto import hkdf, hmac_token, open_sealed, seal
+from koinon.base.database import Connection, Database
+from koinon.base.errors import Invalid, NotFound
+from koinon.base.ids import new_id
+from koinon.base.objects import write_durably
+from koinon.trust.gate import Dossier
+from koinon.trust.parties import PartyId
+
+
+class DossierLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the directory, as its own party may see it."""
+
+    id: UUID
+    purpose: str
+    subject: str
+    case: str
+    evidence: str
+    valid_from: datetime
+    valid_until: datetime
+
+
+class DirectoryKeys:
+    """Tokens and seals for subjects, under one key that lives outside the database and its backups."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._index = hkdf(secret, b"koinon directory index")
+        self._seal = hkdf(secret, b"koinon directory seal")
+
+    @classmethod
+    def load(cls, home: Path) -> "DirectoryKeys":
+        """The keys under `home/keys`; made at the first use."""
+        import secrets
+
+        path = home / "keys" / "directory.key"
+        if not path.exists():
+            write_durably(path, secrets.token_bytes(32), mode=0o600, if_absent=True)
+        return cls(path.read_bytes())
+
+    def token(self, subject: str) -> bytes:
+        """32 bytes that stand for the subject in the index."""
+        return hmac_token(self._index, subject)
+
+    def seal(self, subject: str) -> bytes:
+        """The subject, readable with this key only."""
+        return seal(self._seal, subject.encode())
+
+    def open(self, sealed: bytes) -> str:
+        """The subject that was sealed."""
+        return open_sealed(self._seal, sealed).decode()
+
+
+class ReferenceDirectory:
+    """Answers the gate's question; concurrent questions share a statement."""
+
+    def __init__(self, database: Database, keys: DirectoryKeys) -> None:
+        self._database = database
+        self.keys = keys
+        self._questions: Batcher[tuple[PartyId, str, bytes, datetime], Dossier | None] = Batcher(self._find)
+
+    async def find_dossiers(
+        self, party: PartyId, purpose: str, subjects: Sequence[str], at: datetime
+    ) -> Sequence[Dossier | None]:
+        """For each subject the dossier that covers `at` longest, or None."""
+        if len(subjects) == 1:
+            return [await self._questions((party, purpose, self.keys.token(subjects[0]), at))]
+        return await self._find([(party, purpose, self.keys.token(subject), at) for subject in subjects])
+
+    async def _find(self, asked: Sequence[tuple[PartyId, str, bytes, datetime]]) -> list[Dossier | None]:
+        async with self._database.acquire() as connection:
+            rows = await connection.fetch(
+                """
+                SELECT d.id, d.valid_until
+                FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::timestamptz[])
+                    WITH ORDINALITY AS a (party, purpose, subject, at, n)
+                LEFT JOIN LATERAL (
+                    SELECT id, valid_until FROM integrator.dossier d
+                    WHERE d.party = a.party AND d.purpose = a.purpose AND d.subject = a.subject
+                      AND d.valid_from <= a.at AND a.at < d.valid_until AND d.ended_at IS NULL
+                    ORDER BY d.valid_until DESC LIMIT 1
+                ) d ON true
+                ORDER BY a.n
+                """,
+                [party for party, _, _, _ in asked],
+                [purpose for _, purpose, _, _ in asked],
+                [subject for _, _, subject, _ in asked],
+                [at for _, _, _, at in asked],
+            )
+        return [None if row[0] is None else Dossier(id=row[0], valid_until=row[1]) for row in rows]
+
+
+async def insert_dossiers(
+    connection: Connection, keys: DirectoryKeys, party: PartyId, lines: Sequence[DossierLine], at: datetime
+) -> None:
+    """The lines stand in the directory.
+
+    Raises:
+        Invalid: `dossier_period_empty`.
+    """
+    for line in lines:
+        if line.valid_until <= line.valid_from:
+            raise Invalid("dossier_period_empty", dossier=str(line.id))
+    await connection.copy_records_to_table(
+        "dossier",
+        schema_name="integrator",
+        columns=[
+            "id", "party", "purpose", "subject", "sealed_subject", "case", "evidence",
+            "valid_from", "valid_until", "registered_at",
+        ],
+        records=[
+            (
+                line.id, party, line.purpose, keys.token(line.subject), keys.seal(line.subject), line.case,
+                line.evidence, line.valid_from, line.valid_until, at,
+            )
+            for line in lines
+        ],
+    )  # fmt: skip
+
+
+def new_line(purpose: str, subject: str, case: str, evidence: str, valid_from: datetime, valid_until: datetime) -> DossierLine:
+    """A line with a fresh id."""
+    return DossierLine(
+        id=new_id(),
+        purpose=purpose,
+        subject=subject,
+        case=case,
+        evidence=evidence,
+        valid_from=valid_from,
+        valid_until=valid_until,
+    )
+
+
+async def end_dossier(connection: Connection, party: PartyId, dossier: UUID, at: datetime) -> None:
+    """The party has no file on that subject any more; what rests on the line ends.
+
+    Raises:
+        NotFound: `dossier_unknown`, also for another party's.
+    """
+    done = await connection.execute(
+        "UPDATE integrator.dossier SET ended_at = $3 WHERE id = $1 AND party = $2 AND ended_at IS NULL",
+        dossier,
+        party,
+        at,
+    )
+    if not done.endswith(" 1"):
+        raise NotFound("dossier_unknown", dossier=str(dossier))
+
+
+async def list_dossiers(
+    database: Database, keys: DirectoryKeys, party: PartyId, purpose: str, at: datetime, *, page: int = 100
+) -> AsyncIterator[list[DossierLine]]:
+    """The party's own lines that cover `at`, page by page, oldest first."""
+    after = UUID(int=0)
+    while True:
+        async with database.acquire() as connection:
+            rows = await connection.fetch(
+                """
+                SELECT id, purpose, sealed_subject, "case", evidence, valid_from, valid_until
+                FROM integrator.dossier
+                WHERE party = $1 AND purpose = $2 AND id > $3 AND ended_at IS NULL
+                  AND valid_from <= $4 AND $4 < valid_until
+                ORDER BY id LIMIT $5
+                """,
+                party,
+                purpose,
+                after,
+                at,
+                page,
+            )
+        if not rows:
+            return
+        after = rows[-1]["id"]
+        yield [
+            DossierLine(
+                id=row["id"],
+                purpose=row["purpose"],
+                subject=keys.open(row["sealed_subject"]),
+                case=row["case"],
+                evidence=row["evidence"],
+                valid_from=row["valid_from"],
+                valid_until=row["valid_until"],
+            )
+            for row in rows
+        ]

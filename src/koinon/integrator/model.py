@@ -1,0 +1,146 @@
+"""What a consumer asks of the integrator, and the answer it gets."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal, Protocol
+from uuid import UUID
+
+import msgspec
+
+from koinon.base.text import Text
+from koinon.integrator.drivers.driver import SourceAnswer
+from koinon.trust.gate import Filtered, Receipt
+
+FieldStatus = Literal["value", "unknown", "no_data", "no_answer", "not_allowed"]
+
+
+class FieldAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One field of an answer. "No data", "not allowed", "no answer" and "unknown" are four different things.
+
+    Attributes:
+        status: `value` when `value` holds the answer.
+        missing: when unknown, the data that would be needed to know.
+    """
+
+    status: FieldStatus
+    value: Any = None
+    missing: tuple[str, ...] = ()
+
+
+class SourceReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a source answered: named whatever it did, never what it said."""
+
+    source: str
+    service: str
+    status: str
+    fault: str | None = None
+    subjects: int = 1
+    milliseconds: float = 0.0
+
+
+class Parameter(msgspec.Struct, frozen=True, kw_only=True):
+    """A dated parameter of a rule of entitlement that the answer used.
+
+    Attributes:
+        mark: `seen`, `derived` or `illustrative`; the last says that no source was found for it.
+    """
+
+    name: str
+    value: str
+    unit: str
+    valid_from: str
+    source: str
+    mark: str
+
+
+class Combined(msgspec.Struct, frozen=True, kw_only=True):
+    """What a flow made of its sources' answers, before the gate takes the minimum."""
+
+    fields: Mapping[str, FieldAnswer]
+    parameters: tuple[Parameter, ...] = ()
+    explanation: tuple[Text, ...] = ()
+
+
+class ExchangeRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of `POST /api/exchanges`.
+
+    Attributes:
+        flow: name of the flow.
+        purpose, case: see `standing.Ask`.
+        subject: `{"national_number": ...}` or `{"enterprise_number": ...}`.
+        fields: output fields of the flow; without them all that the flow has.
+        authorisation: its number; without one the gate finds it.
+        user, user_assertion: the end user behind a system's call, by name or by a signed assertion.
+    """
+
+    flow: str
+    purpose: str
+    case: str
+    subject: Mapping[str, str]
+    fields: Sequence[str] | None = None
+    authorisation: str | None = None
+    user: str | None = None
+    user_assertion: str | None = None
+
+
+class RuleName(msgspec.Struct, frozen=True):
+    """The rule that decided."""
+
+    id: str | None
+    version: int | None
+    deliberation: str | None
+    article: str | None
+
+
+class AuthorisationName(msgspec.Struct, frozen=True):
+    """The authorisation an exchange rests on."""
+
+    number: str
+
+
+class ExchangeAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """Body of the response to `POST /api/exchanges`, and what the consult page shows."""
+
+    exchange: UUID
+    flow: str
+    purpose: str
+    case: str
+    authorisation: AuthorisationName
+    rule: RuleName
+    answer: Mapping[str, FieldAnswer]
+    sources: Sequence[SourceReport]
+    filtered: Sequence[Filtered]
+    parameters: Sequence[Parameter]
+    receipt: Receipt
+
+
+class Answers(Protocol):
+    """Asks the sources of a flow about a subject, in the order and breadth the flow wants."""
+
+    async def __call__(
+        self, resource: str, subjects: Sequence[str], **parameters: str
+    ) -> Sequence[SourceAnswer]:
+        """One answer for each subject; only the fields that the gate allows are asked."""
+
+
+class Flow(Protocol):
+    """A declared combination of sources for one purpose.
+
+    Attributes:
+        name: the resource is `flow/<name>`.
+        title: for people.
+        purposes: codes for which it may be asked.
+        subject: what it is about.
+        fields: output fields with their labels.
+        sources: per source service the fields it needs.
+    """
+
+    name: str
+    title: Text
+    purposes: Mapping[str, Text]
+    subject: Literal["national_number", "enterprise_number"]
+    fields: Mapping[str, Text]
+    sources: Mapping[str, frozenset[str]]
+
+    async def gather(self, subject: str, ask: Answers, at: datetime) -> Combined:
+        """What the sources say together about `subject`; unknown stays unknown."""

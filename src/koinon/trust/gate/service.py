@@ -1,0 +1,409 @@
+"""The one passage. See `docs/design/trust-core.md` and the seven steps in `ARCHITECTURE.md`."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol, TypeVar
+
+from koinon.base.batching import Batcher
+from koinon.base.clock import Clock, rfc3339
+from koinon.base.crypto import b64url
+from koinon.base.database import Database
+from koinon.base.errors import Conflict, KoinonError, NotAllowed, NotIdentified, Unavailable
+from koinon.base.ids import new_id
+from koinon.base.metrics import counter
+from koinon.trust.gate import store
+from koinon.trust.gate.model import Admission, Dossier, ExchangeId, Filtered, Receipt
+from koinon.trust.gate.release import _SEAL, Released
+from koinon.trust.ledger import Entry, Log, Promise, Sealer
+from koinon.trust.rules import Decision, Request
+from koinon.trust.standing import Ask, Grounds, Standing, StandingKeeper
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+_exchanges = counter("koinon_exchanges_total", "Exchanges by outcome and code.", ("outcome", "code"))
+
+# How often a recording is decided anew because the epoch moved under it, before the caller is asked to come back.
+_TRIES = 5
+
+
+class Directory(Protocol):
+    """The reference directory, kept by the service that holds dossiers."""
+
+    async def find_dossiers(
+        self, party: Any, purpose: str, subjects: Sequence[str], at: datetime
+    ) -> Sequence[Dossier | None]:
+        """For each subject the dossier that this party has on it for this purpose at `at`, or None."""
+
+
+class Gate:
+    """Admits, decides, minimises, records and only then releases."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        keeper: StandingKeeper,
+        sealer: Sealer,
+        directory: Directory,
+        clock: Clock,
+        quorum: "Quorum | None" = None,
+    ) -> None:
+        self.database = database
+        self.keeper = keeper
+        self.sealer = sealer
+        self.clock = clock
+        self._directory = directory
+        self._quorum = quorum
+        self._admissions: Batcher[tuple[Admission, ExchangeId], store.Admitted] = Batcher(self._admit_batch)
+        self._recordings: Batcher[tuple[int, Entry], Promise] = Batcher(self._record_batch)
+
+    async def admit(self, admission: Admission) -> ExchangeId:
+        """A signed request is admitted once; its exchange id is that of the first try with its idempotency key.
+
+        Raises:
+            NotIdentified: `signature_replayed`.
+            Conflict: `idempotency_key_reused`, with another body than the first time.
+        """
+        fresh = ExchangeId(new_id())
+        answer = await self._admissions((admission, fresh))
+        if not answer.fresh:
+            raise NotIdentified("signature_replayed")
+        if answer.exchange is None:
+            return fresh
+        if answer.body_hash != admission.body_hash:
+            raise Conflict("idempotency_key_reused")
+        return ExchangeId(answer.exchange)
+
+    async def open(self, ask: Ask, exchange: ExchangeId | None = None) -> "Passage":
+        """The ask stands on its grounds and every resource it needs is decided on; nothing is released yet.
+
+        Raises:
+            NotAllowed: with `code`, `rule`, `version` and `reason`; the refusal is recorded first.
+            Unavailable: `standing_unconfirmed`, `witness_quorum_lost`, `database_unavailable`.
+
+        Records: `exchange.refused` in the exchange log when it is refused.
+        """
+        exchange = exchange or ExchangeId(new_id())
+        at = self.clock.now()
+        if self._quorum is not None:
+            self._quorum.demand()
+        standing = self.keeper.current
+        try:
+            grounds = standing.find_grounds(ask, at)
+            dossiers = await self.registered(ask, ask.subjects)
+            if not dossiers or None in dossiers:
+                # One code for "unknown to us" and "not in your files": the difference would be an answer.
+                raise NotAllowed("subject_not_registered")
+            decisions = decide(standing, ask, grounds, at)
+        except NotAllowed as refusal:
+            await self._refuse(ask, exchange, standing, refusal, at)
+            raise
+        good_until = min(
+            [grounds.good_until]
+            + [dossier.valid_until for dossier in dossiers if dossier is not None]
+            + [d.good_until for d in decisions.values() if d.good_until is not None]
+        )
+        return Passage(self, ask, exchange, standing.epoch, grounds, decisions, good_until)
+
+    async def registered(self, ask: Ask, subjects: Sequence[str]) -> Sequence[Dossier | None]:
+        """For each subject the dossier that the asking party has on it now for this purpose, or None."""
+        return await self._directory.find_dossiers(ask.actor.party, ask.purpose, subjects, self.clock.now())
+
+    async def refuse(self, ask: Ask, refusal: NotAllowed) -> None:
+        """A refusal that was found outside the gate is recorded like the gate's own."""
+        await self._refuse(ask, ExchangeId(new_id()), self.keeper.current, refusal, self.clock.now())
+
+    async def _refuse(
+        self, ask: Ask, exchange: ExchangeId, standing: Standing, refusal: NotAllowed, at: datetime
+    ) -> None:
+        decision = standing.bank.decide(request_of(ask, None, at, ask.resource, ask.fields, standing))
+        refusal.facts.setdefault("rule", decision.rule)
+        refusal.facts.setdefault("version", decision.version)
+        refusal.facts.setdefault("exchange", str(exchange))
+        _exchanges.labels("refused", refusal.code).inc()
+        entry = entry_of(
+            ask,
+            exchange,
+            kind="exchange.refused",
+            at=at,
+            public={"code": refusal.code},
+            private={"rule": decision.rule, "version": decision.version},
+        )
+        # Not under the epoch: a refusal may be recorded whatever the standing has become meanwhile.
+        await self._recordings((0, entry))
+
+    async def record(self, entry: Entry, epoch: int) -> Promise:
+        """The entry is durable, and `epoch` was still the standing epoch when it became so.
+
+        Raises:
+            Stale: the epoch had moved; nothing was recorded.
+        """
+        return await self._recordings((epoch, entry))
+
+    async def _admit_batch(
+        self, batch: Sequence[tuple[Admission, ExchangeId]]
+    ) -> Sequence[store.Admitted | Exception]:
+        async with self.database.acquire() as connection:
+            return await store.admit(connection, batch, self.clock.now())
+
+    async def _record_batch(self, batch: Sequence[tuple[int, Entry]]) -> Sequence[Promise | Exception]:
+        # Entries under one epoch share a statement; those under an older one (or none) get their own.
+        results: list[Promise | Exception] = [Stale()] * len(batch)
+        for epoch in sorted({epoch for epoch, _ in batch}):
+            places = [n for n, (e, _) in enumerate(batch) if e == epoch]
+            prepared = self.sealer.prepare([batch[n][1] for n in places], self.clock.now())
+            async with self.database.acquire() as connection:
+                if epoch == 0:
+                    await prepared.append(connection)
+                elif not await store.record(connection, epoch, prepared):
+                    continue
+            for place, promise in zip(places, prepared.promises, strict=True):
+                results[place] = promise
+        return results
+
+
+class Stale(KoinonError):
+    """The standing epoch moved between the decision and its recording. Never leaves the gate."""
+
+    status = 503
+
+    def __init__(self) -> None:
+        super().__init__("standing_moved")
+
+
+class Passage:
+    """An ask that may pass: what may be fetched for it, and the one way to release its answer."""
+
+    def __init__(
+        self,
+        gate: Gate,
+        ask: Ask,
+        exchange: ExchangeId,
+        epoch: int,
+        grounds: Grounds,
+        decisions: Mapping[str, Decision],
+        good_until: datetime,
+    ) -> None:
+        self.gate = gate
+        self.ask = ask
+        self.exchange = exchange
+        self.epoch = epoch
+        self.grounds = grounds
+        self.decisions = decisions
+        self.good_until = good_until
+
+    @property
+    def decision(self) -> Decision:
+        """On the main resource."""
+        return self.decisions[self.ask.resource]
+
+    def allowed(self, resource: str) -> frozenset[str]:
+        """The fields of `resource` that may be fetched (a source service) or may leave (the main resource)."""
+        decision = self.decisions.get(resource)
+        return decision.fields if decision is not None else frozenset()
+
+    def filtered(self) -> tuple[Filtered, ...]:
+        """What was asked of the main resource and does not leave, in the order of the alphabet."""
+        return tuple(Filtered(name, "not_allowed") for name in sorted(self.ask.fields - self.decision.fields))
+
+    async def release(
+        self, answer: Mapping[str, T], *, note: Mapping[str, Any] | None = None, kind: str = "exchange.released"
+    ) -> Released[dict[str, T]]:
+        """Only the fields that are asked and allowed are in the value, and its entry is durable.
+
+        Raises:
+            NotAllowed: the grounds were taken away since the passage was opened; the refusal is recorded.
+            Unavailable: it cannot be recorded now, so nothing leaves.
+
+        Records: `kind` in the exchange log.
+        """
+        promise = await self._record(kind, self.ask.subjects, note or {})
+        return self._released(self._minimum(answer), promise)
+
+    async def release_rows(
+        self, rows: Sequence[tuple[str, Mapping[str, T]]], *, kind: str = "exchange.piece"
+    ) -> Released[list[tuple[str, dict[str, T]]]]:
+        """The same for several subjects with one entry; subjects without a dossier any more are left out.
+
+        Records: `kind` in the exchange log, about the subjects that left.
+        """
+        known = await self.gate.registered(self.ask, [subject for subject, _ in rows])
+        kept = [(subject, answer) for (subject, answer), dossier in zip(rows, known, strict=True) if dossier]
+        promise = await self._record(kind, tuple(subject for subject, _ in kept), {"rows": len(kept)})
+        return self._released([(subject, self._minimum(answer)) for subject, answer in kept], promise)
+
+    def _minimum(self, answer: Mapping[str, T]) -> dict[str, T]:
+        allowed = self.decision.fields
+        return {name: value for name, value in answer.items() if name in allowed}
+
+    def _released(self, value: U, promise: Promise) -> Released[U]:
+        return Released(
+            value,
+            exchange=self.exchange,
+            authorisation=self.grounds.authorisation,
+            decision=self.decision,
+            filtered=self.filtered(),
+            receipt=receipt_of(promise),
+            seal=_SEAL,
+        )
+
+    async def _record(self, kind: str, subjects: tuple[str, ...], note: Mapping[str, Any]) -> Promise:
+        """The entry is durable under a standing that carries the passage at this moment.
+
+        The passage may be decided on anew on the way: take the minimum after this, not before.
+        """
+        for _ in range(_TRIES):
+            at = self.gate.clock.now()
+            if at >= self.good_until:
+                await self.decide_anew()
+            entry = entry_of(
+                self.ask,
+                self.exchange,
+                kind=kind,
+                at=at,
+                subjects=subjects,
+                authorisation=self.grounds.authorisation,
+                private={
+                    "rule": self.decision.rule,
+                    "version": self.decision.version,
+                    "fields": sorted(self.decision.fields),
+                    "filtered": [each.field for each in self.filtered()],
+                    **note,
+                },
+            )
+            try:
+                promise = await self.gate.record(entry, self.epoch)
+            except Stale:
+                await self.gate.keeper.refresh(beyond=self.epoch)
+                await self.decide_anew()
+                continue
+            _exchanges.labels("released", "").inc()
+            return promise
+        raise Unavailable("standing_unconfirmed")
+
+    async def decide_anew(self) -> None:
+        """The passage rests on the standing of now.
+
+        Raises:
+            NotAllowed: it may not any more; the refusal is recorded.
+            Unavailable: `standing_moved` when less may be fetched than was: what was fetched must not be used.
+        """
+        anew = await self.gate.open(self.ask, self.exchange)
+        if any(self.allowed(resource) - anew.allowed(resource) for resource in self.ask.sources):
+            raise Unavailable("standing_moved")
+        self.epoch, self.grounds, self.decisions = anew.epoch, anew.grounds, anew.decisions
+        self.good_until = anew.good_until
+
+
+class Quorum(Protocol):
+    """Whether enough witnesses have seen the newest checkpoint lately."""
+
+    def demand(self) -> None:
+        """Raises Unavailable `witness_quorum_lost` when they have not and releases must stop."""
+
+
+def decide(standing: Standing, ask: Ask, grounds: Grounds, at: datetime) -> dict[str, Decision]:
+    """One decision for the main resource and one for each source that must be fetched.
+
+    What the rule bank gives is cut down to what the authorisation covers: neither alone is enough.
+
+    Raises:
+        NotAllowed: the code of the first decision that refuses, or `no_field_allowed`.
+    """
+    decisions: dict[str, Decision] = {}
+    for resource, fields in ((ask.resource, ask.fields), *ask.sources.items()):
+        covered = fields & grounds.resources.get(resource, frozenset())
+        decision = standing.bank.decide(request_of(ask, grounds, at, resource, covered, standing))
+        if not decision.allowed:
+            raise NotAllowed(
+                decision.code,
+                resource=resource,
+                rule=decision.rule,
+                version=decision.version,
+                unknown=list(decision.unknown),
+            )
+        if not decision.fields:
+            raise NotAllowed("no_field_allowed", resource=resource, rule=decision.rule, version=decision.version)
+        if decision.deliberation != grounds.authorisation:
+            raise NotAllowed(
+                "rule_of_another_deliberation", resource=resource, rule=decision.rule, version=decision.version
+            )
+        decisions[resource] = decision
+    return decisions
+
+
+def request_of(
+    ask: Ask, grounds: Grounds | None, at: datetime, resource: str, fields: frozenset[str], standing: Standing
+) -> Request:
+    """The rule bank's question for one resource. Facts are what the gate itself knows to be true."""
+    actor = ask.actor
+    kind = grounds.party_kind if grounds is not None else standing.party_kind(actor.party)
+    return Request(
+        resource=resource,
+        action=ask.action,
+        purpose=ask.purpose,
+        party_kind=kind,
+        party=str(actor.party),
+        profile=actor.profile,
+        fields=fields,
+        facts={"subject_in_dossier": grounds is not None, "user_named": actor.person is not None or bool(actor.user)},
+        at=at,
+    )
+
+
+def entry_of(
+    ask: Ask,
+    exchange: ExchangeId,
+    *,
+    kind: str,
+    at: datetime,
+    subjects: tuple[str, ...] | None = None,
+    authorisation: str | None = None,
+    public: Mapping[str, Any] | None = None,
+    private: Mapping[str, Any] | None = None,
+) -> Entry:
+    """The entry of one step of an exchange.
+
+    Public: authorisation, action, resources, and what `public` adds. Private, sealed under the subjects' keys: who
+    asked, for which purpose and case, about whom, and what `private` adds.
+    """
+    actor = ask.actor
+    about = ask.subjects if subjects is None else subjects
+    hidden = {
+        "exchange": str(exchange),
+        "party": str(actor.party),
+        "profile": actor.profile,
+        "person": str(actor.person) if actor.person else None,
+        "system": str(actor.system) if actor.system else None,
+        "key": actor.key,
+        "user": actor.user,
+        "user_asserted_by": actor.user_asserted_by,
+        "purpose": ask.purpose,
+        "case": ask.case,
+        "subjects": list(about),
+        **(private or {}),
+    }
+    shown: dict[str, Any] = {"action": ask.action, "resources": [ask.resource, *sorted(ask.sources)], **(public or {})}
+    if authorisation is not None:
+        shown["authorisation"] = authorisation
+    return Entry(
+        log=Log.EXCHANGE,
+        kind=kind,
+        public=shown,
+        private={name: value for name, value in hidden.items() if value is not None},
+        subjects=about,
+        at=at,
+    )
+
+
+def receipt_of(promise: Promise) -> Receipt:
+    """The promise as a response carries it."""
+    return Receipt(
+        log=promise.log.value,
+        entry=promise.entry,
+        leaf_hash=b64url(promise.leaf_hash),
+        at=rfc3339(promise.at),
+        max_merge_delay_seconds=promise.max_merge_delay_seconds,
+    )
+

@@ -1,0 +1,362 @@
+"""Uses that last: registered before they are recorded, renewed, and cut or ended.
+
+Each process cuts *its own* uses: when standing moved and their grounds are gone, when a ground ended by itself, and when
+the epoch could not be confirmed in time.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+import structlog
+
+from koinon.base.clock import rfc3339
+from koinon.base.database import Connection
+from koinon.base.errors import KoinonError, NotAllowed, Unavailable
+from koinon.base.ids import new_id
+from koinon.base.metrics import counter, gauge
+from koinon.trust.gate import store
+from koinon.trust.gate.model import EndReason, ExchangeId, ProcessId, Receipt
+from koinon.trust.gate.release import Released
+from koinon.trust.gate.service import Gate, Passage, Stale, decide, entry_of, receipt_of
+from koinon.trust.ledger import Entry, Log, Sealer
+from koinon.trust.standing import Standing
+
+T = TypeVar("T")
+_log = structlog.get_logger()
+_running = gauge("koinon_uses_running", "Uses that last and run in this process.")
+_ended = counter("koinon_uses_ended_total", "Uses that lasted, by the reason of their end.", ("reason",))
+
+# Decided anew at least this often (trust.md, long uses).
+RENEW_AFTER = timedelta(minutes=5)
+_SEEN_EVERY_SECONDS = 5.0
+
+
+class Cut(KoinonError):
+    """The use was ended while it ran; `reason` tells why, `code` what took its grounds away."""
+
+    status = 403
+    exit_code = 77
+    title = "Ended while it ran"
+
+    def __init__(self, reason: EndReason, code: str, **facts: Any) -> None:
+        super().__init__(code, end=reason.value, **facts)
+        self.reason = reason
+
+
+class Use:
+    """One use that lasts. Ask `go_on()` before each piece; `end()` it in every case."""
+
+    def __init__(self, uses: "Uses", passage: Passage, use: store.Running, receipt: Receipt) -> None:
+        self.id = use.id
+        self.passage = passage
+        self.receipt = receipt
+        self.bytes = 0
+        self._uses = uses
+        self._renewed_at = use.renewed_at
+        self._cut: Cut | None = None
+        self._ended = False
+        self._on_cut: list[Callable[[], None]] = []
+
+    @property
+    def cut(self) -> Cut | None:
+        """Why the use was cut, or None while it runs."""
+        return self._cut
+
+    def on_cut(self, act: Callable[[], None]) -> None:
+        """`act` is called once, at once, when the use is cut: it resets the connection."""
+        if self._cut is not None:
+            act()
+        else:
+            self._on_cut.append(act)
+
+    def cut_now(self, cut: Cut) -> None:
+        """The use may send nothing any more, from this moment."""
+        if self._cut is not None or self._ended:
+            return
+        self._cut = cut
+        _log.info("use_cut", use=str(self.id), reason=cut.reason.value, code=cut.code)
+        for act in self._on_cut:
+            try:
+                act()
+            except Exception:
+                _log.exception("use_cut_failed", use=str(self.id))
+
+    async def go_on(self) -> None:
+        """The use may send its next piece: its grounds stand by the newest standing.
+
+        Waits while a newer standing is being loaded.
+
+        Raises:
+            Cut: it may not.
+        """
+        await self._uses.settle(self)
+        if self._cut is not None:
+            raise self._cut
+
+    async def release_rows(
+        self, rows: Sequence[tuple[str, Mapping[str, T]]]
+    ) -> Released[list[tuple[str, dict[str, T]]]]:
+        """A piece with an entry of its own has passed the gate; see `Passage.release_rows`.
+
+        Raises:
+            Cut: the grounds are gone.
+        """
+        await self.go_on()
+        try:
+            return await self.passage.release_rows(rows)
+        except NotAllowed as refusal:
+            self.cut_now(Cut(EndReason.CUT, refusal.code, **refusal.facts))
+            raise self._cut or refusal from None
+
+    async def end(self, reason: EndReason = EndReason.COMPLETED) -> None:
+        """The use runs no more and its `ended` is durable. Calling again changes nothing.
+
+        Records: `exchange.ended` in the exchange log, with reason, bytes and interval.
+        """
+        if self._ended:
+            return
+        self._ended = True
+        if self._cut is not None:
+            reason = self._cut.reason
+        await self._uses.finish(self, reason)
+
+
+class Uses:
+    """The uses that run in this process."""
+
+    def __init__(self, gate: Gate, process: ProcessId, kind: str) -> None:
+        self._gate = gate
+        self._process = process
+        self._kind = kind
+        self._uses: dict[Any, Use] = {}
+        self._moved = asyncio.Condition()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._wakes: set[asyncio.Task[None]] = set()
+        gate.keeper.listen(self._standing_moved)
+
+    async def start(self) -> None:
+        """This process stands among those that release, and is seen."""
+        async with self._gate.database.transaction() as connection:
+            await store.enter_process(connection, self._process, self._kind, self._gate.clock.now())
+        self._tasks = [
+            asyncio.create_task(self._be_seen(), name="process-seen"),
+            asyncio.create_task(self._watch(), name="uses-watch"),
+        ]
+
+    async def stop(self) -> None:
+        """Every use of this process is ended and recorded."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for use in list(self._uses.values()):
+            use.cut_now(Cut(EndReason.LEFT, "service_stopping"))
+            await use.end()
+        async with self._gate.database.transaction() as connection:
+            await store.leave_process(connection, self._process)
+
+    async def begin(self, passage: Passage) -> Use:
+        """The use is registered as running and its `begun` is durable, both or neither.
+
+        Raises:
+            NotAllowed: the grounds were taken away since the passage was opened.
+            Unavailable: it cannot be recorded now.
+
+        Records: `exchange.begun` in the exchange log.
+        """
+        gate = self._gate
+        for _ in range(5):
+            at = gate.clock.now()
+            ask = passage.ask
+            row = store.Running(
+                id=new_id(),
+                process=self._process,
+                exchange=passage.exchange,
+                party=ask.actor.party,
+                person=ask.actor.person,
+                system=ask.actor.system,
+                key=ask.actor.key,
+                authorisation=passage.grounds.authorisation,
+                action=ask.action,
+                resource=ask.resource,
+                began_at=at,
+                renewed_at=at,
+            )
+            prepared = gate.sealer.prepare([self._entry(passage, "exchange.begun", at)], at)
+            async with gate.database.transaction() as connection:
+                await store.insert_running(connection, row)
+                if not await store.record(connection, passage.epoch, prepared):
+                    await connection.execute("DELETE FROM gate.running WHERE id = $1", row.id)
+                    stale = True
+                else:
+                    stale = False
+            if stale:
+                await gate.keeper.refresh(beyond=passage.epoch)
+                await passage.decide_anew()
+                continue
+            use = Use(self, passage, row, receipt_of(prepared.promises[0]))
+            self._uses[row.id] = use
+            _running.inc()
+            await self.settle(use)  # a suspension may have been raised between the recording and this line
+            return use
+        raise Unavailable("standing_unconfirmed")
+
+    async def settle(self, use: Use) -> None:
+        """The use is either cut or decided on by a standing that this process can confirm."""
+        gate = self._gate
+        while use.cut is None:
+            if not gate.keeper.confirmed():
+                use.cut_now(Cut(EndReason.UNCONFIRMED, "standing_unconfirmed"))
+                return
+            try:
+                standing = gate.keeper.current
+            except Unavailable:  # a newer standing is on its way
+                async with self._moved:
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._moved.wait(), 0.05)
+                continue
+            self._judge(use, standing)
+            if use.cut is None and gate.clock.now() - use._renewed_at >= RENEW_AFTER:
+                await self._renew(use)
+            return
+
+    def _judge(self, use: Use, standing: Standing) -> None:
+        """Cuts the use when the standing no longer carries it."""
+        passage, at = use.passage, self._gate.clock.now()
+        expired = at >= passage.good_until
+        if standing.epoch == passage.epoch and not expired:
+            return
+        try:
+            grounds = standing.find_grounds(passage.ask, at)
+            decisions = decide(standing, passage.ask, grounds, at)
+        except NotAllowed as refusal:
+            reason = EndReason.EXPIRED if standing.epoch == passage.epoch else EndReason.CUT
+            use.cut_now(Cut(reason, refusal.code, **refusal.facts))
+            return
+        if expired and grounds.good_until == passage.grounds.good_until:
+            # What ended is not a ground of standing but the dossier or a rule; the next `open` would say which.
+            use.cut_now(Cut(EndReason.EXPIRED, "subject_not_registered"))
+            return
+        passage.epoch, passage.grounds, passage.decisions = standing.epoch, grounds, decisions
+
+    def _standing_moved(self) -> None:
+        """Called by the keeper, inside its own step: cutting must not wait for a turn of the loop."""
+        confirmed = self._gate.keeper.confirmed()
+        standing: Standing | None = None
+        if confirmed:
+            with contextlib.suppress(Unavailable):
+                standing = self._gate.keeper.current
+        for use in list(self._uses.values()):
+            if not confirmed:
+                use.cut_now(Cut(EndReason.UNCONFIRMED, "standing_unconfirmed"))
+            elif standing is not None:
+                self._judge(use, standing)
+        wake = asyncio.ensure_future(self._wake())
+        self._wakes.add(wake)
+        wake.add_done_callback(self._wakes.discard)
+
+    async def _wake(self) -> None:
+        async with self._moved:
+            self._moved.notify_all()
+
+    async def _renew(self, use: Use) -> None:
+        """The use was decided on anew and says so.
+
+        Records: `exchange.renewed`.
+        """
+        gate, at = self._gate, self._gate.clock.now()
+        await use.passage.decide_anew()
+        prepared = gate.sealer.prepare([self._entry(use.passage, "exchange.renewed", at, bytes=use.bytes)], at)
+        async with gate.database.transaction() as connection:
+            if not await store.renew_running(connection, use.id, at):
+                use.cut_now(Cut(EndReason.CUT, "use_not_running"))
+                return
+            if not await store.record(connection, use.passage.epoch, prepared):
+                raise Stale
+        use._renewed_at = at
+
+    async def finish(self, use: Use, reason: EndReason) -> None:
+        gate, at = self._gate, self._gate.clock.now()
+        entry = self._entry(
+            use.passage,
+            "exchange.ended",
+            at,
+            reason=reason.value,
+            code=use.cut.code if use.cut is not None else None,
+            bytes=use.bytes,
+        )
+        prepared = gate.sealer.prepare([entry], at)
+        try:
+            async with gate.database.transaction() as connection:
+                if await store.delete_running(connection, use.id):
+                    await prepared.append(connection)
+        except (KoinonError, OSError):
+            # The row stays; the reaper will say `unknown`. Nothing is sent any more in any case.
+            _log.exception("use_end_not_recorded", use=str(use.id))
+        if self._uses.pop(use.id, None) is not None:
+            _running.dec()
+            _ended.labels(reason.value).inc()
+
+    def _entry(self, passage: Passage, kind: str, at: datetime, **private: Any) -> Entry:
+        return entry_of(
+            passage.ask,
+            passage.exchange,
+            kind=kind,
+            at=at,
+            authorisation=passage.grounds.authorisation,
+            public={name: value for name, value in private.items() if name in ("reason", "bytes") and value is not None},
+            private={"rule": passage.decision.rule, "version": passage.decision.version, "at": rfc3339(at), **private},
+        )
+
+    async def _be_seen(self) -> None:
+        while True:
+            await asyncio.sleep(_SEEN_EVERY_SECONDS)
+            try:
+                async with self._gate.database.acquire() as connection:
+                    await store.see_process(connection, self._process, self._gate.clock.now())
+            except Exception as error:
+                _log.warning("process_not_seen", error=repr(error))
+
+    async def _watch(self) -> None:
+        """Uses whose sender is not asking (a stalled reader) are judged too: their grounds may end by themselves."""
+        while True:
+            await asyncio.sleep(0.25)
+            for use in list(self._uses.values()):
+                try:
+                    await self.settle(use)
+                except NotAllowed as refusal:
+                    use.cut_now(Cut(EndReason.CUT, refusal.code, **refusal.facts))
+                except Exception:
+                    _log.exception("use_not_settled", use=str(use.id))
+
+
+async def reap(connection: Connection, sealer: Sealer, at: datetime) -> int:
+    """Uses of processes that died have ended at an unknown moment; returns how many.
+
+    Records: `exchange.ended` with reason `unknown`.
+    """
+    orphans = await store.take_orphans(connection, at)
+    if orphans:
+        entries = [
+            Entry(
+                log=Log.EXCHANGE,
+                kind="exchange.ended",
+                public={
+                    "action": use.action,
+                    "resources": [use.resource],
+                    "authorisation": use.authorisation,
+                    "reason": EndReason.UNKNOWN.value,
+                },
+                private={
+                    "exchange": str(ExchangeId(use.exchange)),
+                    "party": str(use.party),
+                    "last_known": rfc3339(use.renewed_at),
+                },
+                at=at,
+            )
+            for use in orphans
+        ]
+        await sealer.prepare(entries, at).append(connection)
+    return len(orphans)

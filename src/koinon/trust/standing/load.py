@@ -1,0 +1,40 @@
+"""Reading the standing out of the database, in one snapshot."""
+
+from koinon.base.database import Connection
+from koinon.trust.agreements import load_agreements
+from koinon.trust.parties import load_register
+from koinon.trust.rules import RuleBank, load_rules
+from koinon.trust.standing.acts import ActState, Chain, TargetKind
+from koinon.trust.standing.acts.service import load_chain
+from koinon.trust.standing.epoch import get_epoch
+from koinon.trust.standing.state import Standing
+
+
+class StandingLoader:
+    """Loads standings one after another; what was verified once is not verified again."""
+
+    def __init__(self) -> None:
+        self._chain: Chain | None = None
+
+    async def __call__(self, connection: Connection) -> Standing:
+        """The standing of this moment.
+
+        One repeatable-read snapshot: the epoch and all that it stands for are of the same moment.
+
+        Raises:
+            Unavailable: `genesis_missing`.
+            KoinonError: a chain of acts that does not verify; nothing is in force then.
+        """
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            epoch = await get_epoch(connection)
+            chain = self._chain = await load_chain(connection, self._chain)
+            register = await load_register(connection)
+            agreements = await load_agreements(connection)
+            rules = await load_rules(connection)
+        bank = RuleBank(each.rule for each in rules if _counts(chain.state, each.digest, each.rule.id, each.rule.author))
+        return Standing(epoch=epoch, chain=chain, register=register, agreements=agreements, bank=bank)
+
+
+def _counts(acts: ActState, digest: str, rule: str, author: str) -> bool:
+    """Whether the rule version passed its two humans and the Commission, and is not suspended."""
+    return acts.rule_authorised(digest, frozenset({author})) and acts.find_suspension(TargetKind.RULE, rule) is None
