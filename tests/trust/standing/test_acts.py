@@ -451,21 +451,25 @@ def test_a_chain_that_was_touched_names_the_exact_place(region: Any, place: int,
 def test_the_newest_act_taken_away_is_noticed_by_the_log(region: Any) -> None:
     acts, chain = some_chain(region)
     logged = [(place, digest) for place, digest in enumerate(chain.digests, start=1)]
-    check_against_log(chain, region.genesis.digest, logged)
+    check_against_log(chain, [region.genesis.digest], logged)
     shorter = verify_chain(region.genesis, acts[:-1])
     with pytest.raises(NotAllowed, match="act_missing") as refusal:
-        check_against_log(shorter, region.genesis.digest, logged)
+        check_against_log(shorter, [region.genesis.digest], logged)
     assert refusal.value.facts == {"at_sequence": 4}
     with pytest.raises(NotAllowed, match="act_not_logged") as refusal:
-        check_against_log(chain, region.genesis.digest, logged[:-1])
+        check_against_log(chain, [region.genesis.digest], logged[:-1])
     assert refusal.value.facts == {"at_sequence": 4}
+    with pytest.raises(NotAllowed, match="act_logged_twice"):
+        check_against_log(chain, [region.genesis.digest], [*logged, (2, DIGEST)])
 
 
 def test_threat_operator_laying_another_root_of_trust(region: Any, new_member: Any) -> None:
     own = new_member("operator", Body.COMMISSION, Rank.CHAIR)
     other = Genesis(region="test", at=region.genesis.at, signers=(own.signer,))
     with pytest.raises(NotAllowed, match="genesis_not_logged"):
-        check_against_log(begin(other), region.genesis.digest, [])
+        check_against_log(begin(other), [region.genesis.digest], [])
+    with pytest.raises(NotAllowed, match="genesis_not_logged"):
+        check_against_log(begin(other), [region.genesis.digest, other.digest], [])
 
 
 def test_a_known_prefix_is_trusted_only_where_it_is_the_same(region: Any) -> None:

@@ -34,6 +34,7 @@ from koinon.trust.standing.acts.policy import (
     verify_chain,
 )
 from koinon.trust.standing.acts.proofs import sign_act
+from koinon.trust.standing.acts.service import list_acts, load_chain, record_act, record_genesis
 
 __all__ = [
     "REQUIREMENTS",
@@ -58,11 +59,15 @@ __all__ = [
     "draft",
     "follow",
     "is_personal",
+    "list_acts",
+    "load_chain",
     "may_sign",
     "new_salt",
     "parse_act",
     "parse_genesis",
     "public_act",
+    "record_act",
+    "record_genesis",
     "sign_act",
     "signer_digest",
     "verify_chain",

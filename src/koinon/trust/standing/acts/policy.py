@@ -240,18 +240,23 @@ def _starts_with(signed_acts: Sequence[SignedAct], digests: Sequence[str]) -> bo
     )
 
 
-def check_against_log(chain: Chain, genesis_digest: str | None, logged: Sequence[tuple[int, str]]) -> None:
+def check_against_log(chain: Chain, genesis: Sequence[str], logged: Sequence[tuple[int, str]]) -> None:
     """The chain is the one that the public register log tells of: same genesis, same acts, none missing.
 
-    `logged` are (sequence, digest) of the log's act entries, in any order. A row edited, added or taken away
-    behind the back of the log is noticed here even where the chain by itself holds, the newest row included.
+    `genesis` are the digests of the log's genesis entries, of which there is one; `logged` are (sequence,
+    digest) of its act entries, in any order. A row edited, added or taken away behind the back of the log is
+    noticed here even where the chain by itself holds, the newest row included.
 
     Raises:
-        NotAllowed: `genesis_not_logged`, `act_not_logged`, `act_missing`, with `at_sequence`.
+        NotAllowed: `genesis_not_logged`, `act_logged_twice`, `act_not_logged`, `act_missing`, with
+            `at_sequence`.
     """
-    if chain.genesis.digest != genesis_digest:
+    if set(genesis) != {chain.genesis.digest}:
         raise NotAllowed("genesis_not_logged", at_sequence=0)
-    known = dict(logged)
+    known: dict[int, str] = {}
+    for sequence, digest in logged:
+        if known.setdefault(sequence, digest) != digest:
+            raise NotAllowed("act_logged_twice", at_sequence=sequence)
     for sequence, digest in enumerate(chain.digests, start=1):
         if known.pop(sequence, None) != digest:
             raise NotAllowed("act_not_logged", at_sequence=sequence)

@@ -19,8 +19,8 @@ from koinon.trust.standing.acts.policy import (
     verify_chain,
 )
 
-GENESIS_ENTRY = "genesis"
-ACT_ENTRY = "act"
+GENESIS_ENTRY = "genesis.laid"
+ACT_ENTRY = "act.recorded"
 
 # An act is signed at once, or on the day of a meeting; later, the signer might no longer mean it.
 MAX_AGE = timedelta(days=1)
@@ -30,7 +30,7 @@ MAX_AHEAD = timedelta(minutes=5)
 async def record_genesis(connection: Connection, sealer: Sealer, genesis: Genesis, at: datetime) -> Genesis:
     """The root of trust has been laid, once and for all.
 
-    Records: register log, `genesis`: region, digest and every signer's key, body and rank; no name.
+    Records: register log, `genesis.laid`: region, digest and every signer's key, body and rank; no name.
 
     Raises:
         Conflict: `genesis_exists`.
@@ -53,6 +53,10 @@ async def record_genesis(connection: Connection, sealer: Sealer, genesis: Genesi
 async def load_chain(connection: Connection, known: Chain | None = None) -> Chain:
     """The whole chain, verified from the genesis on and compared with the register log.
 
+    Reads in several statements: unless acts are locked, the caller's transaction is `repeatable read`, else
+        an act
+    that is recorded in between looks like one missing.
+
     `known` is what this process verified before; only what is new since is verified again.
 
     Raises:
@@ -63,12 +67,15 @@ async def load_chain(connection: Connection, known: Chain | None = None) -> Chai
     if document is None:
         raise Unavailable("genesis_missing")
     chain = verify_chain(parse_genesis(document), await store.list_signed_acts(connection), known)
-    logged_genesis = await list_register_entries(connection, [GENESIS_ENTRY])
-    logged = await list_register_entries(connection, [ACT_ENTRY])
+    logged = await list_register_entries(connection, [GENESIS_ENTRY, ACT_ENTRY])
     check_against_log(
         chain,
-        str(logged_genesis[0].public["digest"]) if logged_genesis else None,
-        [(int(entry.public["sequence"]), str(entry.public["digest"])) for entry in logged],
+        [str(entry.public["digest"]) for entry in logged if entry.kind == GENESIS_ENTRY],
+        [
+            (int(entry.public["sequence"]), str(entry.public["digest"]))
+            for entry in logged
+            if entry.kind == ACT_ENTRY
+        ],
     )
     return chain
 
@@ -79,8 +86,8 @@ async def record_act(
     """The act has been verified, has its place in the chain, and stands in the register log, in one
     transaction.
 
-    Records: register log, `act`: sequence, digest, act, target and reason; of a person, adviser or complaint
-        only
+    Records: register log, `act.recorded`: sequence, digest, act, target and reason; of a person, adviser or
+        complaint only
     the kind.
 
     Raises:

@@ -1,0 +1,429 @@
+"""What agreements mean at an instant. Pure.
+
+Each answer carries `until`: the first moment at which it ends by itself, `None` where it does not. Whether
+the Commission advised, granted or suspended is told by the caller, who has it from verified acts.
+"""
+
+from collections.abc import Container, Iterable, Mapping
+from datetime import datetime, timedelta
+from enum import StrEnum
+from functools import lru_cache
+
+import msgspec
+
+from koinon.base.clock import civil_date, start_of
+from koinon.base.crypto import VerifyKey, parse_jws
+from koinon.base.errors import Invalid, KoinonError, NotAllowed
+from koinon.trust.agreements.model import (
+    STATEMENT_TYPE,
+    Accession,
+    Agreements,
+    Authorisation,
+    AuthorisationNumber,
+    Convention,
+    ConventionId,
+    ConventionParty,
+    SignedStatement,
+    Statement,
+    Word,
+)
+from koinon.trust.parties import Key, KeyUse, PartyId, Register, earliest
+
+_NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
+_decode_statement = msgspec.json.Decoder(Statement).decode
+
+
+# --- documents ----------
+
+
+def check_convention_document(convention: Convention, former: Convention | None) -> None:
+    """The document is one that parties can sign: complete, without contradiction, and the next version of
+    `former`.
+
+    Raises:
+        Invalid: `convention_malformed`, saying why.
+    """
+    members = [member.party for member in convention.parties]
+    for holds, why in (
+        (bool(convention.id) and set(convention.id) <= _NAME, "id"),
+        (convention.version == (former.version + 1 if former else 1), "version does not follow"),
+        (len(members) >= 2 and len(set(members)) == len(members), "at least two different parties"),
+        (bool(convention.matrix), "an empty matrix"),
+        (all(is_pattern(row.resources) for row in convention.matrix), "resources"),
+        (convention.valid_until is None or convention.valid_from < convention.valid_until, "term"),
+        (convention.notice_days >= 0, "notice"),
+        ((convention.accession is Accession.LISTED) == bool(convention.accession_by), "accession"),
+        (set(convention.accession_by) <= set(members), "accession by a party"),
+        (all((convention.title.nl, convention.title.fr, convention.title.en)), "title in three languages"),
+    ):
+        if not holds:
+            raise Invalid("convention_malformed", why=why)
+
+
+def check_authorisation_document(authorisation: Authorisation) -> None:
+    """The document is one that the Commission can grant.
+
+    Raises:
+        Invalid: `authorisation_malformed`, saying why.
+    """
+    year, _, serial = authorisation.number.partition("/")
+    for holds, why in (
+        (len(year) == 4 and year.isdigit() and len(serial) >= 3 and serial.isdigit(), "number"),
+        (bool(authorisation.purposes and authorisation.actions), "no purpose or no action"),
+        (bool(authorisation.resources) and all(authorisation.resources.values()), "no resource or no field"),
+        (all(is_pattern(resource) for resource in authorisation.resources), "resources"),
+        (authorisation.valid_from < authorisation.valid_until, "term"),
+        (bool(authorisation.articles), "no article"),
+        (all((authorisation.title.nl, authorisation.title.fr, authorisation.title.en)), "title"),
+        (all((authorisation.text.nl, authorisation.text.fr, authorisation.text.en)), "text"),
+    ):
+        if not holds:
+            raise Invalid("authorisation_malformed", why=why)
+
+
+def is_pattern(resources: str) -> bool:
+    """Whether this names one resource (`group/name`) or all of a group (`group/*`), and nothing wider."""
+    group, slash, rest = resources.partition("/")
+    return bool(group and slash and rest) and "*" not in group and (rest == "*" or "*" not in rest)
+
+
+def matches(pattern: str, resource: str) -> bool:
+    """Whether `resource` is the one, or of the group, that `pattern` names."""
+    return pattern == resource or (pattern.endswith("/*") and resource.startswith(pattern[:-1]))
+
+
+# --- statements ----------
+
+
+def read_statement(token: str) -> SignedStatement:
+    """The statement in a JWS, not believed yet.
+
+    Raises:
+        Invalid: `jws_malformed`, `statement_malformed`.
+    """
+    jws = parse_jws(token)
+    try:
+        statement = _decode_statement(jws.payload)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Invalid("statement_malformed", why=str(error)) from None
+    if jws.typ != STATEMENT_TYPE or statement.canonical != jws.payload or statement.at.tzinfo is None:
+        raise Invalid("statement_malformed", why="not a statement in canonical form")
+    if (statement.acceding is not None) is not (statement.say is Word.ACCEPT):
+        raise Invalid("statement_malformed", why="acceding party missing or out of place")
+    return SignedStatement(statement, jws.key_id, token)
+
+
+def check_signature(signed: SignedStatement, register: Register) -> None:
+    """The party's own convention-signing key, in force when it signed, made this statement.
+
+    Raises:
+        NotAllowed: `key_unknown`, `key_use_wrong`, `key_not_of_party`, `key_not_in_force`,
+            `statement_signature_wrong`.
+    """
+    statement = signed.statement
+    key = register.keys.get(signed.kid)
+    if key is None:
+        raise NotAllowed("key_unknown", key=signed.kid)
+    if key.use is not KeyUse.CONVENTION_SIGNING:
+        raise NotAllowed("key_use_wrong", key=signed.kid, use=key.use.value)
+    if key.party != statement.party:
+        raise NotAllowed("key_not_of_party", key=signed.kid, party=str(statement.party))
+    if not _in_force(key, statement.at):
+        raise NotAllowed("key_not_in_force", key=signed.kid)
+    if not _holds(signed.token, key.public):
+        raise NotAllowed("statement_signature_wrong", key=signed.kid)
+
+
+def _in_force(key: Key, at: datetime) -> bool:
+    """Whether the key was valid at `at`; unlike for a request, a later revocation does not undo a
+    signature.
+    """
+    day = civil_date(at)
+    return (
+        key.valid_from <= day
+        and (key.valid_until is None or day < key.valid_until)
+        and (key.revoked_at is None or at < key.revoked_at)
+    )
+
+
+@lru_cache(maxsize=16_384)
+def _holds(token: str, public: bytes) -> bool:
+    try:
+        parse_jws(token).verify(VerifyKey(public))
+    except KoinonError:
+        return False
+    return True
+
+
+# --- conventions in force ----------
+
+
+class Membership(msgspec.Struct, frozen=True):
+    """From when until when a party is bound."""
+
+    since: datetime
+    until: datetime | None
+
+    def holds(self, at: datetime) -> bool:
+        """Whether the party is bound at `at`."""
+        return self.since <= at and (self.until is None or at < self.until)
+
+
+class Binding(msgspec.Struct, frozen=True):
+    """A version of a convention that the Commission advised on and all its parties signed."""
+
+    convention: Convention
+    members: Mapping[PartyId, Membership]
+
+
+class Cover(msgspec.Struct, frozen=True):
+    """The convention on which a use rests, and until when by itself."""
+
+    convention: ConventionId
+    version: int
+    until: datetime | None
+
+
+class Bindings:
+    """All bindings, found by what somebody wants to do. Built once for each standing; a look-up costs
+    microseconds.
+
+    Attributes:
+        all: every binding, also those that ended or have yet to begin.
+    """
+
+    __slots__ = ("_rows", "all")
+
+    def __init__(self, bindings: Iterable[Binding]) -> None:
+        self.all = tuple(bindings)
+        rows: dict[tuple[str, str], list[tuple[str, Binding]]] = {}
+        for binding in self.all:
+            for row in binding.convention.matrix:
+                rows.setdefault((row.profile, row.action), []).append((row.resources, binding))
+        self._rows = rows
+
+    def check_cover(
+        self, parties: Iterable[PartyId], profile: str, action: str, resource: str, at: datetime
+    ) -> Cover:
+        """All `parties` are bound by one convention whose matrix lets `profile` do `action` on `resource`.
+
+        Where several do, the one that ends last.
+
+        Raises:
+            NotAllowed: `convention_missing` when none binds them all, `matrix_denies` when one does and does
+                not provide for this.
+        """
+        wanted = tuple(parties)
+        best: Cover | None = None
+        for pattern, binding in self._rows.get((profile, action), ()):
+            if not matches(pattern, resource):
+                continue
+            found = _cover(binding, wanted, at)
+            if found is not None and (best is None or _later(found.until, best.until)):
+                best = found
+        if best is not None:
+            return best
+        if any(_cover(binding, wanted, at) is not None for binding in self.all):
+            raise NotAllowed("matrix_denies", profile=profile, action=action, resource=resource)
+        raise NotAllowed("convention_missing", parties=[str(party) for party in wanted])
+
+
+def _cover(binding: Binding, parties: tuple[PartyId, ...], at: datetime) -> Cover | None:
+    until: datetime | None = None
+    for party in parties:
+        membership = binding.members.get(party)
+        if membership is None or not membership.holds(at):
+            return None
+        until = earliest(until, membership.until)
+    return Cover(binding.convention.id, binding.convention.version, until)
+
+
+def _later(one: datetime | None, other: datetime | None) -> bool:
+    return other is not None and (one is None or one > other)
+
+
+def bind(agreements: Agreements, register: Register, advised: Container[str]) -> Bindings:
+    """The conventions that bind, from when until when, and whom.
+
+    A version binds once the Commission advised on its digest (`advised`) and every party signed it with the
+    key that the document names; from its first day or the last signature, whichever is later; until its last
+    day or until the next version binds. A party that joined is bound once it and those who must accept have
+    signed. A party that gave notice is bound until the notice has run.
+    """
+    bindings: list[Binding] = []
+    for versions in agreements.conventions.values():
+        following: datetime | None = None
+        newest_first = []
+        for convention in reversed(versions):
+            if convention.digest not in advised:
+                continue
+            binding = _bind(convention, agreements.statements.get(convention.digest, ()), register, following)
+            if binding is None:
+                continue
+            newest_first.append(binding)
+            since = min(membership.since for membership in binding.members.values())
+            following = since if following is None else min(since, following)
+        bindings.extend(reversed(newest_first))
+    return Bindings(bindings)
+
+
+def _bind(
+    convention: Convention,
+    statements: Iterable[SignedStatement],
+    register: Register,
+    following: datetime | None,
+) -> Binding | None:
+    sound = [signed for signed in statements if _is_sound(signed, convention, register)]
+    listed = {member.party: member.kid for member in convention.parties}
+    signed_at: dict[PartyId, datetime] = {}
+    for signed in sound:
+        statement = signed.statement
+        if statement.say is Word.SIGN and listed.get(statement.party) == signed.kid:
+            signed_at.setdefault(statement.party, statement.at)
+    if signed_at.keys() != listed.keys():
+        return None
+    since = max(start_of(convention.valid_from), *signed_at.values())
+    last = start_of(convention.valid_until) if convention.valid_until else None
+    keys = dict(listed)
+    starts = dict.fromkeys(listed, since)
+    for party, kid, joined_at in _joined(convention, sound, listed):
+        keys.setdefault(party, kid)
+        starts.setdefault(party, max(since, joined_at))
+    members = {}
+    for party, start in starts.items():
+        ends = [
+            notice_end(signed.statement.at, convention.notice_days)
+            for signed in sound
+            if signed.statement.say is Word.NOTICE
+            and signed.statement.party == party
+            and signed.kid == keys[party]
+        ]
+        members[party] = Membership(start, earliest(last, following, *ends))
+    return Binding(convention, members)
+
+
+def notice_end(given_at: datetime, notice_days: int) -> datetime:
+    """The instant at which a party that gave notice is no longer bound: a civil day begins in Brussels."""
+    return start_of(civil_date(given_at) + timedelta(days=notice_days))
+
+
+def _is_sound(signed: SignedStatement, convention: Convention, register: Register) -> bool:
+    statement = signed.statement
+    if (statement.convention, statement.version, statement.digest) != (
+        convention.id,
+        convention.version,
+        convention.digest,
+    ):
+        return False
+    try:
+        check_signature(signed, register)
+    except NotAllowed:
+        return False
+    return True
+
+
+def _joined(
+    convention: Convention, sound: Iterable[SignedStatement], listed: Mapping[PartyId, str]
+) -> Iterable[tuple[PartyId, str, datetime]]:
+    """Parties that joined: (party, key, when the last signature needed was there)."""
+    if convention.accession is Accession.CLOSED:
+        return
+    needed = set(convention.accession_by) if convention.accession is Accession.LISTED else set(listed)
+    accepted: dict[ConventionParty, dict[PartyId, datetime]] = {}
+    for signed in sound:
+        statement = signed.statement
+        if statement.acceding is not None and listed.get(statement.party) == signed.kid:
+            accepted.setdefault(statement.acceding, {}).setdefault(statement.party, statement.at)
+    for signed in sound:
+        statement = signed.statement
+        if statement.say is not Word.ACCEDE or statement.party in listed:
+            continue
+        by = accepted.get(ConventionParty(statement.party, signed.kid), {})
+        if needed <= by.keys():
+            yield statement.party, signed.kid, max(statement.at, *(by[party] for party in needed))
+
+
+class ConventionState(StrEnum):
+    """Where a version of a convention is on its way."""
+
+    DRAFT = "draft"
+    ADVICE_ASKED = "advice_asked"
+    SIGNING = "signing"
+    SIGNED = "signed"
+    IN_FORCE = "in_force"
+    NOTICE_GIVEN = "notice_given"
+    ENDED = "ended"
+
+
+def convention_state(
+    agreements: Agreements, bindings: Bindings, convention: Convention, advised: Container[str], at: datetime
+) -> ConventionState:
+    """Where this version is at `at`. `SIGNED`: all is there and its first day has yet to come."""
+    if convention.digest not in advised:
+        asked = convention.digest in agreements.advice_asked
+        return ConventionState.ADVICE_ASKED if asked else ConventionState.DRAFT
+    binding = next((each for each in bindings.all if each.convention.digest == convention.digest), None)
+    if binding is None:
+        return ConventionState.SIGNING
+    members = binding.members.values()
+    if all(at < membership.since for membership in members):
+        return ConventionState.SIGNED
+    if sum(membership.holds(at) for membership in members) < 2:
+        return ConventionState.ENDED
+    notices = agreements.statements.get(convention.digest, ())
+    if any(signed.statement.say is Word.NOTICE for signed in notices):
+        return ConventionState.NOTICE_GIVEN
+    return ConventionState.IN_FORCE
+
+
+# --- authorisations ----------
+
+
+class AuthorisedUse(msgspec.Struct, frozen=True):
+    """What an authorisation lets out of one resource, and until when by itself."""
+
+    number: AuthorisationNumber
+    fields: frozenset[str]
+    until: datetime
+
+
+def check_authorised(
+    authorisation: Authorisation, party: PartyId, purpose: str, action: str, resource: str, at: datetime
+) -> AuthorisedUse:
+    """The authorisation, taken as granted, covers this use; gives the fields that may leave.
+
+    Raises:
+        NotAllowed: `authorisation_of_another`, `authorisation_not_yet_valid`, `authorisation_expired`,
+            `purpose_not_authorised`, `action_not_authorised`, `resource_not_authorised`.
+    """
+    number, day = authorisation.number, civil_date(at)
+    if authorisation.beneficiary != party:
+        raise NotAllowed("authorisation_of_another", authorisation=number)
+    if day < authorisation.valid_from:
+        raise NotAllowed(
+            "authorisation_not_yet_valid",
+            authorisation=number,
+            valid_from=authorisation.valid_from.isoformat(),
+        )
+    if authorisation.valid_until <= day:
+        raise NotAllowed(
+            "authorisation_expired", authorisation=number, valid_until=authorisation.valid_until.isoformat()
+        )
+    if purpose not in authorisation.purposes:
+        raise NotAllowed("purpose_not_authorised", authorisation=number, purpose=purpose)
+    if action not in authorisation.actions:
+        raise NotAllowed("action_not_authorised", authorisation=number, action=action)
+    fields = authorised_fields(authorisation, resource)
+    if not fields:
+        raise NotAllowed("resource_not_authorised", authorisation=number, resource=resource)
+    return AuthorisedUse(number, fields, start_of(authorisation.valid_until))
+
+
+def authorised_fields(authorisation: Authorisation, resource: str) -> frozenset[str]:
+    """The fields of `resource` that may leave; empty where it is not authorised."""
+    return frozenset(
+        field
+        for pattern, fields in authorisation.resources.items()
+        if matches(pattern, resource)
+        for field in fields
+    )
