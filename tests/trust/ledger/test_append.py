@@ -246,8 +246,8 @@ async def test_an_altered_private_part_is_not_read(database, sealer):
                     )
             return refusal.value.code
 
-        assert await refused("UPDATE ledger.entry SET sealed = sealed || '\x00'") == "seal_broken"
-        assert await refused("UPDATE ledger.slot SET key = key || '\x00'") == "seal_broken"
+        assert await refused("UPDATE ledger.entry SET sealed = sealed || 'x'") == "seal_broken"
+        assert await refused("UPDATE ledger.slot SET key = key || 'x'") == "seal_broken"
         assert await refused("UPDATE ledger.slot SET commitment = sha256('')") == "commitment_broken"
         assert await refused("DELETE FROM ledger.slot") == "commitment_broken"
 
