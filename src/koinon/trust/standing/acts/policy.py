@@ -314,6 +314,11 @@ def public_act(act: Act, digest: str) -> dict[str, Any]:
         public["target"] = {"kind": act.target.kind.value, "id": act.target.id}
         if act.target.digest is not None:
             public["target"]["digest"] = act.target.digest
+        if act.target.kind in (
+            TargetKind.AUTHORISATION,
+            TargetKind.PARTY,
+        ):  # the ledger finds entries by these
+            public[act.target.kind.value] = act.target.id
         if act.target.kind is not TargetKind.SIGNER:
             public["reason"] = msgspec.to_builtins(act.reason)
     if act.outcome is not None:
