@@ -1,0 +1,229 @@
+"""Errors as answers: a page for a person, a fragment for htmx, an RFC 9457 document for a program.
+
+What is told comes from `koinon.base.errors`: status, stable code and facts. The words for a code are data
+that slices register; without them the words of its status are used.
+"""
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+
+from koinon.base.errors import PROBLEM_TYPE, KoinonError
+from koinon.base.ids import new_id
+from koinon.portal.languages import N_, Message
+
+if TYPE_CHECKING:
+    from koinon.portal.shell import Portal
+
+_log = logging.getLogger(__name__)
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """The words for a status: what happened, and what the reader can do."""
+
+    title: Message
+    advice: Message
+
+
+KINDS: dict[int, Kind] = {
+    400: Kind(
+        N_("This request is not valid"),
+        N_("Something in it is missing or not as it should be. Go back, check it and try again."),
+    ),
+    401: Kind(N_("Please sign in"), N_("This page is only for people who are signed in.")),
+    403: Kind(
+        N_("This is not allowed"),
+        N_(
+            "You are known here, but you may not do this. If you think you should, ask your security adviser."
+        ),
+    ),
+    404: Kind(
+        N_("This page does not exist"),
+        N_("There is nothing at this address, or nothing that you may know of. Check the address."),
+    ),
+    405: Kind(
+        N_("This page does not exist"),
+        N_("There is nothing at this address, or nothing that you may know of. Check the address."),
+    ),
+    409: Kind(
+        N_("This is no longer possible"),
+        N_("The situation does not permit what you asked. Reload the page to see how it is now."),
+    ),
+    413: Kind(N_("This is too large"), N_("What you sent is over the limit. Send less, or in parts.")),
+    415: Kind(
+        N_("This format is not accepted"), N_("Send it in one of the formats that the documentation names.")
+    ),
+    429: Kind(
+        N_("Too many requests"), N_("You have asked too often in a short time. Wait a moment and try again.")
+    ),
+    500: Kind(
+        N_("Something went wrong on our side"),
+        N_("The error has been noted. Try again later; if it keeps happening, pass on the reference below."),
+    ),
+    503: Kind(
+        N_("Temporarily unavailable"),
+        N_("Something that this depends on does not answer. Nothing is lost; try again in a while."),
+    ),
+}
+
+_FRAMEWORK_CODES = {
+    400: "malformed_request",
+    401: "not_identified",
+    403: "not_allowed",
+    404: "no_such_page",
+    405: "method_not_allowed",
+    406: "not_acceptable",
+    413: "too_large",
+    415: "media_type_not_supported",
+    429: "too_many_requests",
+    503: "unavailable",
+}
+
+_TITLES = {kind.status: kind.title for kind in KoinonError.__subclasses__()}
+
+PROBLEMS: dict[str, Message] = {
+    "cross_origin": N_("The request came from another site than this one and was not carried out."),
+    "csrf_token_wrong": N_("Your session has changed since this page was opened. Reload it and try again."),
+    "malformed_request": N_("The request does not have the form that is expected here."),
+    "no_such_page": N_("There is no page at this address."),
+    "method_not_allowed": N_("This address does not accept that kind of request."),
+}
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """What the answer tells, whatever its form."""
+
+    status: int
+    code: str
+    title: str
+    facts: dict[str, Any]
+    reference: str | None = None
+    headers: dict[str, str] = {}
+
+    def document(self, detail: str, instance: str) -> dict[str, Any]:
+        """The RFC 9457 document, with `code`, `facts` and `reference` as extension members."""
+        document: dict[str, Any] = {
+            "type": f"urn:koinon:problem:{self.code}",
+            "title": self.title,
+            "status": self.status,
+            "detail": detail,
+            "instance": instance,
+            "code": self.code,
+        }
+        if self.facts:
+            document["facts"] = self.facts
+        if self.reference:
+            document["reference"] = self.reference
+        return document
+
+
+def describe(error: Exception) -> Problem:
+    """What may be told about `error`: nothing of its words when it is not one of ours."""
+    if isinstance(error, KoinonError):
+        if error.status < 500 or error.status == 503:
+            retry = error.facts.get("retry_after_seconds")
+            headers = {"Retry-After": str(retry)} if isinstance(retry, int) else {}
+            return Problem(error.status, error.code, error.title, error.facts, headers=headers)
+    elif isinstance(error, HTTPException) and error.status_code < 500:
+        status = error.status_code
+        code = _FRAMEWORK_CODES.get(status, "malformed_request")
+        allow = {
+            name: value
+            for name, value in (error.headers or {}).items()
+            if name.lower() in ("allow", "retry-after")
+        }
+        # Litestar's `extra` on a 400 lists which parts failed, without the values that were sent.
+        facts = {"parts": _parts(error.extra)} if status == 400 and error.extra else {}
+        return Problem(status, code, _TITLES.get(status, "Invalid input"), facts, headers=allow)
+    reference = str(new_id())
+    _log.error("unexpected error", exc_info=error, extra={"reference": reference})
+    return Problem(500, "internal_error", "Internal error", {}, reference)
+
+
+def problem_handlers(portal: "Portal") -> dict[Any, Any]:
+    """Litestar's `exception_handlers` for everything that can be raised."""
+
+    def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+        return problem_response(portal, request, describe(error))
+
+    return {Exception: answer, HTTPException: answer, KoinonError: answer}
+
+
+def problem_response(portal: "Portal", request: Request[Any, Any, Any], problem: Problem) -> Response[bytes]:
+    """`problem` in the form that the client reads."""
+    kind = KINDS.get(problem.status, KINDS[400 if problem.status < 500 else 500])
+    words: Message = portal.problems.get(problem.code, kind.advice)
+    language = portal.language_of(request)
+    try:
+        detail = portal.catalogues.in_language(language, str(words), **problem.facts)
+        if "%(" in detail:
+            raise KeyError(detail)
+    except (KeyError, ValueError, TypeError):
+        # The registered words want a fact that this occurrence does not carry: say less rather than fail.
+        words = kind.advice
+        detail = portal.catalogues.in_language(language, words)
+    if request.headers.get("hx-request") == "true":
+        answer = portal.render(
+            request,
+            "portal/problem_fragment.html",
+            problem=problem,
+            kind=kind,
+            detail=detail,
+            status_code=problem.status,
+        )
+        answer.headers.update({"HX-Retarget": "#notices", "HX-Reswap": "innerHTML show:top"})
+    elif prefers_page(request.headers.get("accept", "")):
+        answer = portal.render(
+            request,
+            "portal/problem.html",
+            problem=problem,
+            kind=kind,
+            detail=detail if words is not kind.advice else None,
+            status_code=problem.status,
+        )
+    else:
+        document = problem.document(detail, request.url.path)
+        answer = Response(
+            msgspec.json.encode(document, enc_hook=str), media_type=PROBLEM_TYPE, status_code=problem.status
+        )
+    answer.headers.update(problem.headers)
+    return answer
+
+
+def prefers_page(accept: str) -> bool:
+    """Whether `text/html` is named in an `Accept` header, with at least the weight of JSON.
+
+    `*/*` alone is a program: browsers name `text/html`.
+
+    Source: RFC 9110 section 12.5.1.
+    """
+    weights = {"html": 0.0, "json": 0.0}
+    for part in accept.lower().split(","):
+        name, _, parameters = part.partition(";")
+        weight = 1.0
+        for parameter in parameters.split(";"):
+            key, _, value = parameter.partition("=")
+            if key.strip() == "q":
+                try:
+                    weight = float(value)
+                except ValueError:
+                    weight = 0.0
+        name = name.strip()
+        if name in ("text/html", "application/xhtml+xml"):
+            weights["html"] = max(weights["html"], weight)
+        elif name == "application/json" or name.endswith("+json"):
+            weights["json"] = max(weights["json"], weight)
+    return weights["html"] > 0 and weights["html"] >= weights["json"]
+
+
+def _parts(extra: Any) -> list[dict[str, str]]:
+    if not isinstance(extra, list):
+        return []
+    return [
+        {name: str(item[name]) for name in ("key", "source", "message") if name in item}
+        for item in extra
+        if isinstance(item, dict)
+    ][:20]

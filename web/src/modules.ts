@@ -1,0 +1,25 @@
+// Every module that an element asks for with data-module="name". To add one: write web/src/<name>.ts that
+// exports `mount(element)`, and name it here. Each is fetched only by pages that use it.
+type Module = { mount(element: HTMLElement): void };
+
+const modules: Record<string, () => Promise<Module>> = {
+  copy: () => import("./copy"),
+  dialog: () => import("./dialog"),
+  tabs: () => import("./tabs"),
+};
+
+/** Mounts each asked-for module once on each element of `root`, itself included. */
+export function mountAll(root: Element): void {
+  const asking = [...root.querySelectorAll<HTMLElement>("[data-module]")];
+  if (root instanceof HTMLElement && root.dataset.module) asking.unshift(root);
+  for (const element of asking) {
+    for (const name of (element.dataset.module ?? "").split(/\s+/).filter(Boolean)) {
+      const load = modules[name];
+      if (!load) throw new Error(`no module named ${name}`);
+      const mark = `mounted-${name}`;
+      if (element.hasAttribute(`data-${mark}`)) continue;
+      element.setAttribute(`data-${mark}`, "");
+      void load().then((module) => module.mount(element));
+    }
+  }
+}
