@@ -47,7 +47,7 @@ async def register_party(
             "party": str(party.id),
             "enterprise_number": party.enterprise_number,
             "name": msgspec.to_builtins(party.name),
-            "kind": party.kind,
+            "party_kind": party.kind,
             "joined_on": iso(party.joined_on),
             "demo": party.demo,
         },
