@@ -140,13 +140,16 @@ def test_a_later_version_takes_over_on_its_day(world: Any) -> None:
     assert (after.version, after.fields) == (2, {"f3"})
 
 
-def test_a_bank_refuses_the_same_version_twice_and_versions_out_of_order(world: Any) -> None:
+def test_a_later_version_that_begins_earlier_takes_the_whole_place(world: Any) -> None:
+    bank = RuleBank([world.rule(), world.rule(version=2, fields={"f3"}, in_force_from=date(2025, 1, 1))])
+    assert bank.decide(world.request(fields={"f1", "f3"})).fields == {"f3"}
+    assert bank.decide(world.request(at=datetime(2025, 6, 1, tzinfo=UTC), fields={"f3"})).version == 2
+
+
+def test_a_bank_refuses_the_same_version_twice_and_permits_without_end(world: Any) -> None:
     with pytest.raises(Conflict) as twice:
         RuleBank([world.rule(), world.rule()])
     assert twice.value.code == "rule_twice"
-    with pytest.raises(Invalid) as order:
-        RuleBank([world.rule(), world.rule(version=2, in_force_from=date(2025, 1, 1))])
-    assert order.value.code == "version_order"
     for name in ("actions", "purposes", "party_kinds"):
         with pytest.raises(Invalid) as open_:
             RuleBank([world.rule(**{name: {"*"}})])

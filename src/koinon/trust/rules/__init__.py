@@ -1,8 +1,15 @@
-"""The rule bank: what may leave, for whom, for which purpose, under which conditions, and on which basis."""
+"""The rule bank: what may leave, for whom, for which purpose, under which conditions, and on which basis.
 
-from koinon.trust.rules.bank import RuleBank
+Documents (`parse_rule`) are compiled into a `RuleBank`, which decides. `load_rules` gives every version kept;
+which of them count stands in signed acts, two floors up.
+"""
+
+from pathlib import Path
+
+from koinon.base.database import Schema
+from koinon.trust.rules.bank import RuleBank, build_bank
+from koinon.trust.rules.document import rule_digest
 from koinon.trust.rules.model import (
-    NO_OBLIGATIONS,
     Basis,
     Condition,
     Decision,
@@ -10,10 +17,16 @@ from koinon.trust.rules.model import (
     Obligations,
     Request,
     Rule,
+    StoredRule,
 )
+from koinon.trust.rules.parse import parse_rule, read_rules
+from koinon.trust.rules.store import load_rules
+from koinon.trust.rules.vocabulary import Vocabulary, read_vocabulary
+
+SCHEMA = Schema("rules", Path(__file__).parent / "migrations")
 
 __all__ = [
-    "NO_OBLIGATIONS",
+    "SCHEMA",
     "Basis",
     "Condition",
     "Decision",
@@ -22,4 +35,12 @@ __all__ = [
     "Request",
     "Rule",
     "RuleBank",
+    "StoredRule",
+    "Vocabulary",
+    "build_bank",
+    "load_rules",
+    "parse_rule",
+    "read_rules",
+    "read_vocabulary",
+    "rule_digest",
 ]

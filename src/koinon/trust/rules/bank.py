@@ -23,6 +23,7 @@ from koinon.trust.rules.model import (
     Obligations,
     Request,
     Rule,
+    StoredRule,
     covers,
     covers_party,
     group_of,
@@ -120,8 +121,7 @@ class RuleBank:
 
         Raises:
             Conflict: `rule_twice`: two rules have the same id and version.
-            Invalid: `version_order`: a later version of a rule comes into force before an earlier one;
-                `permit_too_open`: a permit leaves action, purpose or party open.
+            Invalid: `permit_too_open`: a permit leaves action, purpose or party open.
         """
         self.rules: tuple[InForce, ...] = tuple(_in_force(rules))
         self._kinds: dict[_Key, _Cell] = {}
@@ -238,7 +238,10 @@ class RuleBank:
             if not granted:
                 return self._refuse(cells, request)
             used = [permit for permit in used if permit.fields & granted]
-        unknown = () if len(granted) == len(asked) else _unknown(cells, request, asked - granted)
+        unknown: tuple[str, ...] = ()
+        if len(granted) < len(asked):
+            unknown, until = _unknown(cells, request, asked - granted)
+            horizon = min(horizon, until)
         return _allowed(granted, asked, used, stopped, None if horizon is FOREVER else horizon, unknown)
 
     def _refuse(self, cells: Sequence[_Cell], request: Request) -> Decision:
@@ -275,21 +278,37 @@ class RuleBank:
         return refused("conditions_not_met", current)
 
 
+def build_bank(rules: Iterable[StoredRule], at: datetime | None = None) -> RuleBank:
+    """The bank of `rules`; with `at`, without the versions that another version has replaced by then.
+
+    A rule that has ended without being replaced stays, so that a refusal can name it.
+    """
+    bank = RuleBank(each.rule for each in rules)
+    if at is None:
+        return bank
+    newest: dict[str, int] = {}
+    for each in bank.rules:
+        newest[each.rule.id] = max(each.rule.version, newest.get(each.rule.id, 0))
+    return RuleBank(
+        each.rule for each in bank.rules if each.until > at or each.rule.version == newest[each.rule.id]
+    )
+
+
 def _in_force(rules: Iterable[Rule]) -> Iterator[InForce]:
-    """Each rule with its interval; a later version ends the earlier ones when it comes into force."""
+    """Each rule with its interval; a later version ends all earlier ones when it comes into force."""
     shared = _Shared()
-    by_id: dict[str, list[Rule]] = {}
+    by_id: dict[str, dict[int, Rule]] = {}
     for rule in rules:
-        by_id.setdefault(rule.id, []).append(rule)
+        if by_id.setdefault(rule.id, {}).setdefault(rule.version, rule) is not rule:
+            raise Conflict("rule_twice", rule=rule.name)
     for identity in sorted(by_id):
-        versions = sorted(by_id[identity], key=lambda rule: rule.version)
-        for rule, following in zip(versions, [*versions[1:], None], strict=True):
-            if following is not None:
-                if following.version == rule.version:
-                    raise Conflict("rule_twice", rule=rule.name)
-                if following.in_force_from < rule.in_force_from:
-                    raise Invalid("version_order", rule=following.name, earlier=rule.name)
-            yield InForce(rule, following.in_force_from if following is not None else None, shared)
+        replaced_from: date | None = None
+        versions = []
+        for version in sorted(by_id[identity], reverse=True):
+            rule = by_id[identity][version]
+            versions.append(InForce(rule, replaced_from, shared))
+            replaced_from = min(replaced_from or rule.in_force_from, rule.in_force_from)
+        yield from reversed(versions)
 
 
 def _cell(
@@ -338,21 +357,27 @@ def _near(forbids: Mapping[str, list[InForce]], resource: str) -> Iterator[InFor
     yield from forbids.get(group_of(resource), ())
 
 
-def _unknown(cells: Sequence[_Cell], request: Request, fields: frozenset[str]) -> tuple[str, ...]:
-    """The facts not known on which rules in force hang that could give or take one of `fields`."""
-    rules = [each for cell in cells for each in (*cell.permits, *cell.forbids_for(request))]
-    return tuple(
-        sorted(
-            {
-                fact
-                for each in rules
-                if each.since <= request.at < each.until
-                and not each.fields.isdisjoint(fields)
-                and together(each.checks, request.facts) is None
-                for fact in each.unknown(request.facts)
-            }
-        )
-    )
+def _unknown(
+    cells: Sequence[_Cell], request: Request, fields: frozenset[str]
+) -> tuple[tuple[str, ...], datetime]:
+    """The facts not known on which rules in force hang that could give or take one of `fields`.
+
+    And the first moment at which a date alone changes that list.
+    """
+    facts: set[str] = set()
+    until = FOREVER
+    for cell in cells:
+        for each in (*cell.permits, *cell.forbids_for(request)):
+            if request.at >= each.until or each.fields.isdisjoint(fields):
+                continue
+            if together(each.checks, request.facts) is not None:
+                continue
+            if request.at < each.since:
+                until = min(until, each.since)
+            else:
+                until = min(until, each.until)
+                facts.update(each.unknown(request.facts))
+    return tuple(sorted(facts)), until
 
 
 def _concerns(rule: Rule, request: Request) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from enum import IntEnum
 from typing import Literal, TypeAlias, get_args
+from uuid import UUID
 
 import msgspec
 
@@ -246,3 +247,35 @@ def resource_covers(pattern: str, resource: str) -> bool:
 def group_of(resource: str) -> str:
     """The pattern `kind/*` that covers `resource`."""
     return resource.partition("/")[0] + "/*"
+
+
+class StoredRule(msgspec.Struct, frozen=True):
+    """A rule version as it is kept.
+
+    Attributes:
+        digest: SHA-256, in hexadecimal, of the canonical bytes that are kept; computed when read, so that a
+            changed row has another digest than the one that was signed.
+    """
+
+    rule: Rule
+    digest: str
+    proposed_at: datetime
+
+
+class Recorded(msgspec.Struct, frozen=True):
+    """A decision of the past with its inputs; `request` is None once they are erased.
+
+    Attributes:
+        exchange: id of the exchange in which it was taken.
+        given: the fields that were allowed.
+        grounds: `id/version` of the rules it rested on.
+    """
+
+    exchange: UUID
+    resource: str
+    at: datetime
+    request: Request | None
+    allowed: bool
+    code: str
+    given: frozenset[str]
+    grounds: tuple[str, ...]
