@@ -6,7 +6,19 @@ Commission.
 stands in signed acts, one floor up, and is passed in.
 """
 
-from koinon.trust.agreements.conditions import Circumstances, Condition, find_unmet, list_duties
+from koinon.trust.agreements.conditions import (
+    CaseRequired,
+    Circumstances,
+    Condition,
+    KeptAtMost,
+    NotPassedOn,
+    OnlyProfiles,
+    RegisteredSubject,
+    SecondPerson,
+    SubjectsAtMost,
+    find_unmet,
+    list_duties,
+)
 from koinon.trust.agreements.model import (
     Accession,
     Agreements,
@@ -50,6 +62,7 @@ __all__ = [
     "AuthorisationNumber",
     "AuthorisedUse",
     "Bindings",
+    "CaseRequired",
     "Circumstances",
     "Condition",
     "Convention",
@@ -57,8 +70,14 @@ __all__ = [
     "ConventionParty",
     "ConventionState",
     "Cover",
+    "KeptAtMost",
     "MatrixRow",
+    "NotPassedOn",
+    "OnlyProfiles",
+    "RegisteredSubject",
+    "SecondPerson",
     "Statement",
+    "SubjectsAtMost",
     "Word",
     "ask_advice",
     "authorised_fields",
