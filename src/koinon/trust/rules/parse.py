@@ -66,7 +66,7 @@ class Problem(msgspec.Struct, frozen=True):
     why: str
 
 
-class _Obligations(msgspec.Struct, forbid_unknown_fields=True):
+class _Obligations(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keep: list[str] | None = None
     yes_no: list[str] = []
     masks: list[str] = []
@@ -77,12 +77,12 @@ class _Obligations(msgspec.Struct, forbid_unknown_fields=True):
     reason: bool = False
 
 
-class _Basis(msgspec.Struct, forbid_unknown_fields=True):
+class _Basis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     article: str
     text: Text
 
 
-class _Document(msgspec.Struct, forbid_unknown_fields=True):
+class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The shape of a rule's document; what the names mean is checked after it."""
 
     id: str
