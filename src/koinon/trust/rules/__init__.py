@@ -20,6 +20,7 @@ from koinon.trust.rules.model import (
     StoredRule,
 )
 from koinon.trust.rules.parse import parse_rule, read_rules
+from koinon.trust.rules.service import adopt_vocabulary, parse_rules, propose, record_report
 from koinon.trust.rules.store import load_rules
 from koinon.trust.rules.vocabulary import Vocabulary, read_vocabulary
 
@@ -37,10 +38,14 @@ __all__ = [
     "RuleBank",
     "StoredRule",
     "Vocabulary",
+    "adopt_vocabulary",
     "build_bank",
     "load_rules",
     "parse_rule",
+    "parse_rules",
+    "propose",
     "read_rules",
     "read_vocabulary",
+    "record_report",
     "rule_digest",
 ]

@@ -89,14 +89,14 @@ async def find_latest_version(connection: Connection, id_: str) -> int:
     return int(found or 0)
 
 
-async def save_vocabulary(connection: Connection, vocabulary: Vocabulary, at: datetime) -> None:
-    """`vocabulary` is the one in use; nothing is written when it was already."""
-    if await load_vocabulary(connection) != vocabulary:
-        await connection.execute(
-            "INSERT INTO rules.vocabulary (document, recorded_at) VALUES ($1, $2)",
-            vocabulary.document(),
-            at,
-        )
+async def save_vocabulary(connection: Connection, vocabulary: Vocabulary, at: datetime) -> bool:
+    """`vocabulary` is the one in use; False when it was already, and nothing is written."""
+    if await load_vocabulary(connection) == vocabulary:
+        return False
+    await connection.execute(
+        "INSERT INTO rules.vocabulary (document, recorded_at) VALUES ($1, $2)", vocabulary.document(), at
+    )
+    return True
 
 
 async def load_vocabulary(connection: Connection) -> Vocabulary:

@@ -4,6 +4,7 @@ A rule that names what the vocabulary does not is refused, so a misspelt purpose
 never applies, nor a misspelt field of a forbid one that never protects.
 """
 
+import hashlib
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from koinon.base.canonical import canonical
 from koinon.base.errors import Invalid, TooLarge
 from koinon.base.text import Text
 from koinon.trust.rules.model import FactType, group_of
@@ -69,6 +71,11 @@ class Vocabulary(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The vocabulary as JSON values."""
         document: dict[str, Any] = msgspec.to_builtins(self)
         return document
+
+    @property
+    def digest(self) -> str:
+        """SHA-256, in hexadecimal, of the canonical JSON."""
+        return hashlib.sha256(canonical(self.document())).hexdigest()
 
 
 def parse_vocabulary(text: str, file: str = FILE_NAME) -> Vocabulary:
