@@ -304,7 +304,7 @@ async def test_a_writer_killed_at_any_moment_leaves_the_old_object_or_the_new_wh
 async def test_what_a_killed_writer_left_is_not_seen_and_swept(tmp_path):
     objects = LocalObjects(tmp_path)
     await objects.put("folder/whole", b"one")
-    left = tmp_path / "folder" / ".writing-0011"
+    left = tmp_path / "folder" / ".whole.0011"
     left.write_bytes(b"half")
     assert await keys(objects) == ["folder/whole"]
     assert await objects.sweep() == 0
@@ -344,7 +344,7 @@ def test_the_file_is_flushed_before_it_is_named_and_the_folder_after(tmp_path):
         line.split(" ", 1)[1].strip() for line in trace.read_text().splitlines() if str(tmp_path) in line
     ]
     named = next(index for index, call in enumerate(calls) if call.startswith("rename"))
-    assert any("fsync" in call and ".writing-" in call for call in calls[:named])
+    assert any("fsync" in call and "/o/new/.object." in call for call in calls[:named])
     assert any(
         "fsync" in call and call.split("<")[1].startswith(f"{tmp_path}/o/new>") for call in calls[named:]
     )

@@ -1,25 +1,23 @@
-"""Objects in a local folder.
+"""Objects in a local folder, written by `base.files`.
 
-An object is written to a temporary file in its own folder, flushed to the disk, and only then given its
-name; then the folder is flushed too. A reader sees the old object or the new one, whole; after a crash the
-same holds.
+An object is written aside in its own folder, flushed to the disk, and only then given its name; then the
+folder is flushed too. A reader sees the old object or the new one, whole; after a crash the same holds.
 """
 
 import asyncio
 import contextlib
 import os
-import secrets
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
 
 from koinon.base.errors import Conflict, Invalid, NotFound, Unavailable
+from koinon.base.files import create_file, fsync_folder, replace_file
 from koinon.base.objects.port import ObjectInfo, check_key, check_range
 
-# Keys have no segment that begins with a dot.
-_TEMPORARY: Final = ".writing-"
+# Others of the operator's group may read: a web server that publishes tiles, a back-up.
+_MODE = 0o640
 
 
 class LocalObjects:
@@ -67,23 +65,10 @@ class LocalObjects:
         path = self._root / key
         with _faults(key):
             _make_folders(path.parent)
-            if if_absent and path.exists():
+            if not if_absent:
+                replace_file(path, data, _MODE)
+            elif path.exists() or not create_file(path, data, _MODE):
                 raise Conflict("object_exists", key=key)
-            temporary = path.parent / f"{_TEMPORARY}{secrets.token_hex(8)}"
-            try:
-                descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
-                with os.fdopen(descriptor, "wb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-                if if_absent:
-                    # A link is refused where the name exists, in one step; a rename would replace.
-                    os.link(temporary, path)
-                else:
-                    temporary.replace(path)
-            finally:
-                temporary.unlink(missing_ok=True)
-            _flush_folder(path.parent)
 
     def _read(self, key: str, start: int, length: int | None) -> bytes:
         with _faults(key), (self._root / key).open("rb") as file:
@@ -119,16 +104,17 @@ class LocalObjects:
         try:
             with _faults(key):
                 path.unlink()
-                _flush_folder(path.parent)
+                fsync_folder(path.parent)
         except NotFound:
             return
 
     def _sweep(self, older_than_seconds: float) -> int:
         limit, count = time.time() - older_than_seconds, 0
         with _faults("root"):
-            for path in self._root.rglob(f"{_TEMPORARY}*"):
+            # No segment of a key begins with a dot; what does was being written.
+            for path in self._root.rglob(".*"):
                 with contextlib.suppress(FileNotFoundError):
-                    if path.stat().st_mtime < limit:
+                    if path.is_file() and path.stat().st_mtime < limit:
                         path.unlink()
                         count += 1
         return count
@@ -143,15 +129,7 @@ def _make_folders(folder: Path) -> None:
         folder.mkdir(mode=0o750)
     if not folder.is_dir():
         raise NotADirectoryError(folder)
-    _flush_folder(folder.parent)
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    fsync_folder(folder.parent)
 
 
 @contextlib.contextmanager
