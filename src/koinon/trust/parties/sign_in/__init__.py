@@ -7,6 +7,7 @@ from koinon.trust.parties.sign_in.sessions import (
     Choice,
     Session,
     Sessions,
+    purge,
 )
 
 __all__ = [
@@ -17,4 +18,5 @@ __all__ = [
     "Session",
     "Sessions",
     "check_sign_in_settings",
+    "purge",
 ]
