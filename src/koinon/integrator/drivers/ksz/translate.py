@@ -1,0 +1,306 @@
+"""Between the envelopes of social security and our values. Pure.
+
+The envelope has the parts that the Crossroads Bank's common types prescribe (CommonV3, version 3.3):
+`informationCustomer` with ticket and organisation, `informationCBSS`, `legalContext` (mandatory, at most 64
+characters), `status` with DATA_FOUND, NO_DATA_FOUND or NO_RESULT. Operations and reason codes are those of
+the simulated network in `src/koinon/demo/sources/ksz`.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from typing import Literal
+
+import msgspec
+from lxml import etree
+
+from koinon.base.errors import Invalid
+from koinon.base.text import Text
+from koinon.integrator.drivers.driver import Context, Field, Reply, Service, WireFault
+from koinon.integrator.drivers.numbers import is_national_number
+from koinon.integrator.drivers.values import RIGHTS, PartialDate, PropertyRight, Value
+from koinon.integrator.drivers.wires.soap import SoapFault
+from koinon.integrator.drivers.wires.xml import escaped, find_text, text_of
+
+NAMESPACE = "urn:koinon:demo:ksz:v1"
+KSZ = "ksz"
+"""The Crossroads Bank itself (act of 15 January 1990)."""
+FINANCE = "fps_finance"
+"""FPS Finance, keeper of tax assessments and of the patrimonial documentation."""
+
+OPERATIONS = {
+    "income": "ConsultIncome",
+    "property": "ConsultProperty",
+    "social_status": "ConsultSocialStatus",
+}
+AT_ONCE = 10
+
+
+def _field(name: str, kind: str, keeper: str, nl: str, fr: str, en: str) -> Field:
+    return Field(name, kind, keeper, Text(nl, fr, en))
+
+
+SERVICES: Mapping[str, Service] = {
+    service.name: service
+    for service in (
+        Service(
+            "income",
+            "person",
+            {
+                "net_taxable_cents": _field(
+                    "net_taxable_cents",
+                    "cents",
+                    FINANCE,
+                    "netto belastbaar inkomen",
+                    "revenu net imposable",
+                    "net taxable income",
+                )
+            },
+            AT_ONCE,
+        ),
+        Service(
+            "property",
+            "person",
+            {
+                "rights": _field(
+                    "rights",
+                    "rights",
+                    FINANCE,
+                    "zakelijke rechten op onroerend goed",
+                    "droits réels immobiliers",
+                    "rights on real estate",
+                )
+            },
+            AT_ONCE,
+        ),
+        Service(
+            "social_status",
+            "person",
+            {
+                field.name: field
+                for field in (
+                    _field(
+                        "dependent_child", "flag", KSZ, "kind ten laste", "enfant à charge", "dependent child"
+                    ),
+                    _field(
+                        "disabled",
+                        "flag",
+                        KSZ,
+                        "erkende handicap",
+                        "handicap reconnu",
+                        "recognised disability",
+                    ),
+                )
+            },
+            AT_ONCE,
+        ),
+    )
+}
+
+_REFUSALS = {
+    "REF00001": ("not_allowed", "not_registered"),
+    "LEG00001": ("not_allowed", "purpose_refused"),
+    "LEG00002": ("not_allowed", "purpose_refused"),
+    "SSIN0001": ("no_data", "unknown_subject"),
+}
+
+
+class CardProof(msgspec.Struct, frozen=True):
+    """Proof that the person presented himself: the number of his identity card."""
+
+    card_number: str
+
+
+class IdentityProof(msgspec.Struct, frozen=True):
+    """Proof that the person is known: name and birth date, which must match the register's."""
+
+    last_name: str
+    first_name: str | None
+    birth_date: PartialDate
+
+
+class Registration(msgspec.Struct, frozen=True):
+    """A line of the reference directory that a party asks for or gives up.
+
+    Attributes:
+        valid_until: exclusive; None where the file has no known end.
+    """
+
+    subject: str
+    action: Literal["register", "unregister"]
+    valid_from: date
+    valid_until: date | None
+    proof: CardProof | IdentityProof
+
+
+class Registered(msgspec.Struct, frozen=True):
+    """Whether the directory did as asked: `refused` comes with its reason code in `detail`."""
+
+    status: Literal["done", "refused", "no_answer"]
+    fault: str | None = None
+    detail: str = ""
+    reference: str | None = None
+
+
+def request(service: str, subjects: Sequence[str], context: Context, sent_at: datetime) -> str:
+    """The body that asks a service about `subjects`.
+
+    Raises:
+        Invalid: `missing_parameter`: `income` without `income_year`.
+    """
+    criteria = "".join(f"<ssin>{subject}</ssin>" for subject in subjects)
+    if service == "income":
+        year = context.parameters.get("income_year", "")
+        if len(year) != 4 or not year.isdecimal():
+            raise Invalid("missing_parameter", source="ksz", service=service, parameter="income_year")
+        criteria += f"<incomeYear>{year}</incomeYear>"
+    name = f"{OPERATIONS[service]}Request"
+    return (
+        f'<k:{name} xmlns:k="{NAMESPACE}">{_head(context, sent_at)}<criteria>{criteria}</criteria></k:{name}>'
+    )
+
+
+def registration_request(registration: Registration, context: Context, sent_at: datetime) -> str:
+    """The body that registers or unregisters a person."""
+    proof = registration.proof
+    if isinstance(proof, CardProof):
+        evidence = f"<identityCardNumber>{escaped(proof.card_number)}</identityCardNumber>"
+    else:
+        first = f"<firstName>{escaped(proof.first_name)}</firstName>" if proof.first_name else ""
+        evidence = (
+            f"<personData><lastName>{escaped(proof.last_name)}</lastName>{first}"
+            f"<birthDate>{proof.birth_date}</birthDate></personData>"
+        )
+    end = f"<endDate>{registration.valid_until}</endDate>" if registration.valid_until else ""
+    return (
+        f'<k:ManageAccessRequest xmlns:k="{NAMESPACE}">{_head(context, sent_at)}'
+        f"<registration><ssin>{registration.subject}</ssin><action>{registration.action.upper()}</action>"
+        f"<period><beginDate>{registration.valid_from}</beginDate>{end}</period>"
+        f"<proofOfAuthentication>{evidence}</proofOfAuthentication></registration></k:ManageAccessRequest>"
+    )
+
+
+def read(service: str, answer: etree._Element, context: Context) -> Sequence[Reply]:
+    """What the answer says, about whomever it says it.
+
+    Raises:
+        WireFault: `garbage`, also where the answer is for another organisation, purpose or ticket than ours.
+    """
+    reference = _envelope(answer, f"{OPERATIONS[service]}Response", context)
+    return [_result(service, result, reference, context) for result in answer.findall("result")]
+
+
+def read_registration(answer: etree._Element, context: Context) -> Registered:
+    """Whether the directory did as asked.
+
+    Raises:
+        WireFault: `garbage`.
+    """
+    reference = _envelope(answer, "ManageAccessResponse", context)
+    value, code = text_of(answer, "status/value"), text_of(answer, "status/code")
+    if value == "OK":
+        return Registered("done", reference=reference)
+    if value != "NOK":
+        raise WireFault("garbage", "status")
+    return Registered("refused", "source_fault", code[:16], reference)
+
+
+def fault(found: SoapFault) -> WireFault:
+    """The network's fault in our words: a refusal where its reason code is one, else a fault of the
+    source.
+    """
+    code = (found.element.findtext("detail/{*}cbssFault/detail/reasonCode") or "").strip()[:16]
+    if code in _REFUSALS:
+        status, ours = _REFUSALS[code]
+        return WireFault(ours, code, status="not_allowed" if status == "not_allowed" else "no_data")
+    return WireFault("source_fault", code)
+
+
+def _head(context: Context, sent_at: datetime) -> str:
+    sent = sent_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return (
+        f"<informationCustomer><ticket>{context.exchange}</ticket><timestampSent>{sent}</timestampSent>"
+        f"<customerIdentification><cbeNumber>{context.party}</cbeNumber></customerIdentification>"
+        f"</informationCustomer><legalContext>{escaped(context.purpose)}</legalContext>"
+    )
+
+
+def _envelope(answer: etree._Element, name: str, context: Context) -> str:
+    if answer.tag != f"{{{NAMESPACE}}}{name}":
+        raise WireFault("garbage", "element")
+    if (
+        text_of(answer, "informationCustomer/ticket") != str(context.exchange)
+        or text_of(answer, "informationCustomer/customerIdentification/cbeNumber") != context.party
+        or text_of(answer, "legalContext") != context.purpose
+    ):
+        raise WireFault("garbage", "echo")
+    return text_of(answer, "informationCBSS/ticketCBSS")[:36]
+
+
+def _result(service: str, result: etree._Element, reference: str, context: Context) -> Reply:
+    subject = text_of(result, "ssin")
+    value, code = text_of(result, "status/value"), text_of(result, "status/code")[:16]
+    if value == "DATA_FOUND":
+        return Reply(subject=subject, values=_READERS[service](result, context), reference=reference)
+    if value == "NO_DATA_FOUND":
+        return Reply(subject=subject, status="no_data", detail=code, reference=reference)
+    if value != "NO_RESULT":
+        raise WireFault("garbage", "status")
+    if code == "SSIN0002":
+        replacement = text_of(result, "replacedBy")
+        if not is_national_number(replacement):
+            raise WireFault("garbage", "number")
+        return Reply(subject=subject, replaced_by=replacement, reference=reference)
+    if code == "REF00001":
+        return Reply(
+            subject=subject, status="not_allowed", fault="not_registered", detail=code, reference=reference
+        )
+    if code == "SSIN0001":
+        return Reply(
+            subject=subject, status="no_data", fault="unknown_subject", detail=code, reference=reference
+        )
+    return Reply(subject=subject, status="no_answer", fault="source_fault", detail=code, reference=reference)
+
+
+def _income(result: etree._Element, context: Context) -> dict[str, Value]:
+    if text_of(result, "income/year") != context.parameters.get("income_year"):
+        raise WireFault("garbage", "year")
+    return {"net_taxable_cents": _natural(text_of(result, "income/netTaxableEurocent"))}
+
+
+def _property(result: etree._Element, context: Context) -> dict[str, Value]:
+    rights = tuple(
+        PropertyRight(
+            text_of(right, "kind"),
+            _natural(text_of(right, "numerator")),
+            _natural(text_of(right, "denominator")),
+        )
+        for right in result.findall("right")
+    )
+    if not rights or any(right.kind not in RIGHTS or right.denominator == 0 for right in rights):
+        raise WireFault("garbage", "right")
+    return {"rights": rights}
+
+
+def _social_status(result: etree._Element, context: Context) -> dict[str, Value]:
+    values: dict[str, Value] = {}
+    for field, name in (("dependent_child", "dependentChild"), ("disabled", "disabled")):
+        text = find_text(result, f"socialStatus/{name}")
+        if text is not None:
+            values[field] = _flag(text)
+    return values
+
+
+_READERS = {"income": _income, "property": _property, "social_status": _social_status}
+
+
+def _natural(text: str) -> int:
+    # CommonV3 EurocentPositiveAmountType: below 10^17.
+    if not (text.isascii() and text.isdigit()) or len(text) > 17:
+        raise WireFault("garbage", "amount")
+    return int(text)
+
+
+def _flag(text: str) -> bool:
+    if text not in ("true", "false", "1", "0"):
+        raise WireFault("garbage", "flag")
+    return text in ("true", "1")

@@ -1,0 +1,84 @@
+"""A plan: which sources are asked about whom, in which order; and the one way to carry it out.
+
+Steps follow one another because a later one needs to know the subjects that an earlier one found; the
+requests of a step go out together.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import msgspec
+
+from koinon.integrator.drivers.driver import Context, Source, SourceAnswer
+
+
+class Request(msgspec.Struct, frozen=True):
+    """Fields of a resource (`source/service`), about the subject of the exchange or about those found so
+    far.
+    """
+
+    resource: str
+    fields: frozenset[str]
+    about: str = "subject"
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """Requests by step.
+
+    Attributes:
+        find: gives the subjects that `Request.about` names besides `subject`, from the answers so far.
+    """
+
+    steps: tuple[tuple[Request, ...], ...]
+    find: Callable[[str, str, Sequence[SourceAnswer]], Sequence[str]]
+
+    @property
+    def resources(self) -> Mapping[str, frozenset[str]]:
+        """All that may be fetched: fields by resource. What the authorisation must cover."""
+        return {request.resource: request.fields for step in self.steps for request in step}
+
+
+async def gather(
+    plan: Plan,
+    subject: str,
+    sources: Mapping[str, Source],
+    context: Context,
+    allowed: Callable[[str], frozenset[str]] | None = None,
+) -> list[SourceAnswer]:
+    """All answers of the plan.
+
+    Nothing is asked beyond `allowed(resource)`: a resource of which no asked field is allowed, or whose
+    source is not connected, is answered here (`not_allowed`, `no_answer`) for each of its subjects.
+    """
+    answers: list[SourceAnswer] = []
+    for step in plan.steps:
+        pending = []
+        for request in step:
+            subjects: Sequence[str] = (
+                (subject,) if request.about == "subject" else plan.find(request.about, subject, answers)
+            )
+            if not subjects:
+                continue
+            fields = request.fields if allowed is None else request.fields & allowed(request.resource)
+            source, _, service = request.resource.partition("/")
+            if not fields:
+                answers.extend(_unasked(source, service, subjects, "not_allowed", None))
+            elif source not in sources:
+                answers.extend(_unasked(source, service, subjects, "no_answer", "unreachable"))
+            else:
+                pending.append(sources[source].fetch_many(service, subjects, fields, context))
+        for found in await asyncio.gather(*pending):
+            answers.extend(found)
+    return answers
+
+
+def _unasked(
+    source: str, service: str, subjects: Sequence[str], status: str, fault: str | None
+) -> Iterable[SourceAnswer]:
+    for subject in subjects:
+        if status == "not_allowed":
+            yield SourceAnswer(source=source, service=service, subject=subject, status="not_allowed")
+        else:
+            yield SourceAnswer(
+                source=source, service=service, subject=subject, status="no_answer", fault=fault
+            )
