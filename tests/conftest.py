@@ -1,15 +1,17 @@
-"""What every test may ask for: a database of its own, a clock that stands still, the shared data."""
+"""What every test may ask for: a database of its own, a still clock, a server, a browser, the shared data."""
 
 import asyncio
 import contextlib
 import fcntl
 import os
 import shutil
+import socket
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -128,3 +130,105 @@ def home() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="koinon-home-") as folder:
         Path(folder).chmod(0o755)
         yield Path(folder)
+
+
+CHROMIUM_FLAGS = [
+    *(["--no-sandbox"] if os.geteuid() == 0 else []),  # Chromium refuses to isolate processes as root
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+Serve = Callable[[Any], Awaitable[str]]
+NewPage = Callable[..., Awaitable[Any]]
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Serve]:
+    """`await serve(app)`: the origin (`http://127.0.0.1:port`) on which the ASGI application answers."""
+    import uvicorn
+
+    running: list[tuple[uvicorn.Server, asyncio.Task[None]]] = []
+
+    async def serve_(app: Any) -> str:
+        listener = socket.create_server(("127.0.0.1", 0))
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
+        running.append((server, asyncio.create_task(server.serve([listener]))))
+        while not server.started:  # noqa: ASYNC110  (uvicorn has no event for it)
+            assert not running[-1][1].done(), "the server ended before it began"
+            await asyncio.sleep(0.005)
+        return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+    yield serve_
+    for server, task in running:
+        server.should_exit = True
+        await task
+
+
+@pytest.fixture
+async def new_page() -> AsyncIterator[NewPage]:
+    """`await new_page(locale="fr", width=390, **options)`: a page of Chromium with nothing remembered.
+
+    Options are those of Playwright's `Browser.new_context`. At the end the test fails if a page ran into a
+    script error, broke the Content-Security-Policy, or asked another host for anything.
+    """
+    from playwright.async_api import async_playwright
+
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        reason = "no chromium on this machine: browser tests need Debian's package of that name"
+        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
+    complaints: list[str] = []
+
+    def hear(message: Any) -> None:
+        # A refusal that a test provokes is reported by the browser and by htmx; everything else is our fault.
+        refusal = message.text.startswith(("Failed to load resource", "Response Status Error Code 4"))
+        if message.type == "error" and not refusal:
+            complaints.append(message.text)
+
+    def watch(request: Any) -> None:
+        if urlsplit(request.url).hostname not in ("127.0.0.1", "localhost", None):
+            complaints.append(f"asked another host: {request.url}")
+
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
+
+        async def open_(*, locale: str = "en", width: int = 1280, height: int = 900, **options: Any) -> Any:
+            context = await browser.new_context(
+                locale=locale, viewport={"width": width, "height": height}, **options
+            )
+            page = await context.new_page()
+            page.on("console", hear)
+            page.on("pageerror", lambda error: complaints.append(str(error)))
+            page.on("request", watch)
+            return page
+
+        yield open_
+        await browser.close()
+    assert complaints == []
+
+
+@pytest.fixture
+async def browser_page(new_page: NewPage) -> Any:
+    """One page, English, 1280 wide."""
+    return await new_page()
+
+
+@pytest.fixture
+def find_barriers() -> Callable[[Any], Awaitable[list[str]]]:
+    """`await find_barriers(page)`: what axe-core finds against WCAG 2.2 A and AA on the page as it is now."""
+    script = Path(__file__).parents[1] / "web" / "node_modules" / "axe-core" / "axe.min.js"
+    source = script.read_text()
+
+    async def find(page: Any) -> list[str]:
+        await page.evaluate(source)
+        found = await page.evaluate(
+            """() => axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa",
+                "best-practice"]}).then((done) => done.violations.flatMap((rule) => rule.nodes.map((node) =>
+                `${rule.id}: ${node.target.join(" ")}: ${node.failureSummary}`)))"""
+        )
+        return list(found)
+
+    return find
