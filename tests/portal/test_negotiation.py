@@ -1,6 +1,7 @@
 """Which language a reader gets."""
 
 import pytest
+
 from koinon.portal.languages import negotiate
 
 

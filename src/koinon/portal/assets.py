@@ -6,6 +6,7 @@ from typing import Any
 
 from litestar import Request, Response, get
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
 
 from koinon.base.errors import NotFound, Unavailable
 
@@ -49,7 +50,7 @@ class Assets:
         """The route that serves them: cached for ever, compressed when the client takes it."""
 
         @get(PREFIX + "/{name:str}", opt={"public": True}, include_in_schema=False, sync_to_thread=False)
-        def serve_asset(name: str, request: Request[Any, Any, Any]) -> Response[bytes]:
+        def serve_asset(name: FromPath[str], request: Request[Any, Any, Any]) -> Response[bytes]:
             return self.serve(name, request.headers.get("accept-encoding", ""))
 
         return serve_asset

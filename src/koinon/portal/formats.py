@@ -3,6 +3,7 @@
 Babel's locale data is loaded when first needed: start-up does not pay for it.
 """
 
+from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
@@ -79,3 +80,14 @@ def format_duration(length: timedelta | float) -> str:
     if not isinstance(length, timedelta):
         length = timedelta(seconds=length)
     return format_timedelta(length, threshold=1.2, locale=LOCALES[spoken.get()])
+
+
+FILTERS: dict[str, Callable[..., str]] = {
+    "when": format_instant,
+    "day": format_day,
+    "money": format_money,
+    "number": format_number,
+    "percent": format_percent,
+    "duration": format_duration,
+}
+"""The filters of templates, by name."""

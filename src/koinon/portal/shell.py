@@ -189,14 +189,8 @@ class Portal(InitPlugin):
         environment.install_gettext_callables(  # type: ignore[attr-defined]
             words.gettext, words.ngettext, newstyle=False, pgettext=words.pgettext, npgettext=words.npgettext
         )
-        environment.filters.update(
-            when=formats.format_instant,
-            day=formats.format_day,
-            money=formats.format_money,
-            number=formats.format_number,
-            percent=formats.format_percent,
-            duration=formats.format_duration,
-        )
+        for name, shown in formats.FILTERS.items():
+            environment.filters[name] = _spoken_filter(shown)
         environment.globals.update(
             asset=self.assets.address,
             csrf_field=_csrf_field,
@@ -260,6 +254,16 @@ def render(
     `context` is what the template names; a name it does not find is an error, not an empty place.
     """
     return portal_of(request).render(request, template, status_code=status_code, headers=headers, **context)
+
+
+def _spoken_filter(shown: Callable[..., str]) -> Callable[..., str]:
+    """`shown` as a filter that Jinja does not work out beforehand for constants: it depends on the language."""
+
+    @jinja2.pass_context
+    def spoken_filter(_context: object, *values: Any, **options: Any) -> str:
+        return shown(*values, **options)
+
+    return spoken_filter
 
 
 def _own_problems() -> dict[str, Message]:

@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from litestar import Request, Response, get
+from litestar.params import FromPath
 
 from koinon.base.errors import (
     Conflict,
@@ -73,7 +74,7 @@ def show_style(request: Request[Any, Any, Any]) -> Response[bytes]:
 
 
 @get("/style/problem/{status:str}", opt={"public": True}, include_in_schema=False, sync_to_thread=False)
-def show_style_problem(request: Request[Any, Any, Any], status: str) -> Response[bytes]:
+def show_style_problem(request: Request[Any, Any, Any], status: FromPath[str]) -> Response[bytes]:
     """Never returns: raises the kind of error that has this status."""
     if status == "500":
         raise RuntimeError("an example of an unexpected error")
