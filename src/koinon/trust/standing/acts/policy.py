@@ -185,6 +185,28 @@ def follow(chain: Chain, signed: SignedAct) -> Chain:
         NotAllowed: `signer_unknown`, `act_not_of_this_body`, `act_proof_invalid`, `last_head`.
     """
     act = parse_act(signed.body)
+    signer, state = _judge(chain, act)
+    counter = check_proof(signer, signed.body, signed.proof, chain.counters.get(signer.kid, 0))
+    return Chain(
+        genesis=chain.genesis,
+        acts=(*chain.acts, act),
+        digests=(*chain.digests, signed.digest),
+        head=signed.digest,
+        state=state,
+        counters={**chain.counters, signer.kid: counter} if counter else chain.counters,
+    )
+
+
+def check_act(chain: Chain, act: Act) -> None:
+    """`act` would be accepted if its signer proved it: what a draft is checked with before anybody signs.
+
+    Raises:
+        KoinonError: as `follow`, `act_proof_invalid` excepted.
+    """
+    _judge(chain, act)
+
+
+def _judge(chain: Chain, act: Act) -> tuple[Signer, ActState]:
     if act.sequence != chain.next_sequence or act.previous != chain.head:
         raise Conflict("act_out_of_date", sequence=act.sequence, expected=chain.next_sequence)
     if act.at.tzinfo is None or act.at < (chain.acts[-1].at if chain.acts else chain.genesis.at):
@@ -197,15 +219,7 @@ def follow(chain: Chain, signed: SignedAct) -> Chain:
             "act_not_of_this_body", act=act.act.value, body=signer.body.value, rank=signer.rank.value
         )
     _check_form(act)
-    counter = check_proof(signer, signed.body, signed.proof, chain.counters.get(signer.kid, 0))
-    return Chain(
-        genesis=chain.genesis,
-        acts=(*chain.acts, act),
-        digests=(*chain.digests, signed.digest),
-        head=signed.digest,
-        state=_apply(chain.state, act, signer),
-        counters={**chain.counters, signer.kid: counter} if counter else chain.counters,
-    )
+    return signer, _apply(chain.state, act, signer)
 
 
 def verify_chain(genesis: Genesis, signed_acts: Iterable[SignedAct], known: Chain | None = None) -> Chain:
