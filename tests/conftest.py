@@ -16,6 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
+import structlog
 
 from koinon.app.schemas import SCHEMAS
 from koinon.base.clock import FixedClock
@@ -23,6 +24,15 @@ from koinon.base.database import Database, ProcessKind, embedded, migrate
 
 TEMPLATE = "koinon_template"
 OpenDatabase = Callable[..., Awaitable[Database]]
+
+# Left alone structlog draws tracebacks with the values of all local variables, which takes seconds each.
+structlog.configure(
+    processors=[
+        structlog.processors.add_log_level,
+        structlog.processors.format_exc_info,
+        structlog.processors.JSONRenderer(default=str),
+    ]
+)
 
 
 def on(url: str, database: str) -> str:
@@ -156,7 +166,7 @@ async def serve() -> AsyncIterator[Serve]:
         listener = socket.create_server(("127.0.0.1", 0))
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
         running.append((server, asyncio.create_task(server.serve([listener]))))
-        while not server.started:  # noqa: ASYNC110  (uvicorn has no event for it)
+        while not server.started:  # uvicorn has no event for it
             assert not running[-1][1].done(), "the server ended before it began"
             await asyncio.sleep(0.005)
         return f"http://127.0.0.1:{listener.getsockname()[1]}"
