@@ -27,7 +27,6 @@ from koinon.integrator.drivers.values import (
     EnterpriseFunction,
     HouseholdMember,
     PartialDate,
-    PropertyRight,
     Value,
 )
 from koinon.integrator.drivers.wires import HttpClient, Reachable, SqlClient, read_address
@@ -47,7 +46,6 @@ __all__ = [
     "Ksz",
     "PartialDate",
     "Plan",
-    "PropertyRight",
     "Reachable",
     "Registered",
     "Registration",

@@ -63,7 +63,7 @@ class Field(msgspec.Struct, frozen=True):
     """A datum of a service.
 
     Attributes:
-        kind: `text`, `number`, `cents`, `flag`, `date`, `partial_date`, `household`, `rights`, `functions`.
+        kind: `text`, `number`, `cents`, `flag`, `date`, `partial_date`, `household`, `functions`.
         keeper: code of the legal keeper of this datum, as `fps_finance`; parties give it an enterprise
             number.
     """
@@ -72,6 +72,11 @@ class Field(msgspec.Struct, frozen=True):
     kind: str
     keeper: str
     label: Text
+
+
+def fields_of(keeper: str, *rows: tuple[str, str, str, str, str]) -> dict[str, Field]:
+    """Fields by name; a row is name, kind, and the label in Dutch, French and English."""
+    return {name: Field(name, kind, keeper, Text(nl, fr, en)) for name, kind, nl, fr, en in rows}
 
 
 class Service(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""What sources say, as values: incomplete dates, members of a household, rights, functions.
+"""What sources say, as values: incomplete dates, members of a household, functions.
 
 Amounts are integer cents. A date a source does not know completely stays incomplete: nobody fills it in.
 """
@@ -86,14 +86,6 @@ class HouseholdMember(msgspec.Struct, frozen=True):
     register: str
 
 
-class PropertyRight(msgspec.Struct, frozen=True):
-    """A right on real estate: `kind` is one of `RIGHTS`; the share is `numerator`/`denominator`."""
-
-    kind: str
-    numerator: int
-    denominator: int
-
-
 class EnterpriseFunction(msgspec.Struct, frozen=True):
     """A function of a person in an enterprise, from `valid_from` until `valid_until` (exclusive; None: goes
     on).
@@ -111,15 +103,17 @@ class EnterpriseFunction(msgspec.Struct, frozen=True):
 
 RELATIONS = frozenset({"reference", "partner", "child", "parent", "other"})
 REGISTERS = frozenset({"population", "foreigners", "waiting", "bis", "none"})
-RIGHTS = frozenset({"full_ownership", "bare_ownership", "usufruct", "emphyteusis", "superficies"})
 
 Value = (
-    str
+    None
+    | str
     | int
     | bool
     | date
     | PartialDate
     | tuple[HouseholdMember, ...]
-    | tuple[PropertyRight, ...]
     | tuple[EnterpriseFunction, ...]
 )
+"""A value of a field. None is knowledge too: the source says that there is none (of a date of death:
+alive).
+"""

@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from koinon.base.text import Text
-from koinon.integrator.drivers.driver import Field, Reply, Service, WireFault
+from koinon.integrator.drivers.driver import Reply, Service, WireFault, fields_of
 from koinon.integrator.drivers.values import Value
 
 KEEPER = "slrb_bghm"
@@ -27,16 +26,12 @@ SERVICES: Mapping[str, Service] = {
     "application": Service(
         "application",
         "person",
-        {
-            field.name: field
-            for field in (
-                Field(
-                    "application", "text", KEEPER, Text("dossiernummer", "numéro de dossier", "file number")
-                ),
-                Field("company", "text", KEEPER, Text("maatschappij", "société", "housing company")),
-                Field("since", "date", KEEPER, Text("datum van inschrijving", "date d’inscription", "date")),
-            )
-        },
+        fields_of(
+            KEEPER,
+            ("application", "text", "dossiernummer", "numéro de dossier", "file number"),
+            ("company", "text", "huisvestingsmaatschappij", "société de logement", "housing company"),
+            ("since", "date", "datum van inschrijving", "date d’inscription", "date of application"),
+        ),
         AT_ONCE,
     )
 }

@@ -38,7 +38,8 @@ class Kbo(Driver):
                             question,
                             headers,
                             translate.FunctionsAnswer,
-                        )
+                        ),
+                        question.held_on,
                     )
                 ]
             return [

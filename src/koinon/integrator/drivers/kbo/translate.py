@@ -9,8 +9,7 @@ from datetime import date
 
 import msgspec
 
-from koinon.base.text import Text
-from koinon.integrator.drivers.driver import Context, Field, Reply, Service, WireFault
+from koinon.integrator.drivers.driver import Context, Reply, Service, WireFault, fields_of
 from koinon.integrator.drivers.numbers import is_enterprise_number, is_national_number
 from koinon.integrator.drivers.values import EnterpriseFunction, Value
 from koinon.integrator.drivers.wires.rest import RestProblem
@@ -19,41 +18,34 @@ KEEPER = "fps_economy"
 """FPS Economy, keeper of the KBO/BCE (Code of Economic Law, book III)."""
 
 
-def _field(name: str, kind: str, nl: str, fr: str, en: str) -> Field:
-    return Field(name, kind, KEEPER, Text(nl, fr, en))
-
-
 SERVICES: Mapping[str, Service] = {
-    service.name: service
-    for service in (
-        Service(
-            "functions",
-            "person",
-            {
-                "functions": _field(
-                    "functions",
-                    "functions",
-                    "functies in ondernemingen",
-                    "fonctions dans des entreprises",
-                    "functions in enterprises",
-                )
-            },
+    "functions": Service(
+        "functions",
+        "person",
+        fields_of(
+            KEEPER,
+            (
+                "active",
+                "flag",
+                "actief in een onderneming",
+                "actif dans une entreprise",
+                "active in an enterprise",
+            ),
+            ("functions", "functions", "functies", "fonctions", "functions"),
         ),
-        Service(
-            "enterprise",
-            "enterprise",
-            {
-                field.name: field
-                for field in (
-                    _field("name", "text", "naam", "dénomination", "name"),
-                    _field("legal_form", "text", "rechtsvorm", "forme légale", "legal form"),
-                    _field("active", "flag", "actief", "active", "active"),
-                    _field("start_date", "date", "begindatum", "date de début", "start date"),
-                    _field("address", "text", "adres", "adresse", "address"),
-                )
-            },
+    ),
+    "enterprise": Service(
+        "enterprise",
+        "enterprise",
+        fields_of(
+            KEEPER,
+            ("name", "text", "naam", "dénomination", "name"),
+            ("legal_form", "text", "rechtsvorm", "forme légale", "legal form"),
+            ("active", "flag", "actief", "active", "active"),
+            ("start_date", "date", "begindatum", "date de début", "start date"),
+            ("address", "text", "adres", "adresse", "address"),
         ),
-    )
+    ),
 }
 
 
@@ -100,7 +92,7 @@ def headers(context: Context) -> bytes:
     ).encode()
 
 
-def functions(answer: FunctionsAnswer) -> Reply:
+def functions(answer: FunctionsAnswer, held_on: date) -> Reply:
     """What the answer says; a person without functions is one the register has no data on.
 
     Raises:
@@ -118,7 +110,9 @@ def functions(answer: FunctionsAnswer) -> Reply:
         raise WireFault("garbage", "number")
     if len(set(held)) != len(held):
         raise WireFault("duplicate_answer")
-    values: dict[str, Value] = {"functions": held} if held else {}
+    values: dict[str, Value] = (
+        {"functions": held, "active": any(one.held_on(held_on) for one in held)} if held else {}
+    )
     return Reply(
         subject=answer.national_number,
         status="data" if held else "no_data",

@@ -14,10 +14,9 @@ import msgspec
 from lxml import etree
 
 from koinon.base.errors import Invalid
-from koinon.base.text import Text
-from koinon.integrator.drivers.driver import Context, Field, Reply, Service, WireFault
+from koinon.integrator.drivers.driver import Context, Reply, Service, Status, WireFault, fields_of
 from koinon.integrator.drivers.numbers import is_national_number
-from koinon.integrator.drivers.values import RIGHTS, PartialDate, PropertyRight, Value
+from koinon.integrator.drivers.values import PartialDate, Value
 from koinon.integrator.drivers.wires.soap import SoapFault
 from koinon.integrator.drivers.wires.xml import escaped, find_text, text_of
 
@@ -35,68 +34,47 @@ OPERATIONS = {
 AT_ONCE = 10
 
 
-def _field(name: str, kind: str, keeper: str, nl: str, fr: str, en: str) -> Field:
-    return Field(name, kind, keeper, Text(nl, fr, en))
-
-
 SERVICES: Mapping[str, Service] = {
-    service.name: service
-    for service in (
-        Service(
-            "income",
-            "person",
-            {
-                "net_taxable_cents": _field(
-                    "net_taxable_cents",
-                    "cents",
-                    FINANCE,
-                    "netto belastbaar inkomen",
-                    "revenu net imposable",
-                    "net taxable income",
-                )
-            },
-            AT_ONCE,
+    "income": Service(
+        "income",
+        "person",
+        fields_of(
+            FINANCE,
+            (
+                "net_taxable_income",
+                "cents",
+                "netto belastbaar inkomen",
+                "revenu net imposable",
+                "net taxable income",
+            ),
         ),
-        Service(
-            "property",
-            "person",
-            {
-                "rights": _field(
-                    "rights",
-                    "rights",
-                    FINANCE,
-                    "zakelijke rechten op onroerend goed",
-                    "droits réels immobiliers",
-                    "rights on real estate",
-                )
-            },
-            AT_ONCE,
+        AT_ONCE,
+    ),
+    "property": Service(
+        "property",
+        "person",
+        fields_of(
+            FINANCE,
+            ("full_ownership", "flag", "volle eigendom", "pleine propriété", "full ownership"),
+            ("usufruct", "flag", "vruchtgebruik", "usufruit", "usufruct"),
+            ("emphyteusis", "flag", "erfpacht", "emphytéose", "long lease"),
         ),
-        Service(
-            "social_status",
-            "person",
-            {
-                field.name: field
-                for field in (
-                    _field(
-                        "dependent_child", "flag", KSZ, "kind ten laste", "enfant à charge", "dependent child"
-                    ),
-                    _field(
-                        "disabled",
-                        "flag",
-                        KSZ,
-                        "erkende handicap",
-                        "handicap reconnu",
-                        "recognised disability",
-                    ),
-                )
-            },
-            AT_ONCE,
+        AT_ONCE,
+    ),
+    "social_status": Service(
+        "social_status",
+        "person",
+        fields_of(
+            KSZ,
+            ("dependent_child", "flag", "kind ten laste", "enfant à charge", "dependent child"),
+            ("disabled", "flag", "erkende handicap", "handicap reconnu", "recognised disability"),
         ),
-    )
+        AT_ONCE,
+    ),
 }
 
-_REFUSALS = {
+_RIGHTS = frozenset({"full_ownership", "bare_ownership", "usufruct", "emphyteusis", "superficies"})
+_REFUSALS: Mapping[str, tuple[Status, str]] = {
     "REF00001": ("not_allowed", "not_registered"),
     "LEG00001": ("not_allowed", "purpose_refused"),
     "LEG00002": ("not_allowed", "purpose_refused"),
@@ -211,7 +189,7 @@ def fault(found: SoapFault) -> WireFault:
     code = (found.element.findtext("detail/{*}cbssFault/detail/reasonCode") or "").strip()[:16]
     if code in _REFUSALS:
         status, ours = _REFUSALS[code]
-        return WireFault(ours, code, status="not_allowed" if status == "not_allowed" else "no_data")
+        return WireFault(ours, code, status=status)
     return WireFault("source_fault", code)
 
 
@@ -250,35 +228,23 @@ def _result(service: str, result: etree._Element, reference: str, context: Conte
         if not is_national_number(replacement):
             raise WireFault("garbage", "number")
         return Reply(subject=subject, replaced_by=replacement, reference=reference)
-    if code == "REF00001":
-        return Reply(
-            subject=subject, status="not_allowed", fault="not_registered", detail=code, reference=reference
-        )
-    if code == "SSIN0001":
-        return Reply(
-            subject=subject, status="no_data", fault="unknown_subject", detail=code, reference=reference
-        )
+    if code in _REFUSALS:
+        status, fault = _REFUSALS[code]
+        return Reply(subject=subject, status=status, fault=fault, detail=code, reference=reference)
     return Reply(subject=subject, status="no_answer", fault="source_fault", detail=code, reference=reference)
 
 
 def _income(result: etree._Element, context: Context) -> dict[str, Value]:
     if text_of(result, "income/year") != context.parameters.get("income_year"):
         raise WireFault("garbage", "year")
-    return {"net_taxable_cents": _natural(text_of(result, "income/netTaxableEurocent"))}
+    return {"net_taxable_income": _natural(text_of(result, "income/netTaxableEurocent"))}
 
 
 def _property(result: etree._Element, context: Context) -> dict[str, Value]:
-    rights = tuple(
-        PropertyRight(
-            text_of(right, "kind"),
-            _natural(text_of(right, "numerator")),
-            _natural(text_of(right, "denominator")),
-        )
-        for right in result.findall("right")
-    )
-    if not rights or any(right.kind not in RIGHTS or right.denominator == 0 for right in rights):
+    kinds = [text_of(right, "kind") for right in result.findall("right")]
+    if not kinds or not set(kinds) <= _RIGHTS:
         raise WireFault("garbage", "right")
-    return {"rights": rights}
+    return {kind: kind in kinds for kind in ("full_ownership", "usufruct", "emphyteusis")}
 
 
 def _social_status(result: etree._Element, context: Context) -> dict[str, Value]:

@@ -8,8 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from lxml import etree
 
-from koinon.base.text import Text
-from koinon.integrator.drivers.driver import Context, Field, Reply, Service, WireFault
+from koinon.integrator.drivers.driver import Context, Reply, Service, WireFault, fields_of
 from koinon.integrator.drivers.numbers import is_national_number
 from koinon.integrator.drivers.values import REGISTERS, RELATIONS, HouseholdMember, PartialDate, Value
 from koinon.integrator.drivers.wires.xml import escaped, find_text, text_of
@@ -21,59 +20,42 @@ KEEPER = "fps_home_affairs"
 OPERATIONS = {"person": "GetPerson", "household": "GetHousehold"}
 
 
-def _field(name: str, kind: str, nl: str, fr: str, en: str) -> Field:
-    return Field(name, kind, KEEPER, Text(nl, fr, en))
-
-
 SERVICES: Mapping[str, Service] = {
-    service.name: service
-    for service in (
-        Service(
-            "person",
-            "person",
-            {
-                field.name: field
-                for field in (
-                    _field("last_name", "text", "naam", "nom", "last name"),
-                    _field("first_names", "text", "voornamen", "prénoms", "first names"),
-                    _field(
-                        "birth_date", "partial_date", "geboortedatum", "date de naissance", "date of birth"
-                    ),
-                    _field("deceased", "flag", "overleden", "décédé", "deceased"),
-                    _field(
-                        "register", "text", "register van inschrijving", "registre d’inscription", "register"
-                    ),
-                    _field(
-                        "municipality", "text", "gemeente (NIS-code)", "commune (code INS)", "municipality"
-                    ),
-                    _field("address", "text", "adres", "adresse", "address"),
-                )
-            },
+    "person": Service(
+        "person",
+        "person",
+        fields_of(
+            KEEPER,
+            ("names", "text", "naam en voornamen", "nom et prénoms", "names"),
+            ("sex", "text", "geslacht", "sexe", "sex"),
+            ("birth_date", "partial_date", "geboortedatum", "date de naissance", "date of birth"),
+            ("death_date", "partial_date", "overlijdensdatum", "date de décès", "date of death"),
+            ("register", "text", "register van inschrijving", "registre d’inscription", "register"),
+            ("municipality", "text", "gemeente (NIS-code)", "commune (code INS)", "municipality"),
+            ("address", "text", "adres", "adresse", "address"),
         ),
-        Service(
-            "household",
-            "person",
-            {
-                field.name: field
-                for field in (
-                    _field(
-                        "members", "household", "gezinssamenstelling", "composition de ménage", "household"
-                    ),
-                )
-            },
+    ),
+    "household": Service(
+        "household",
+        "person",
+        fields_of(
+            KEEPER,
+            ("members", "household", "gezinsleden", "membres du ménage", "household members"),
+            ("head", "text", "referentiepersoon", "personne de référence", "reference person"),
         ),
-    )
+    ),
 }
 
-_ELEMENTS = {
-    "last_name": "lastName",
-    "first_names": "firstNames",
-    "birth_date": "birthDate",
-    "deceased": "deathDate",
-    "register": "register",
-    "municipality": "municipality",
-    "address": "address",
+_ELEMENTS: Mapping[str, tuple[str, ...]] = {
+    "names": ("lastName", "firstNames"),
+    "sex": ("sex",),
+    "birth_date": ("birthDate",),
+    "death_date": ("deathDate",),
+    "register": ("register",),
+    "municipality": ("municipality",),
+    "address": ("address",),
 }
+_SEXES = frozenset({"male", "female", "unknown"})
 
 
 def _tag(name: str) -> str:
@@ -84,12 +66,9 @@ _PERSON, _HOUSEHOLD, _MEMBER = _tag("person"), _tag("household"), _tag("member")
 _NUMBER, _STATUS, _TICKET = _tag("nationalNumber"), _tag("status"), _tag("ticket")
 _REPLACEMENT = _tag("replacement")
 _OLD, _NEW = _tag("oldNumber"), _tag("newNumber")
-_RELATION, _BIRTH, _DEATH, _REGISTER = (
-    _tag("relation"),
-    _tag("birthDate"),
-    _tag("deathDate"),
-    _tag("register"),
-)
+_LAST, _FIRST = _tag("lastName"), _tag("firstNames")
+_RELATION, _BIRTH, _DEATH = _tag("relation"), _tag("birthDate"), _tag("deathDate")
+_REGISTER = _tag("register")
 
 
 def caller(context: Context) -> str:
@@ -104,7 +83,9 @@ def request(service: str, subject: str, fields: frozenset[str]) -> str:
     """The body that asks for `fields` of one person, and for nothing else."""
     operation = OPERATIONS[service]
     elements = "".join(
-        f"<rr:element>{_ELEMENTS[field]}</rr:element>" for field in sorted(fields) if field in _ELEMENTS
+        f"<rr:element>{element}</rr:element>"
+        for field in sorted(fields)
+        for element in _ELEMENTS.get(field, ())
     )
     return (
         f'<rr:{operation} xmlns:rr="{NAMESPACE}"><rr:nationalNumber>{subject}</rr:nationalNumber>'
@@ -153,17 +134,23 @@ def read(service: str, answer: etree._Element) -> Sequence[Reply]:
 
 
 def _person(element: etree._Element) -> dict[str, Value]:
-    values: dict[str, Value] = {"deceased": find_text(element, _DEATH) is not None}
-    for field in ("last_name", "first_names", "municipality", "address"):
-        text = find_text(element, _tag(_ELEMENTS[field]))
+    # The register gives no date of death for the living: absent here means that there is none.
+    died = find_text(element, _DEATH)
+    values: dict[str, Value] = {"death_date": None if died is None else _date(died)}
+    for field in ("municipality", "address"):
+        text = find_text(element, _tag(field))
         if text is not None:
             values[field] = text
+    last, first = find_text(element, _LAST), find_text(element, _FIRST)
+    if last is not None:
+        values["names"] = last if first is None else f"{last}, {first}"
     born = find_text(element, _BIRTH)
     if born is not None:
         values["birth_date"] = _date(born)
-    register = find_text(element, _REGISTER)
-    if register is not None:
-        values["register"] = _one_of(register, REGISTERS)
+    for field, known in (("register", REGISTERS), ("sex", _SEXES)):
+        code = find_text(element, _tag(field))
+        if code is not None:
+            values[field] = _one_of(code, known)
     return values
 
 
@@ -181,7 +168,10 @@ def _household(element: etree._Element) -> dict[str, Value]:
     # A household without the person asked about, or with somebody twice, is not that person's household.
     if len(numbers) != len(members) or text_of(element, _NUMBER) not in numbers:
         raise WireFault("garbage", "household")
-    return {"members": members}
+    heads = [member.number for member in members if member.relation == "reference"]
+    if len(heads) != 1:
+        raise WireFault("garbage", "head")
+    return {"members": members, "head": heads[0]}
 
 
 def _number(parent: etree._Element, path: str) -> str:
