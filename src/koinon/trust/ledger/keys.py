@@ -17,7 +17,7 @@ import msgspec
 
 from koinon.base.crypto import hkdf, hmac_token, open_sealed, seal
 from koinon.base.errors import Conflict, Invalid, NotFound
-from koinon.trust.ledger.files import create_file, fsync_folder
+from koinon.base.files import create_file, fsync_folder
 
 KEY_BYTES: Final = 32
 TOKEN_BYTES: Final = 16
@@ -138,4 +138,5 @@ class Erasure(msgspec.Struct, frozen=True):
 
     id: str
     at: datetime
+    reason: str
     slots: list[tuple[str, int]]

@@ -59,6 +59,12 @@ async def list_slots(connection: Connection, entries: Sequence[UUID]) -> dict[UU
     return found
 
 
+async def list_erasures_recorded(connection: Connection) -> set[str]:
+    """The ids of all erasures that have an entry."""
+    rows = await connection.fetch("SELECT bytes FROM ledger.entry WHERE kind = 'ledger.erased'")
+    return {str(msgspec.json.decode(row["bytes"])["erasure"]) for row in rows}
+
+
 async def find(
     connection: Connection,
     *,

@@ -21,7 +21,7 @@ CREATE TABLE ledger.entry (
 CREATE INDEX entry_party ON ledger.entry (party, id) WHERE party IS NOT NULL;
 CREATE INDEX entry_keeper ON ledger.entry (keeper, id) WHERE keeper IS NOT NULL;
 CREATE INDEX entry_authorisation ON ledger.entry ("authorisation", id) WHERE "authorisation" IS NOT NULL;
-CREATE INDEX entry_register ON ledger.entry (kind, at, id) WHERE log = 'register';
+CREATE INDEX entry_kind ON ledger.entry (kind, at, id) WHERE log = 'register' OR kind = 'ledger.erased';
 
 -- The content key of a private part, wrapped once for each subject (or once, without a token, where there is none),
 -- with the subject's identifier and the salt of its commitment. Erasure blanks `token` and `key` and names itself.
@@ -59,11 +59,13 @@ CREATE TABLE ledger.leaf (
 );
 
 -- The head of each tree: `edge` are the roots of the complete subtrees at its right edge. Every commit of the sequencer
--- moves it from the size it knew, so two sequencers cannot both succeed.
+-- moves it from the size it knew under the fence it took, so two sequencers cannot both succeed. `vkey` is the
+-- signed-note key that verifies its checkpoints.
 CREATE TABLE ledger.head (
     log ledger.log NOT NULL,
     generation smallint NOT NULL CHECK (generation > 0),
     origin text NOT NULL UNIQUE,
+    vkey text NOT NULL,
     size bigint NOT NULL DEFAULT 0,
     root bytea NOT NULL,
     edge bytea[] NOT NULL DEFAULT '{}',

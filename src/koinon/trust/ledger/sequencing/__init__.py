@@ -1,0 +1,1 @@
+"""Numbering and publishing: one leased process."""

@@ -1,0 +1,1 @@
+"""A witness: the process, and how a log asks one."""
