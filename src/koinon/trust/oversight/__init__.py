@@ -1,1 +1,48 @@
+"""The Commission's side: acts that are drafted, shown, signed and submitted; complaints; the public register.
 
+What an act *means* is decided one floor down, in `koinon.trust.standing`; here it is made.
+"""
+
+from koinon.trust.oversight.documents import describe, find_document
+from koinon.trust.oversight.model import (
+    AuthorisationState,
+    Complaint,
+    ComplaintId,
+    ComplaintState,
+    Filing,
+    Waiting,
+)
+from koinon.trust.oversight.policy import authorisation_state, list_ending_soon, list_waiting
+from koinon.trust.oversight.register import PublicRegister, public_register
+from koinon.trust.oversight.service import (
+    draft_act,
+    file_complaint,
+    get_complaint,
+    move_complaint,
+    read_complaint,
+    read_exchanges,
+    submit_act,
+)
+
+__all__ = [
+    "AuthorisationState",
+    "Complaint",
+    "ComplaintId",
+    "ComplaintState",
+    "Filing",
+    "PublicRegister",
+    "Waiting",
+    "authorisation_state",
+    "describe",
+    "draft_act",
+    "file_complaint",
+    "find_document",
+    "get_complaint",
+    "list_ending_soon",
+    "list_waiting",
+    "move_complaint",
+    "public_register",
+    "read_complaint",
+    "read_exchanges",
+    "submit_act",
+]

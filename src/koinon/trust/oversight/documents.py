@@ -14,7 +14,7 @@ from koinon.trust.standing.acts import Act, Body, Deed, Outcome, Rank, TargetKin
 
 
 def find_document(
-    digest: str, agreements: Agreements, register: Register, rules: Iterable[StoredRule]
+    digest: str, agreements: Agreements, register: Register | None, rules: Iterable[StoredRule]
 ) -> bytes | None:
     """The canonical bytes of what a digest names: a convention, authorisation, adviser's proposal or
     rule version.
@@ -26,7 +26,7 @@ def find_document(
     for authorisation in agreements.authorisations.values():
         if authorisation.digest == digest:
             return authorisation.canonical
-    for advisers in register.advisers.values():
+    for advisers in register.advisers.values() if register is not None else ():
         for adviser in advisers:
             if adviser.digest == digest:
                 return adviser.document

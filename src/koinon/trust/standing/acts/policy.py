@@ -197,6 +197,22 @@ def follow(chain: Chain, signed: SignedAct) -> Chain:
     )
 
 
+def check_signed(chain: Chain, signed: SignedAct) -> Act:
+    """Somebody in office signed this, wherever in the chain it may belong: a cheap first look at what comes
+    in.
+
+    Raises:
+        Invalid: `act_malformed`.
+        NotAllowed: `signer_unknown`, `act_proof_invalid`.
+    """
+    act = parse_act(signed.body)
+    signer = chain.state.signers.get(act.signer)
+    if signer is None:
+        raise NotAllowed("signer_unknown", signer=act.signer)
+    check_proof(signer, signed.body, signed.proof, 0)
+    return act
+
+
 def check_act(chain: Chain, act: Act) -> None:
     """`act` would be accepted if its signer proved it: what a draft is checked with before anybody signs.
 

@@ -87,8 +87,7 @@ async def record_act(
     transaction.
 
     Records: register log, `act.recorded`: sequence, digest, act, target and reason; of a person, adviser or
-        complaint only
-    the kind.
+        complaint only the kind.
 
     Raises:
         Conflict: `act_out_of_date` when another act came first: draft and sign again; `act_without_effect`.
