@@ -127,7 +127,7 @@ class Listener:
                 except Exception as error:
                     if connection.is_closed():
                         raise
-                    _log.exception("event_failed", listener=self.name, topic=self.topic, event=event.id)
+                    _log.exception("event_failed", listener=self.name, topic=self.topic, number=event.id)
                     failure = _told(error)
                     break
                 delivered += 1

@@ -167,9 +167,10 @@ class Worker:
             await asyncio.wait([pulse])
 
     async def _pause(self) -> None:
-        """Until there may be something to do: a signal, a place that came free, a stop, or the poll's
-        time.""" full = len(self._running) >= self.concurrency self._free.clear() waits:
-        list[asyncio.Task[Any]] = [
+        """Until there may be something to do: a signal, a free place, a stop, or the poll's time."""
+        full = len(self._running) >= self.concurrency
+        self._free.clear()
+        waits: list[asyncio.Task[Any]] = [
             asyncio.create_task(self._stopping.wait()),
             asyncio.create_task(self._free.wait()),
         ]
@@ -307,7 +308,8 @@ class Worker:
 
     async def _forget(self, connection: Connection) -> None:
         await connection.execute(
-            "DELETE FROM base.job WHERE state = 'done' AND finished_at < clock_timestamp() - $1::interval", _KEPT
+            "DELETE FROM base.job WHERE state = 'done' AND finished_at < clock_timestamp() - $1::interval",
+            _KEPT,
         )
 
     async def _tick(self, connection: Connection) -> None:

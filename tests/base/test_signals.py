@@ -1,0 +1,62 @@
+"""Signals wake whoever waits, and say so when some may have been lost."""
+
+import asyncio
+
+from koinon.base.database import Database
+from koinon.base.signals import Signals, notify
+
+
+async def settled(signals: Signals, channel: str) -> None:
+    """The connection stands and its first wake-up has been taken."""
+    while await signals.wait(channel, 0.2) is not None:
+        pass
+    while signals._connection is None:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+
+
+async def test_a_signal_wakes_who_waits_when_its_transaction_commits(database: Database) -> None:
+    async with Signals(database) as signals:
+        await settled(signals, "epoch")
+        waiting = asyncio.create_task(signals.wait("epoch", 5))
+        async with database.transaction() as connection:
+            await notify(connection, "epoch", "42")
+            await asyncio.sleep(0.1)
+            assert not waiting.done()
+        assert await waiting == "42"
+
+
+async def test_a_signal_that_came_while_nobody_waited_is_kept(database: Database) -> None:
+    async with Signals(database) as signals:
+        await settled(signals, "c")
+        async with database.acquire() as connection:
+            await notify(connection, "c", "early")
+        await asyncio.sleep(0.2)
+        assert await signals.wait("c", 0.01) == "early"
+        assert await signals.wait("c", 0.01) is None
+
+
+async def test_a_signal_wakes_all_who_wait_on_its_channel_and_none_of_another(database: Database) -> None:
+    async with Signals(database) as signals:
+        await settled(signals, "one")
+        await settled(signals, "two")
+        first = asyncio.create_task(signals.wait("one", 5))
+        second = asyncio.create_task(signals.wait("one", 5))
+        other = asyncio.create_task(signals.wait("two", 0.5))
+        await asyncio.sleep(0)
+        async with database.acquire() as connection:
+            await notify(connection, "one")
+        assert await first == await second == ""
+        assert await other is None
+
+
+async def test_whoever_waits_is_woken_when_the_connection_was_lost_and_made_anew(database: Database) -> None:
+    async with Signals(database) as signals:
+        await settled(signals, "c")
+        waiting = asyncio.create_task(signals.wait("c", 5))
+        async with database.acquire() as connection:
+            pid = signals._connection.get_server_pid()
+            await connection.execute("SELECT pg_terminate_backend($1)", pid)
+        assert await waiting == ""
+        async with database.acquire() as connection:
+            await notify(connection, "c", "again")
+        assert await signals.wait("c", 5) == "again"
