@@ -346,16 +346,23 @@ async def delete_identity(connection: Connection, identity: Identity) -> bool:
     )
 
 
+_PARTY = """
+SELECT json_build_object('id', id, 'enterprise_number', enterprise_number,
+    'name', json_build_object('nl', name_nl, 'fr', name_fr, 'en', name_en),
+    'kind', kind, 'joined_on', joined_on, 'left_on', left_on, 'demo', demo)::text FROM parties.party
+"""
+
+
 async def find_party(connection: Connection, party: PartyId) -> Party | None:
     """The party, or nothing."""
-    row = await connection.fetchrow(
-        "SELECT json_build_object('id', id, 'enterprise_number', enterprise_number,"
-        " 'name', json_build_object('nl', name_nl, 'fr', name_fr, 'en', name_en),"
-        " 'kind', kind, 'joined_on', joined_on, 'left_on', left_on, 'demo', demo)::text AS party"
-        " FROM parties.party WHERE id = $1",
-        party,
-    )
-    return msgspec.json.decode(row["party"], type=Party) if row else None
+    found = await connection.fetchval(_PARTY + "WHERE id = $1", party)
+    return msgspec.json.decode(found, type=Party) if found else None
+
+
+async def find_party_by_number(connection: Connection, enterprise_number: str) -> Party | None:
+    """The party of that enterprise number, ten digits, or nothing."""
+    found = await connection.fetchval(_PARTY + "WHERE enterprise_number = $1", enterprise_number)
+    return msgspec.json.decode(found, type=Party) if found else None
 
 
 async def find_person(connection: Connection, person: PersonId) -> Person | None:
