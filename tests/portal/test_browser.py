@@ -48,6 +48,17 @@ async def test_no_component_is_a_barrier_in_any_language_or_width(
     assert await find_barriers(page) == []
 
 
+async def test_the_layout_of_a_console_is_no_barrier(
+    origin: str, new_page: Any, find_barriers: Barriers
+) -> None:
+    page = await new_page(locale="fr")
+    await page.goto(f"{origin}/style/console")
+    assert await page.text_content(".side-menu [aria-current=page]") == "Une console"
+    assert await find_barriers(page) == []
+    await page.set_viewport_size({"width": 320, "height": 256})
+    assert await page.evaluate("document.documentElement.scrollWidth") <= 320
+
+
 async def test_the_first_tab_stop_skips_to_the_content(origin: str, browser_page: Any) -> None:
     await browser_page.goto(f"{origin}/style")
     await browser_page.keyboard.press("Tab")

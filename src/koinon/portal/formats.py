@@ -79,7 +79,7 @@ def format_duration(length: timedelta | float) -> str:
 
     if not isinstance(length, timedelta):
         length = timedelta(seconds=length)
-    return format_timedelta(length, threshold=1.2, locale=LOCALES[spoken.get()])
+    return format_timedelta(length, threshold=2, locale=LOCALES[spoken.get()])
 
 
 FILTERS: dict[str, Callable[..., str]] = {

@@ -84,6 +84,10 @@ class Portal(InitPlugin):
         self.viewer_of = viewer_of
         self.remember_language = remember_language
         self.navigation = tuple(navigation)
+        if embedded:
+            from koinon.portal.style import STYLE_MENU
+
+            self.navigation += STYLE_MENU
         self.problems: dict[str, Message] = {**_own_problems(), **(problems or {})}
         self.embedded = embedded
         self.secure = secure
@@ -257,7 +261,7 @@ def render(
 
 
 def _spoken_filter(shown: Callable[..., str]) -> Callable[..., str]:
-    """`shown` as a filter that Jinja does not work out beforehand for constants: it depends on the language."""
+    """`shown` as a filter that Jinja does not work out beforehand for constants: languages differ."""
 
     @jinja2.pass_context
     def spoken_filter(_context: object, *values: Any, **options: Any) -> str:

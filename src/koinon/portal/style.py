@@ -19,6 +19,7 @@ from koinon.base.errors import (
 )
 from koinon.base.text import Text
 from koinon.portal.languages import N_
+from koinon.portal.navigation import NavigationItem
 from koinon.portal.shell import render
 
 _KINDS = {
@@ -35,7 +36,13 @@ _KINDS = {
 
 def style_handlers() -> list[Any]:
     """The routes of the style guide."""
-    return [show_style, show_style_problem, show_style_progress]
+    return [show_style, show_style_console, show_style_problem, show_style_progress]
+
+
+STYLE_MENU = (
+    NavigationItem(label=N_("Style guide"), path="/style", section="style", order=1),
+    NavigationItem(label=N_("A console"), path="/style/console", section="style", order=2),
+)
 
 
 @get("/style", opt={"public": True}, include_in_schema=False, sync_to_thread=False)
@@ -71,6 +78,12 @@ def show_style(request: Request[Any, Any, Any]) -> Response[bytes]:
         rows=[("2021", 12), ("2022", 31), ("2023", 27), ("2024", 44), ("2025", 58)],
         sort=request.query_params.get("sort", "-count"),
     )
+
+
+@get("/style/console", opt={"public": True}, include_in_schema=False, sync_to_thread=False)
+def show_style_console(request: Request[Any, Any, Any]) -> Response[bytes]:
+    """The layout with a side menu."""
+    return render(request, "portal/style_console.html")
 
 
 @get("/style/problem/{status:str}", opt={"public": True}, include_in_schema=False, sync_to_thread=False)
