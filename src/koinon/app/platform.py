@@ -53,7 +53,9 @@ class Family:
             status = 70
             try:
                 signal.signal(signal.SIGTERM, signal.SIG_DFL)
-                signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+                signal.signal(
+                    signal.SIGINT, signal.SIG_IGN
+                )  # Ctrl-C reaches the whole group; the parent decides
                 _die_with_parent()
                 member.main()
                 status = 0

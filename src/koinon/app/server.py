@@ -1,4 +1,4 @@
-"""The HTTP server: uvicorn with the connection's transport in the ASGI scope, so that a governed stream can be reset."""
+"""The HTTP server: uvicorn, with the connection's transport in the ASGI scope: a governed stream can be reset."""
 
 import asyncio
 import socket

@@ -6,6 +6,7 @@ Raw ASGI on purpose: this is the route that 1,000 exchanges per CPU second go th
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, MutableMapping
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -33,7 +34,9 @@ _JSON_LINES = "application/jsonl"
 
 _log = structlog.get_logger()
 # Refusals of requests that nobody signed are counted and never ledgered: a flood of them must not fill the log.
-_unidentified = counter("koinon_unidentified_total", "Requests refused before anybody was identified.", ("code",))
+_unidentified = counter(
+    "koinon_unidentified_total", "Requests refused before anybody was identified.", ("code",)
+)
 
 
 class CommunicationRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -69,7 +72,9 @@ class ExchangeApi:
             actor, admission, signed = self._identify(scope, body)
             exchange = await self._integrator.gate.admit(admission)
             if scope["path"] == "/api/communications":
-                await self._communicate(_decode(_read_communication, body), actor, signed, scope, receive, send)
+                await self._communicate(
+                    _decode(_read_communication, body), actor, signed, scope, receive, send
+                )
                 return
             done = await self._integrator.ask(_decode(_read_exchange, body), actor, exchange)
             await self._respond(send, 200, _JSON, _encode(answer_of(done)), signed)
@@ -111,17 +116,21 @@ class ExchangeApi:
             party=key.party,
             key=key.kid,
             nonce=parsed.nonce,
-            expires=http_signatures.instant(parsed.expires),
+            expires=datetime.fromtimestamp(parsed.expires, UTC),
             idempotency_key=_idempotency_key(scope),
             body_hash=hashlib.sha256(body).digest(),
         )
         actor = Actor(party=key.party, system=key.system, key=key.kid, profile="system")
         return actor, admission, parsed.signature
 
-    async def _respond(self, send: Send, status: int, content_type: str, body: bytes, signed: bytes | None) -> None:
+    async def _respond(
+        self, send: Send, status: int, content_type: str, body: bytes, signed: bytes | None
+    ) -> None:
         if signed is not None:
             now = self._integrator.gate.clock.now()
-            headers = http_signatures.sign_response(self._key, status, content_type, body, signed, now).headers
+            headers = http_signatures.sign_response(
+                self._key, status, content_type, body, signed, now
+            ).headers
         else:
             headers = [(b"content-type", content_type.encode())]
             if status == 401:
@@ -169,7 +178,9 @@ class ExchangeApi:
                 (b"x-accel-buffering", b"no"),
             ]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
-            await line({"exchange": str(use.passage.exchange), "receipt": use.receipt, "request": signed.hex()})
+            await line(
+                {"exchange": str(use.passage.exchange), "receipt": use.receipt, "request": signed.hex()}
+            )
             rows = 0
             async for piece in pieces:
                 if watch.done():
@@ -183,7 +194,7 @@ class ExchangeApi:
             reason = EndReason.COMPLETED
         except Cut as cut:
             # The head is out: the only honest end is one that no reader takes for a whole answer.
-            reason = cut.reason
+            reason = cut.end
             if transport is not None:
                 reset(transport)
         finally:
@@ -242,7 +253,8 @@ async def _read_body(scope: Scope, receive: Receive) -> bytes:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise Invalid("body_incomplete")
-        body += message.get("body", b"")
+        part: bytes = message.get("body", b"")
+        body += part
         if len(body) > BODY_LIMIT_BYTES:
             raise TooLarge("body_too_large", limit_bytes=BODY_LIMIT_BYTES)
         if not message.get("more_body"):

@@ -4,6 +4,7 @@ Checked before any source is asked. Its key is (subject, party, purpose, period)
 and Flemish integrators.
 """
 
+import secrets
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -15,8 +16,8 @@ from koinon.base.batching import Batcher
 from koinon.base.crypto import hkdf, hmac_token, open_sealed, seal
 from koinon.base.database import Connection, Database
 from koinon.base.errors import Invalid, NotFound
+from koinon.base.files import create_file
 from koinon.base.ids import new_id
-from koinon.base.objects import write_durably
 from koinon.trust.gate import Dossier
 from koinon.trust.parties import PartyId
 
@@ -43,11 +44,10 @@ class DirectoryKeys:
     @classmethod
     def load(cls, home: Path) -> "DirectoryKeys":
         """The keys under `home/keys`; made at the first use."""
-        import secrets
-
         path = home / "keys" / "directory.key"
         if not path.exists():
-            write_durably(path, secrets.token_bytes(32), mode=0o600, if_absent=True)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            create_file(path, secrets.token_bytes(32))
         return cls(path.read_bytes())
 
     def token(self, subject: str) -> bytes:
@@ -130,7 +130,9 @@ async def insert_dossiers(
     )  # fmt: skip
 
 
-def new_line(purpose: str, subject: str, case: str, evidence: str, valid_from: datetime, valid_until: datetime) -> DossierLine:
+def new_line(
+    purpose: str, subject: str, case: str, evidence: str, valid_from: datetime, valid_until: datetime
+) -> DossierLine:
     """A line with a fresh id."""
     return DossierLine(
         id=new_id(),

@@ -1,14 +1,14 @@
 """What a consumer asks of the integrator, and the answer it gets."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
 
 from koinon.base.text import Text
-from koinon.integrator.drivers.driver import SourceAnswer
+from koinon.integrator.drivers import Plan, SourceAnswer
 from koinon.trust.gate import Filtered, Receipt
 
 FieldStatus = Literal["value", "unknown", "no_data", "no_answer", "not_allowed"]
@@ -114,25 +114,17 @@ class ExchangeAnswer(msgspec.Struct, frozen=True, kw_only=True):
     receipt: Receipt
 
 
-class Answers(Protocol):
-    """Asks the sources of a flow about a subject, in the order and breadth the flow wants."""
-
-    async def __call__(
-        self, resource: str, subjects: Sequence[str], **parameters: str
-    ) -> Sequence[SourceAnswer]:
-        """One answer for each subject; only the fields that the gate allows are asked."""
-
-
-class Flow(Protocol):
-    """A declared combination of sources for one purpose.
+class Flow(msgspec.Struct, frozen=True, kw_only=True):
+    """A declared combination of sources for one question.
 
     Attributes:
         name: the resource is `flow/<name>`.
-        title: for people.
         purposes: codes for which it may be asked.
         subject: what it is about.
-        fields: output fields with their labels.
-        sources: per source service the fields it needs.
+        fields: output fields with their labels, in the order in which people read them.
+        plan: which sources are asked about whom, in which order.
+        parameters: what the services need besides the subject, for a question at an instant.
+        combine: what the answers say together about the subject; unknown stays unknown. Pure.
     """
 
     name: str
@@ -140,7 +132,6 @@ class Flow(Protocol):
     purposes: Mapping[str, Text]
     subject: Literal["national_number", "enterprise_number"]
     fields: Mapping[str, Text]
-    sources: Mapping[str, frozenset[str]]
-
-    async def gather(self, subject: str, ask: Answers, at: datetime) -> Combined:
-        """What the sources say together about `subject`; unknown stays unknown."""
+    plan: Plan
+    parameters: Callable[[datetime], Mapping[str, str]]
+    combine: Callable[[str, Sequence[SourceAnswer], datetime], Combined]

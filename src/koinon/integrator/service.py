@@ -5,9 +5,15 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import NamedTuple
 
 from koinon.base.errors import Invalid, NotFound
-from koinon.integrator.directory import DirectoryKeys, list_dossiers
-from koinon.integrator.drivers.driver import Context, Source, SourceAnswer
-from koinon.integrator.drivers.numbers import is_enterprise_number, is_national_number
+from koinon.integrator.directory import DirectoryKeys, DossierLine, list_dossiers
+from koinon.integrator.drivers import (
+    Context,
+    Source,
+    SourceAnswer,
+    gather,
+    is_enterprise_number,
+    is_national_number,
+)
 from koinon.integrator.model import (
     AuthorisationName,
     Combined,
@@ -94,7 +100,7 @@ class Integrator:
             resource=f"flow/{flow.name}",
             fields=fields,
             subjects=(subject,),
-            sources=flow.sources,
+            sources=flow.plan.resources,
             authorisation=request.authorisation,
         )
         return flow, ask
@@ -134,7 +140,8 @@ class Integrator:
             raise Invalid("purpose_unknown", purpose=purpose[:64], flow=flow.name)
         at = self.gate.clock.now()
         pages = list_dossiers(self.gate.database, self.keys, actor.party, purpose, at, page=piece)
-        first = await anext(pages, [])
+        nothing: list[DossierLine] = []
+        first = await anext(pages, nothing)
         ask = Ask(
             actor=actor,
             purpose=purpose,
@@ -143,7 +150,7 @@ class Integrator:
             resource=f"flow/{flow.name}",
             fields=frozenset(flow.fields),
             subjects=tuple(line.subject for line in first),
-            sources=flow.sources,
+            sources=flow.plan.resources,
         )
         passage = await self.gate.open(ask)
         use = await self.uses.begin(passage)
@@ -157,7 +164,7 @@ class Integrator:
                     combined, _ = await self._gather(flow, passage, line.subject)
                     answers.append((line.subject, combined.fields))
                 yield await use.release_rows(answers)
-                lines = await anext(pages, [])
+                lines = await anext(pages, nothing)
 
         return use, pieces()
 
@@ -165,33 +172,18 @@ class Integrator:
         self, flow: Flow, passage: Passage, subject: str
     ) -> tuple[Combined, Sequence[SourceReport]]:
         """What the flow's sources say together; only what the gate allows is asked."""
-        reports: list[SourceReport] = []
         at = self.gate.clock.now()
-        deadline = time.monotonic() + self._source_seconds
-        party = self.gate.keeper.current.register.parties[passage.ask.actor.party].enterprise_number
-
-        async def ask(resource: str, subjects: Sequence[str], **parameters: str) -> Sequence[SourceAnswer]:
-            name, _, service = resource.partition("/")
-            fields = passage.allowed(resource)
-            source = self.sources.get(name)
-            if source is None or not fields:
-                answers: Sequence[SourceAnswer] = [
-                    SourceAnswer(source=name, service=service, subject=each, status="not_allowed") for each in subjects
-                ]
-            else:
-                context = Context(
-                    purpose=passage.ask.purpose,
-                    party=party,
-                    exchange=passage.exchange,
-                    at=at,
-                    deadline=deadline,
-                    parameters=parameters,
-                )
-                answers = await source.fetch_many(service, subjects, fields, context)
-            reports.append(_report(name, service, answers))
-            return answers
-
-        return await flow.gather(subject, ask, at), reports
+        party = self.gate.keeper.current.register.parties[passage.ask.actor.party]
+        context = Context(
+            purpose=passage.ask.purpose,
+            party=party.enterprise_number,
+            exchange=passage.exchange,
+            at=at,
+            deadline=time.monotonic() + self._source_seconds,
+            parameters=flow.parameters(at),
+        )
+        answers = await gather(flow.plan, subject, self.sources, context, passage.allowed)
+        return flow.combine(subject, answers, at), _reports(answers)
 
 
 def read_subject(subject: Mapping[str, str], flow: Flow) -> str:
@@ -209,18 +201,26 @@ def read_subject(subject: Mapping[str, str], flow: Flow) -> str:
     return number
 
 
-def _report(source: str, service: str, answers: Sequence[SourceAnswer]) -> SourceReport:
-    """The worst status of the answers stands for all: a missing one must not hide behind the others."""
+def _reports(answers: Sequence[SourceAnswer]) -> Sequence[SourceReport]:
+    """One report for each service; the worst status stands for all: a missing answer must not hide behind others."""
     order = ("no_answer", "not_allowed", "no_data", "data")
-    worst = min(answers, key=lambda answer: order.index(answer.status), default=None)
-    return SourceReport(
-        source=source,
-        service=service,
-        status=worst.status if worst else "no_data",
-        fault=worst.fault if worst else None,
-        subjects=len(answers),
-        milliseconds=round(max((answer.milliseconds for answer in answers), default=0.0), 1),
-    )
+    by_resource: dict[str, list[SourceAnswer]] = {}
+    for answer in answers:
+        by_resource.setdefault(answer.resource, []).append(answer)
+    reports = []
+    for group in by_resource.values():
+        worst = min(group, key=lambda answer: order.index(answer.status))
+        reports.append(
+            SourceReport(
+                source=worst.source,
+                service=worst.service,
+                status=worst.status,
+                fault=worst.fault,
+                subjects=len(group),
+                milliseconds=round(max(answer.milliseconds for answer in group), 1),
+            )
+        )
+    return reports
 
 
 def answer_of(exchange: Exchange) -> ExchangeAnswer:

@@ -1,5 +1,6 @@
 """The one passage: identify, decide, minimise, record, release; cut while it runs."""
 
+from koinon.trust.gate.edge import Governed, only_governed
 from koinon.trust.gate.model import Admission, Dossier, EndReason, ExchangeId, Filtered, ProcessId, Receipt
 from koinon.trust.gate.release import Released
 from koinon.trust.gate.service import Directory, Gate, Passage, Quorum
@@ -17,6 +18,7 @@ __all__ = [
     "ExchangeId",
     "Filtered",
     "Gate",
+    "Governed",
     "Passage",
     "ProcessId",
     "Quorum",
@@ -24,5 +26,6 @@ __all__ = [
     "Released",
     "Use",
     "Uses",
+    "only_governed",
     "reap",
 ]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from litestar import Request, Response
+from litestar import Response
 
 from koinon.base.errors import KoinonError
 from koinon.trust.gate.release import Released
@@ -20,20 +20,19 @@ class Governed(Response[bytes]):
         """
         if not isinstance(shown, Released | KoinonError):
             raise TypeError("a governed route shows what was released, or a refusal")
-        governed = cls(
+        return cls(
             response.content,
             status_code=response.status_code or 200,
             media_type=response.media_type,
             headers=response.headers,
             cookies=response.cookies,
         )
-        return governed
 
 
-async def only_governed(response: Response[Any], request: Request[Any, Any, Any]) -> Response[Any]:
+def only_governed(response: Response[Any]) -> Response[Any]:
     """`after_request` of each governed handler: anything but a `Governed` is turned into an internal error."""
     if not isinstance(response, Governed):
-        raise KoinonError("governed_route_leaks", path=request.url.path)
+        raise KoinonError("governed_route_leaks")
     return response
 
 

@@ -16,7 +16,7 @@ from koinon.trust.gate.model import Admission, Dossier, ExchangeId, Filtered, Re
 from koinon.trust.gate.release import _SEAL, Released
 from koinon.trust.ledger import Entry, Log, Promise, Sealer
 from koinon.trust.rules import Decision, Request
-from koinon.trust.standing import Ask, Grounds, Standing, StandingKeeper
+from koinon.trust.standing import Ask, Grounds, Standing, StandingKeeper, suspended
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -208,7 +208,11 @@ class Passage:
         return tuple(Filtered(name, "not_allowed") for name in sorted(self.ask.fields - self.decision.fields))
 
     async def release(
-        self, answer: Mapping[str, T], *, note: Mapping[str, Any] | None = None, kind: str = "exchange.released"
+        self,
+        answer: Mapping[str, T],
+        *,
+        note: Mapping[str, Any] | None = None,
+        kind: str = "exchange.released",
     ) -> Released[dict[str, T]]:
         """Only the fields that are asked and allowed are in the value, and its entry is durable.
 
@@ -314,8 +318,12 @@ def decide(standing: Standing, ask: Ask, grounds: Grounds, at: datetime) -> dict
     decisions: dict[str, Decision] = {}
     for resource, fields in ((ask.resource, ask.fields), *ask.sources.items()):
         covered = fields & grounds.resources.get(resource, frozenset())
-        decision = standing.bank.decide(request_of(ask, grounds, at, resource, covered, standing))
+        request = request_of(ask, grounds, at, resource, covered, standing)
+        decision = standing.bank.decide(request)
         if not decision.allowed:
+            suspension = standing.find_rule_suspension(request)
+            if suspension is not None:
+                raise suspended("rule_suspended", suspension, resource=resource, rule=suspension.target.id)
             raise NotAllowed(
                 decision.code,
                 resource=resource,
@@ -324,10 +332,15 @@ def decide(standing: Standing, ask: Ask, grounds: Grounds, at: datetime) -> dict
                 unknown=list(decision.unknown),
             )
         if not decision.fields:
-            raise NotAllowed("no_field_allowed", resource=resource, rule=decision.rule, version=decision.version)
-        if decision.deliberation != grounds.authorisation:
             raise NotAllowed(
-                "rule_of_another_deliberation", resource=resource, rule=decision.rule, version=decision.version
+                "no_field_allowed", resource=resource, rule=decision.rule, version=decision.version
+            )
+        if any(rule.deliberation != grounds.authorisation for rule in decision.grounds):
+            raise NotAllowed(
+                "rule_of_another_deliberation",
+                resource=resource,
+                rule=decision.rule,
+                version=decision.version,
             )
         decisions[resource] = decision
     return decisions
@@ -347,7 +360,10 @@ def request_of(
         party=str(actor.party),
         profile=actor.profile,
         fields=fields,
-        facts={"subject_in_dossier": grounds is not None, "user_named": actor.person is not None or bool(actor.user)},
+        facts={
+            "subject_in_dossier": grounds is not None,
+            "user_named": actor.person is not None or bool(actor.user),
+        },
         at=at,
     )
 
@@ -365,14 +381,12 @@ def entry_of(
 ) -> Entry:
     """The entry of one step of an exchange.
 
-    Public: authorisation, action, resources, and what `public` adds. Private, sealed under the subjects' keys: who
-    asked, for which purpose and case, about whom, and what `private` adds.
+    Public (to readers of the exchange log): party, authorisation, action, resources, and what `public` adds. Private,
+    sealed under the subjects' keys: which person or system asked, for which purpose and case, and what `private` adds.
     """
     actor = ask.actor
-    about = ask.subjects if subjects is None else subjects
     hidden = {
         "exchange": str(exchange),
-        "party": str(actor.party),
         "profile": actor.profile,
         "person": str(actor.person) if actor.person else None,
         "system": str(actor.system) if actor.system else None,
@@ -381,10 +395,14 @@ def entry_of(
         "user_asserted_by": actor.user_asserted_by,
         "purpose": ask.purpose,
         "case": ask.case,
-        "subjects": list(about),
         **(private or {}),
     }
-    shown: dict[str, Any] = {"action": ask.action, "resources": [ask.resource, *sorted(ask.sources)], **(public or {})}
+    shown: dict[str, Any] = {
+        "party": str(actor.party),
+        "action": ask.action,
+        "resources": [ask.resource, *sorted(ask.sources)],
+        **(public or {}),
+    }
     if authorisation is not None:
         shown["authorisation"] = authorisation
     return Entry(
@@ -392,7 +410,7 @@ def entry_of(
         kind=kind,
         public=shown,
         private={name: value for name, value in hidden.items() if value is not None},
-        subjects=about,
+        subjects=ask.subjects if subjects is None else subjects,
         at=at,
     )
 
@@ -406,4 +424,3 @@ def receipt_of(promise: Promise) -> Receipt:
         at=rfc3339(promise.at),
         max_merge_delay_seconds=promise.max_merge_delay_seconds,
     )
-

@@ -1,7 +1,7 @@
 """Uses that last: registered before they are recorded, renewed, and cut or ended.
 
-Each process cuts *its own* uses: when standing moved and their grounds are gone, when a ground ended by itself, and when
-the epoch could not be confirmed in time.
+Each process cuts *its own* uses: when standing moved and their grounds are gone, when a ground ended by itself, and
+when the epoch could not be confirmed in time.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from koinon.base.errors import KoinonError, NotAllowed, Unavailable
 from koinon.base.ids import new_id
 from koinon.base.metrics import counter, gauge
 from koinon.trust.gate import store
-from koinon.trust.gate.model import EndReason, ExchangeId, ProcessId, Receipt
+from koinon.trust.gate.model import EndReason, ProcessId, Receipt
 from koinon.trust.gate.release import Released
 from koinon.trust.gate.service import Gate, Passage, Stale, decide, entry_of, receipt_of
 from koinon.trust.ledger import Entry, Log, Sealer
@@ -35,15 +35,15 @@ _SEEN_EVERY_SECONDS = 5.0
 
 
 class Cut(KoinonError):
-    """The use was ended while it ran; `reason` tells why, `code` what took its grounds away."""
+    """The use was ended while it ran; `end` tells how, `code` what took its grounds away."""
 
     status = 403
     exit_code = 77
     title = "Ended while it ran"
 
-    def __init__(self, reason: EndReason, code: str, **facts: Any) -> None:
-        super().__init__(code, end=reason.value, **facts)
-        self.reason = reason
+    def __init__(self, end: EndReason, code: str, /, **facts: Any) -> None:
+        super().__init__(code, **facts)
+        self.end = end
 
 
 class Use:
@@ -77,7 +77,7 @@ class Use:
         if self._cut is not None or self._ended:
             return
         self._cut = cut
-        _log.info("use_cut", use=str(self.id), reason=cut.reason.value, code=cut.code)
+        _log.info("use_cut", use=str(self.id), reason=cut.end.value, code=cut.code)
         for act in self._on_cut:
             try:
                 act()
@@ -120,7 +120,7 @@ class Use:
             return
         self._ended = True
         if self._cut is not None:
-            reason = self._cut.reason
+            reason = self._cut.end
         await self._uses.finish(self, reason)
 
 
@@ -235,6 +235,11 @@ class Uses:
             reason = EndReason.EXPIRED if standing.epoch == passage.epoch else EndReason.CUT
             use.cut_now(Cut(reason, refusal.code, **refusal.facts))
             return
+        except Exception:
+            # What cannot be decided is not allowed, also when the fault is ours.
+            _log.exception("use_not_decidable", use=str(use.id))
+            use.cut_now(Cut(EndReason.FAILED, "not_decidable"))
+            return
         if expired and grounds.good_until == passage.grounds.good_until:
             # What ended is not a ground of standing but the dossier or a rule; the next `open` would say which.
             use.cut_now(Cut(EndReason.EXPIRED, "subject_not_registered"))
@@ -268,7 +273,9 @@ class Uses:
         """
         gate, at = self._gate, self._gate.clock.now()
         await use.passage.decide_anew()
-        prepared = gate.sealer.prepare([self._entry(use.passage, "exchange.renewed", at, bytes=use.bytes)], at)
+        prepared = gate.sealer.prepare(
+            [self._entry(use.passage, "exchange.renewed", at, bytes=use.bytes)], at
+        )
         async with gate.database.transaction() as connection:
             if not await store.renew_running(connection, use.id, at):
                 use.cut_now(Cut(EndReason.CUT, "use_not_running"))
@@ -306,8 +313,17 @@ class Uses:
             kind=kind,
             at=at,
             authorisation=passage.grounds.authorisation,
-            public={name: value for name, value in private.items() if name in ("reason", "bytes") and value is not None},
-            private={"rule": passage.decision.rule, "version": passage.decision.version, "at": rfc3339(at), **private},
+            public={
+                name: value
+                for name, value in private.items()
+                if name in ("reason", "bytes") and value is not None
+            },
+            private={
+                "rule": passage.decision.rule,
+                "version": passage.decision.version,
+                "at": rfc3339(at),
+                **private,
+            },
         )
 
     async def _be_seen(self) -> None:
@@ -344,16 +360,13 @@ async def reap(connection: Connection, sealer: Sealer, at: datetime) -> int:
                 log=Log.EXCHANGE,
                 kind="exchange.ended",
                 public={
+                    "party": str(use.party),
                     "action": use.action,
                     "resources": [use.resource],
                     "authorisation": use.authorisation,
                     "reason": EndReason.UNKNOWN.value,
                 },
-                private={
-                    "exchange": str(ExchangeId(use.exchange)),
-                    "party": str(use.party),
-                    "last_known": rfc3339(use.renewed_at),
-                },
+                private={"exchange": str(use.exchange), "last_known": rfc3339(use.renewed_at)},
                 at=at,
             )
             for use in orphans

@@ -5,7 +5,7 @@ from koinon.trust.standing.epoch import get_epoch
 from koinon.trust.standing.keeper import StandingKeeper
 from koinon.trust.standing.load import StandingLoader
 from koinon.trust.standing.model import Actor, Ask, Grounds
-from koinon.trust.standing.state import SYSTEM_PROFILE, Standing
+from koinon.trust.standing.state import SYSTEM_PROFILE, Standing, suspended
 
 __all__ = [
     "SYSTEM_PROFILE",
@@ -22,4 +22,5 @@ __all__ = [
     "Target",
     "TargetKind",
     "get_epoch",
+    "suspended",
 ]

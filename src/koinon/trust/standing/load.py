@@ -3,8 +3,8 @@
 from koinon.base.database import Connection
 from koinon.trust.agreements import load_agreements
 from koinon.trust.parties import load_register
-from koinon.trust.rules import RuleBank, load_rules
-from koinon.trust.standing.acts import ActState, Chain, TargetKind
+from koinon.trust.rules import load_rules
+from koinon.trust.standing.acts import Chain
 from koinon.trust.standing.acts.service import load_chain
 from koinon.trust.standing.epoch import get_epoch
 from koinon.trust.standing.state import Standing
@@ -31,10 +31,9 @@ class StandingLoader:
             register = await load_register(connection)
             agreements = await load_agreements(connection)
             rules = await load_rules(connection)
-        bank = RuleBank(each.rule for each in rules if _counts(chain.state, each.digest, each.rule.id, each.rule.author))
-        return Standing(epoch=epoch, chain=chain, register=register, agreements=agreements, bank=bank)
-
-
-def _counts(acts: ActState, digest: str, rule: str, author: str) -> bool:
-    """Whether the rule version passed its two humans and the Commission, and is not suspended."""
-    return acts.rule_authorised(digest, frozenset({author})) and acts.find_suspension(TargetKind.RULE, rule) is None
+        counting = [
+            each.rule
+            for each in rules
+            if chain.state.rule_authorised(each.digest, frozenset({each.rule.author}))
+        ]
+        return Standing(epoch=epoch, chain=chain, register=register, agreements=agreements, rules=counting)

@@ -4,7 +4,7 @@ Nothing here trusts a table by itself. An authorisation, an adviser, a conventio
 act of the right body, verified from the genesis on, names its digest.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -34,7 +34,7 @@ from koinon.trust.parties import (
     check_system,
     earliest,
 )
-from koinon.trust.rules import RuleBank
+from koinon.trust.rules import Request, Rule, RuleBank
 from koinon.trust.standing.acts import ActState, Chain, Outcome, Suspension, TargetKind
 from koinon.trust.standing.model import Ask, Grounds
 
@@ -47,8 +47,8 @@ class Standing:
     Attributes:
         epoch: the number under which this is true.
         chain: genesis and acts, verified.
-        register, agreements, bank: what parties, conventions and rules say; the bank holds only rule versions that two
-            humans of the Committee approved and the Commission authorised.
+        register, agreements: what parties and conventions say.
+        bank: the rule versions that two humans of the Committee approved and the Commission authorised.
     """
 
     def __init__(
@@ -58,14 +58,20 @@ class Standing:
         chain: Chain,
         register: Register,
         agreements: Agreements,
-        bank: RuleBank,
+        rules: Sequence[Rule],
     ) -> None:
         self.epoch = epoch
         self.chain = chain
         self.register = register
         self.agreements = agreements
-        self.bank = bank
         acts = chain.state
+        # A suspension stops what a rule gives, never what it takes away: a suspended forbid goes on forbidding.
+        self.bank = RuleBank(
+            rule
+            for rule in rules
+            if rule.effect == "forbid" or (TargetKind.RULE, rule.id) not in acts.suspended
+        )
+        self._whole_bank = RuleBank(rules) if len(self.bank) < len(rules) else self.bank
         self._advised_advisers = frozenset(
             digest for digest, advice in acts.advisers.items() if advice.outcome is Outcome.FAVOURABLE
         )
@@ -104,6 +110,16 @@ class Standing:
         if verifier is None:
             verifier = self._verifiers[kid] = VerifyKey(key.public)
         return key, verifier
+
+    def find_rule_suspension(self, request: Request) -> Suspension | None:
+        """The suspension of the rule that would have allowed this, when that is what refuses it."""
+        if self._whole_bank is self.bank:
+            return None
+        for rule in self._whole_bank.decide(request).grounds:
+            found = self.acts.find_suspension(TargetKind.RULE, rule.id)
+            if found is not None:
+                return found
+        return None
 
     def find_grounds(self, ask: Ask, at: datetime) -> Grounds:
         """On what the ask rests at `at`.
@@ -152,15 +168,14 @@ class Standing:
             raise NotAllowed("integrator_missing")
         for party in others:
             ends.append(self._check_party(party, at))
-        cover = self.bindings.check_cover(
-            (actor.party, *others), actor.profile, ask.action, ask.resource, at
-        )
+        cover = self.bindings.check_cover((actor.party, *others), actor.profile, ask.action, ask.resource, at)
         ends.append(cover.until)
         good_until = earliest(*ends)
         return Grounds(
             authorisation=authorisation.number,
             resources={
-                resource: authorised_fields(authorisation, resource) for resource in (ask.resource, *ask.sources)
+                resource: authorised_fields(authorisation, resource)
+                for resource in (ask.resource, *ask.sources)
             },
             convention=cover.convention,
             convention_version=cover.version,
@@ -228,10 +243,13 @@ def suspended(code: str, suspension: Suspension, **facts: object) -> NotAllowed:
     return NotAllowed(code, reason=msgspec.to_builtins(suspension.reason), act=suspension.sequence, **facts)
 
 
-def in_force(authorisations: Mapping[str, Authorisation], acts: ActState, at: datetime) -> list[Authorisation]:
+def in_force(
+    authorisations: Mapping[str, Authorisation], acts: ActState, at: datetime
+) -> list[Authorisation]:
     """Authorisations that are granted, neither withdrawn nor suspended, and within their term at `at`."""
     return [
         each
         for each in authorisations.values()
-        if acts.is_granted(each.number, each.digest) and start_of(each.valid_from) <= at < start_of(each.valid_until)
+        if acts.is_granted(each.number, each.digest)
+        and start_of(each.valid_from) <= at < start_of(each.valid_until)
     ]

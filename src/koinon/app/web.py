@@ -1,0 +1,38 @@
+"""The start page: what this is, and where each reader goes from here."""
+
+from typing import Any
+
+from litestar import Request, get
+
+from koinon.base.database import Database
+from koinon.base.settings import Settings
+from koinon.portal import N_, NavigationItem, portal_of, render
+from koinon.trust.standing import StandingKeeper
+
+navigation = [NavigationItem(label=N_("Service description"), path="/schema", order=90, section="footer")]
+
+
+@get("/", opt={"public": True}, include_in_schema=False)
+async def show_start(
+    request: Request[Any, Any, Any], keeper: StandingKeeper, database: Database, settings: Settings
+) -> Any:
+    """What the platform is, what is in force on it now, and the pages that this reader may want."""
+    standing = keeper.current
+    acts = standing.acts
+    granted = [each for each in standing.agreements.authorisations.values() if each.digest in acts.granted]
+    async with database.acquire() as connection:
+        sizes = await connection.fetch("SELECT log::text AS log, size FROM ledger.head WHERE NOT closed")
+    return render(
+        request,
+        "app/start.html",
+        parties=len(standing.register.parties),
+        authorisations=len(granted),
+        rules=len(standing.bank),
+        stopped=len(acts.suspended) + len(acts.withdrawn) + len(acts.ended_flows),
+        sizes={row["log"]: row["size"] for row in sizes},
+        viewer=portal_of(request).viewer_of(request),
+        embedded=settings.mode == "embedded",
+    )
+
+
+handlers = [show_start]

@@ -1,0 +1,132 @@
+"""What a process of the platform is made of. The one place that knows everything."""
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from koinon.app.schemas import SCHEMAS
+from koinon.base.clock import Clock, SystemClock
+from koinon.base.crypto import SigningKey
+from koinon.base.database import Database, embedded, migrate
+from koinon.base.errors import Unavailable
+from koinon.base.files import create_file
+from koinon.base.ids import new_id
+from koinon.base.settings import Settings
+from koinon.base.signals import Signals
+from koinon.integrator.directory import DirectoryKeys, ReferenceDirectory
+from koinon.integrator.drivers.driver import Source
+from koinon.integrator.flows import FLOWS
+from koinon.integrator.service import Integrator
+from koinon.integrator.sources import open_sources
+from koinon.trust.gate import Gate, ProcessId, Uses
+from koinon.trust.ledger import Sealer
+from koinon.trust.standing import StandingKeeper, StandingLoader
+
+PLATFORM_KEY = "platform.key"
+
+
+def database_url(settings: Settings) -> str:
+    """The URL of the database: yours, or the embedded one, which is running afterwards."""
+    return settings.database_url or embedded.ensure_running(settings.home)
+
+
+async def prepare_database(url: str) -> list[str]:
+    """The schemas are up to date and every table on which a right rests raises the epoch; returns what was applied."""
+    applied = await migrate(url, SCHEMAS)
+    async with (
+        await Database.open(url, kind="owner", max_size=1) as database,
+        database.acquire() as connection,
+    ):
+        await connection.execute("SELECT standing.watch_tables()")
+    return applied
+
+
+def platform_key(home: Path) -> SigningKey:
+    """The key with which the platform signs its answers; made at the first use, under `home/keys`."""
+    path = home / "keys" / PLATFORM_KEY
+    if not path.exists():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        create_file(path, SigningKey.generate().to_pem(None))
+    return SigningKey.from_pem(path.read_bytes())
+
+
+class Platform(NamedTuple):
+    """What a releasing process holds while it runs."""
+
+    settings: Settings
+    clock: Clock
+    database: Database
+    signals: Signals
+    sealer: Sealer
+    keeper: StandingKeeper
+    gate: Gate
+    uses: Uses
+    integrator: Integrator
+    key: SigningKey
+
+
+@contextlib.asynccontextmanager
+async def open_platform(
+    settings: Settings,
+    *,
+    url: str | None = None,
+    clock: Clock | None = None,
+    sources: Mapping[str, Source] | None = None,
+) -> AsyncIterator[Platform]:
+    """A releasing process: database, standing, gate, uses, integrator; closed in the opposite order."""
+    clock = clock or SystemClock()
+    async with contextlib.AsyncExitStack() as stack:
+        database = await stack.enter_async_context(
+            await Database.open(url or database_url(settings), kind="web", max_size=10)
+        )
+        signals = await stack.enter_async_context(Signals(database))
+        sealer = Sealer.of(settings.home)
+        keeper = StandingKeeper(
+            database,
+            StandingLoader(),
+            clock=clock,
+            signals=signals,
+            poll_seconds=settings.epoch_poll_seconds,
+            limit_seconds=settings.epoch_limit_seconds,
+        )
+        await keeper.start()
+        stack.push_async_callback(keeper.stop)
+        keys = DirectoryKeys.load(settings.home)
+        gate = Gate(
+            database=database,
+            keeper=keeper,
+            sealer=sealer,
+            directory=ReferenceDirectory(database, keys),
+            clock=clock,
+        )
+        uses = Uses(gate, ProcessId(new_id()), "web")
+        await uses.start()
+        stack.push_async_callback(uses.stop)
+        if sources is None:
+            sources = open_sources(settings)
+            for source in sources.values():
+                stack.push_async_callback(source.close)
+        integrator = Integrator(gate=gate, uses=uses, flows=FLOWS, sources=sources, keys=keys)
+        yield Platform(
+            settings,
+            clock,
+            database,
+            signals,
+            sealer,
+            keeper,
+            gate,
+            uses,
+            integrator,
+            platform_key(settings.home),
+        )
+
+
+def demand_ready(platform: Platform) -> None:
+    """The process can decide.
+
+    Raises:
+        Unavailable: `standing_unconfirmed`.
+    """
+    if not platform.keeper.confirmed():
+        raise Unavailable("standing_unconfirmed")

@@ -1,0 +1,218 @@
+"""Who used my data: for the party that asked, and for the keeper of the source that was asked."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from litestar import Request, get
+
+from koinon.base.clock import Clock
+from koinon.base.database import Connection, Database
+from koinon.base.errors import NotAllowed
+from koinon.base.ids import parse_id
+from koinon.base.text import Text
+from koinon.portal import N_, NavigationItem, Viewer, render
+from koinon.trust.gate import store
+from koinon.trust.gate.keepers import Keepers
+from koinon.trust.ledger import Entry, Log, Private, Sealer, Stored, append, find_entries, read_private
+from koinon.trust.parties import Register
+from koinon.trust.parties.sign_in import Session
+from koinon.trust.standing import Standing, StandingKeeper
+
+# Who of a party may read its whole trace. A case handler sees the own questions only.
+OVERSEEING = frozenset({"party_manager", "security_adviser"})
+_PAGE = 50
+
+KINDS = {
+    "exchange.released": N_("answered"),
+    "exchange.refused": N_("refused"),
+    "exchange.begun": N_("began"),
+    "exchange.piece": N_("part sent"),
+    "exchange.renewed": N_("renewed"),
+    "exchange.ended": N_("ended"),
+}
+ACTIONS = {"consult": N_("consult"), "communicate": N_("communicate"), "register": N_("register")}
+
+
+class Use(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the trace, as a page shows it."""
+
+    entry: UUID
+    at: datetime
+    kind: str
+    action: str
+    party: Text | str
+    who: str
+    case: str
+    purpose: str
+    authorisation: str
+    resources: Sequence[str]
+    code: str
+
+
+def _signed_in_party(viewer: Viewer | None) -> bool:
+    return isinstance(viewer, Session) and viewer.party is not None and viewer.party_kind != "commission"
+
+
+def _keeper(viewer: Viewer | None) -> bool:
+    return isinstance(viewer, Session) and viewer.profile == "source_keeper"
+
+
+navigation = [
+    NavigationItem(label=N_("Uses by us"), path="/uses", shown_to=_signed_in_party, order=30),
+    NavigationItem(label=N_("Uses of our source"), path="/uses/source", shown_to=_keeper, order=31),
+]
+
+
+@get("/uses")
+async def show_uses(
+    request: Request[Any, Any, Any],
+    session: Session,
+    database: Database,
+    sealer: Sealer,
+    keeper: StandingKeeper,
+    clock: Clock,
+    after: str | None = None,
+) -> Any:
+    """What this party asked, newest first: all of it for its manager and adviser, the own questions for others.
+
+    Records: `trace.read` in the exchange log.
+    """
+    if session.party is None or session.person is None:
+        raise NotAllowed("profile_not_chosen")
+    everything = session.profile in OVERSEEING
+    async with database.transaction() as connection:
+        entries = await find_entries(
+            connection,
+            party=str(session.party),
+            log=Log.EXCHANGE,
+            before=parse_id(after, "after") if after else None,
+            limit=_PAGE,
+        )
+        opened = await read_private(connection, sealer, entries)
+        running = await store.list_running(connection, party=session.party)
+        uses = [
+            use
+            for entry, private in zip(entries, opened, strict=True)
+            if entry.kind in KINDS
+            and (
+                everything
+                or (isinstance(private, Private) and private.fields.get("person") == str(session.person))
+            )
+            and (use := _use(entry, private, keeper.current.register))
+        ]
+        await _record_reading(connection, sealer, session, "party", len(uses), clock.now())
+    return render(
+        request,
+        "gate/uses.html",
+        uses=uses,
+        running=running if everything else [],
+        everything=everything,
+        next=str(entries[-1].id) if len(entries) == _PAGE else None,
+        kinds=KINDS,
+        actions=ACTIONS,
+    )
+
+
+@get("/uses/source")
+async def show_source_uses(
+    request: Request[Any, Any, Any],
+    session: Session,
+    database: Database,
+    sealer: Sealer,
+    keeper: StandingKeeper,
+    keepers: Keepers,
+    clock: Clock,
+    after: str | None = None,
+) -> Any:
+    """What was done with the services that this party keeps, newest first, whoever asked.
+
+    The keeper sees who, when, for which purpose and on which authorisation; not about whom.
+
+    Records: `trace.read` in the exchange log.
+    """
+    if session.party is None or session.profile != "source_keeper":
+        raise NotAllowed("profile_not_held", profile="source_keeper")
+    standing: Standing = keeper.current
+    mine = keepers.resources_of(standing.register.parties[session.party].enterprise_number)
+    before = parse_id(after, "after") if after else None
+    async with database.transaction() as connection:
+        found: list[Stored] = []
+        for authorisation in standing.agreements.authorisations.values():
+            if mine & set(authorisation.resources):
+                found += await find_entries(
+                    connection,
+                    authorisation=authorisation.number,
+                    log=Log.EXCHANGE,
+                    before=before,
+                    limit=_PAGE,
+                )
+        entries = sorted(found, key=lambda entry: entry.id, reverse=True)[:_PAGE]
+        entries = [entry for entry in entries if mine & set(entry.public.get("resources", ()))]
+        opened = await read_private(connection, sealer, entries)
+        uses = [
+            _use(entry, private, standing.register) for entry, private in zip(entries, opened, strict=True)
+        ]
+        await _record_reading(connection, sealer, session, "source", len(uses), clock.now())
+    return render(
+        request,
+        "gate/source_uses.html",
+        uses=uses,
+        services=sorted(mine),
+        next=str(entries[-1].id) if len(found) >= _PAGE and entries else None,
+        kinds=KINDS,
+        actions=ACTIONS,
+    )
+
+
+async def _record_reading(
+    connection: Connection, sealer: Sealer, session: Session, scope: str, count: int, at: datetime
+) -> None:
+    """Reading the trace is itself a use of personal data, and leaves one."""
+    entry = Entry(
+        log=Log.EXCHANGE,
+        kind="trace.read",
+        public={"party": str(session.party), "scope": scope},
+        private={"person": str(session.person), "profile": session.profile, "entries": count},
+        at=at,
+    )
+    await append(connection, sealer, [entry])
+
+
+def _use(entry: Stored, private: object, register: Register) -> Use:
+    fields = private.fields if isinstance(private, Private) else {}
+    party = register.parties.get(_party_id(entry))
+    person = fields.get("person")
+    system = fields.get("system")
+    who = ""
+    if person is not None:
+        found = register.persons.get(UUID(str(person)))  # type: ignore[call-overload]
+        who = found.name if found is not None else ""
+    elif system is not None:
+        machine = register.systems.get(UUID(str(system)))  # type: ignore[call-overload]
+        who = machine.name if machine is not None else ""
+    return Use(
+        entry=entry.id,
+        at=entry.at,
+        kind=entry.kind,
+        action=str(entry.public.get("action", "")),
+        party=party.name if party is not None else "",
+        who=who,
+        case=str(fields.get("case", "")),
+        purpose=str(fields.get("purpose", "")),
+        authorisation=str(entry.public.get("authorisation", "")),
+        resources=[str(each) for each in entry.public.get("resources", ())],
+        code=str(entry.public.get("code") or entry.public.get("reason") or ""),
+    )
+
+
+def _party_id(entry: Stored) -> Any:
+    try:
+        return UUID(str(entry.public.get("party", "")))
+    except ValueError:
+        return None
+
+
+handlers = [show_uses, show_source_uses]
