@@ -139,7 +139,7 @@ def describe(error: Exception) -> Problem:
         facts = {"parts": _parts(error.extra)} if status == 400 and error.extra else {}
         return Problem(status, code, _TITLES.get(status, "Invalid input"), facts, headers=allow)
     reference = str(new_id())
-    _log.error("unexpected error", exc_info=error, extra={"reference": reference})
+    _log.error("unexpected error, reference %s", reference, exc_info=error)
     return Problem(500, "internal_error", "Internal error", {}, reference)
 
 
