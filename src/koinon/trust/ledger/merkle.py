@@ -7,6 +7,7 @@ folded afterwards, so that a reader of tiles knows which tiles it needs before i
 
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
+from typing import TypeVar
 
 from koinon.base.errors import Invalid
 
@@ -14,6 +15,7 @@ HASH_BYTES = 32
 EMPTY_ROOT = sha256(b"").digest()
 
 Node = tuple[int, int]
+Part = TypeVar("Part")
 Nodes = Callable[[int, int], bytes]
 
 
@@ -73,19 +75,28 @@ def right_edge(size: int, level: int = 0, start: int = 0) -> list[Node]:
     return nodes
 
 
-def _path(level: int, index: int, size: int) -> list[list[Node]]:
-    """For each element of the path from node `(level, index)` to the root at `size`, the nodes in it."""
-    plan = []
-    while index or (1 << level) < size:
+def _path(
+    level: int, index: int, size: int, node: Callable[[int, int], Part], edge: Callable[[int, int, int], Part]
+) -> list[Part]:
+    """The path from node `(level, index)` to the root at `size`, each element made by `node` or, once, `edge`."""
+    path = []
+    last = (size - 1) >> level
+    while last:
         sibling = index ^ 1
-        if (sibling + 1) << level <= size:
-            plan.append([(level, sibling)])
-        elif sibling << level < size:
-            plan.append(right_edge(size, level, sibling))
+        # The sibling's last leaf is there if a later node of its level is, or if it is the last and complete.
+        if sibling < last or (sibling == last and (last + 1) << level == size):
+            path.append(node(level, sibling))
+        elif sibling == last:
+            path.append(edge(size, level, sibling))
         # Otherwise the node is the ragged right edge itself and goes up unchanged.
         level += 1
         index >>= 1
-    return plan
+        last >>= 1
+    return path
+
+
+def _plan(level: int, index: int, size: int) -> list[list[Node]]:
+    return _path(level, index, size, lambda level, index: [(level, index)], right_edge)
 
 
 def plan_inclusion(index: int, size: int) -> list[list[Node]]:
@@ -98,7 +109,7 @@ def plan_inclusion(index: int, size: int) -> list[list[Node]]:
     """
     if not 0 <= index < size:
         raise ProofError(f"no leaf {index} in a tree of {size}")
-    return _path(0, index, size)
+    return _plan(0, index, size)
 
 
 def plan_consistency(size1: int, size2: int) -> list[list[Node]]:
@@ -117,7 +128,7 @@ def plan_consistency(size1: int, size2: int) -> list[list[Node]]:
     level = (size1 & -size1).bit_length() - 1
     index = (size1 >> level) - 1
     # When size1 is a power of two the verifier already holds its root, and the path starts without it.
-    return ([[(level, index)]] if index else []) + _path(level, index, size2)
+    return ([[(level, index)]] if index else []) + _plan(level, index, size2)
 
 
 class Tree:
@@ -153,12 +164,16 @@ class Tree:
         """The hash of a complete subtree."""
         return bytes(self._levels[level][32 * index : 32 * index + 32])
 
+    def edge(self, size: int, level: int = 0, start: int = 0) -> bytes:
+        """The root over the leaves from `start * 2^level` up to `size`, at least one."""
+        return fold([self.node(*node) for node in right_edge(size, level, start)])
+
     def root(self, size: int | None = None) -> bytes:
         """The root of the tree, or of its first `size` leaves."""
         size = self._size if size is None else size
         if not 0 <= size <= self._size:
             raise ProofError(f"no tree of {size} in one of {self._size}")
-        return fold([self.node(*node) for node in right_edge(size)]) if size else EMPTY_ROOT
+        return self.edge(size) if size else EMPTY_ROOT
 
 
 def _as_tree(leaves: "Tree | Sequence[bytes]") -> Tree:
@@ -183,7 +198,10 @@ def inclusion_proof(leaves: Tree | Sequence[bytes], index: int, size: int | None
     size = len(leaves) if size is None else size
     if size > len(leaves):
         raise ProofError(f"no tree of {size} in one of {len(leaves)}")
-    return resolve(plan_inclusion(index, size), _as_tree(leaves).node)
+    if not 0 <= index < size:
+        raise ProofError(f"no leaf {index} in a tree of {size}")
+    tree = _as_tree(leaves)
+    return _path(0, index, size, tree.node, tree.edge)
 
 
 def consistency_proof(leaves: Tree | Sequence[bytes], size1: int, size2: int | None = None) -> list[bytes]:
@@ -210,25 +228,21 @@ def verify_inclusion(leaf_hash: bytes, index: int, size: int, proof: Sequence[by
         raise ProofError(f"no leaf {index} in a tree of {size}")
     if len(leaf_hash) != HASH_BYTES:
         raise ProofError("the leaf hash is not a SHA-256 hash")
-    first, last = index, size - 1
+    # The path of the leaf and that of the last leaf meet after `inner` levels; above, all siblings are on the
+    # left. The section's bit by bit walk, with its two exits for length, comes to the same.
+    inner = (index ^ (size - 1)).bit_length()
+    if len(proof) != inner + (index >> inner).bit_count():
+        raise ProofError("the proof has another length")
     result = leaf_hash
-    for element in proof:
-        if len(element) != HASH_BYTES:
-            raise ProofError("an element of the proof is not a SHA-256 hash")
-        if last == 0:
-            raise ProofError("the proof is too long")
-        if first & 1 or first == last:
+    for element in proof[:inner]:
+        if index & 1:
             result = sha256(b"\x01" + element + result).digest()
-            while not first & 1 and first:
-                first >>= 1
-                last >>= 1
         else:
             result = sha256(b"\x01" + result + element).digest()
-        first >>= 1
-        last >>= 1
-    if last:
-        raise ProofError("the proof is too short")
-    if result != root:
+        index >>= 1
+    for element in proof[inner:]:
+        result = sha256(b"\x01" + element + result).digest()
+    if result != root or any(len(element) != HASH_BYTES for element in proof):
         raise ProofError("the proof leads to another root")
 
 

@@ -51,7 +51,7 @@ async def run_sequencer(settings: Settings, database_url: str) -> None:
         httpx.AsyncClient() as client,
         hold(database, LEASE, holder) as lease,
     ):
-        async with database.acquire() as connection:
+        async with database.transaction() as connection:
             await replay_erasures(connection, Sealer.of(settings.home))
         process = await SequencerProcess.start(
             database,
