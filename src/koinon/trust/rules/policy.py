@@ -1,4 +1,4 @@
-"""The way of a rule: draft, analysed, replayed, approved by two, authorised, in force on its date, withdrawn."""
+"""The way of a rule: draft, analysed, replayed, approved by two, authorised, in force, ended or withdrawn."""
 
 from collections.abc import Collection
 from datetime import datetime

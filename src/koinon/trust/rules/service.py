@@ -1,4 +1,4 @@
-"""What is done to the rule bank; every change is a line of the public register log, in the same transaction."""
+"""What is done to the rule bank; each change is a line of the register log, in the same transaction."""
 
 from datetime import datetime
 from pathlib import Path
