@@ -98,11 +98,7 @@ REFUSALS = {
     ),
     "nobody": ({"subjects": ()}, "subject_not_registered"),
     "no_field": ({"fields": frozenset()}, "no_field_asked"),
-    "only_fields_that_are_not_given": ({"fields": frozenset({"salary"})}, "no_field_asked"),
-    "a_source_that_is_not_covered": (
-        {"sources": {"handiservice/rights": frozenset({"points"})}},
-        "resource_not_authorised",
-    ),
+    "only_fields_that_are_not_given": ({"fields": frozenset({"salary"})}, "field_not_authorised"),
 }
 
 
@@ -117,6 +113,16 @@ async def test_what_does_not_stand_is_refused_with_its_code_and_recorded(
     [entry] = await entries(world, "exchange.refused")
     assert entry.public["code"] == code
     assert await entries(world, "exchange.released") == []
+
+
+async def test_a_source_that_is_not_covered_is_not_asked_and_the_rest_goes_on(
+    world: Any, make_gate: Any
+) -> None:
+    gate, _ = await make_gate()
+    passage = await gate.open(world.ask(sources={"handiservice/rights": frozenset({"points"})}))
+    assert passage.allowed("handiservice/rights") == frozenset()
+    assert passage.allowed("ksz/income") == frozenset()
+    assert (await passage.release(ANSWER)).value["adult"] is True
 
 
 async def test_actor_of_one_party_using_anothers_rights(world: Any, make_gate: Any) -> None:

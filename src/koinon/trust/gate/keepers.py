@@ -1,10 +1,10 @@
-"""Which organisation keeps which service, as the services that hold sources tell the gate's pages."""
+"""Who keeps what, as the services that hold sources tell the gate's pages."""
 
 from typing import Protocol
 
 
 class Keepers(Protocol):
-    """The keepers of source services."""
+    """The keepers of resources."""
 
-    def resources_of(self, enterprise_number: str) -> frozenset[str]:
-        """The resources (`source/service`) of which this enterprise keeps at least one field."""
+    def is_kept_by(self, resource: str, enterprise_number: str) -> bool:
+        """Whether this enterprise keeps `resource` (`source/service`)."""

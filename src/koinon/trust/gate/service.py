@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
+import structlog
+
 from koinon.base.batching import Batcher
 from koinon.base.clock import Clock, rfc3339
 from koinon.base.crypto import b64url
@@ -21,6 +23,7 @@ from koinon.trust.standing import Ask, Grounds, Standing, StandingKeeper, suspen
 T = TypeVar("T")
 U = TypeVar("U")
 
+_log = structlog.get_logger()
 _exchanges = counter("koinon_exchanges_total", "Exchanges by outcome and code.", ("outcome", "code"))
 
 # How often a recording is decided anew because the epoch moved under it, before the caller is asked to come back.
@@ -308,42 +311,41 @@ class Quorum(Protocol):
 
 
 def decide(standing: Standing, ask: Ask, grounds: Grounds, at: datetime) -> dict[str, Decision]:
-    """One decision for the main resource and one for each source that must be fetched.
+    """One decision for the main resource and one for each source; the main one allows.
 
-    What the rule bank gives is cut down to what the authorisation covers: neither alone is enough.
+    What the rule bank gives is cut down to what the authorisation covers: neither alone is enough. A source that is
+    not covered is not asked, and what depends on it is answered `not_allowed`.
 
     Raises:
-        NotAllowed: the code of the first decision that refuses, or `no_field_allowed`.
+        NotAllowed: the code of the decision that refuses the main resource.
     """
-    decisions: dict[str, Decision] = {}
-    for resource, fields in ((ask.resource, ask.fields), *ask.sources.items()):
-        covered = fields & grounds.resources.get(resource, frozenset())
-        request = request_of(ask, grounds, at, resource, covered, standing)
-        decision = standing.bank.decide(request)
-        if not decision.allowed:
-            suspension = standing.find_rule_suspension(request)
-            if suspension is not None:
-                raise suspended("rule_suspended", suspension, resource=resource, rule=suspension.target.id)
-            raise NotAllowed(
-                decision.code,
-                resource=resource,
-                rule=decision.rule,
-                version=decision.version,
-                unknown=list(decision.unknown),
-            )
-        if not decision.fields:
-            raise NotAllowed(
-                "no_field_allowed", resource=resource, rule=decision.rule, version=decision.version
-            )
-        if any(rule.deliberation != grounds.authorisation for rule in decision.grounds):
-            raise NotAllowed(
-                "rule_of_another_deliberation",
-                resource=resource,
-                rule=decision.rule,
-                version=decision.version,
-            )
-        decisions[resource] = decision
+    main = _decide(standing, ask, grounds, at, ask.resource, ask.fields)
+    decisions = {ask.resource: main}
+    for resource, fields in ask.sources.items():
+        try:
+            decisions[resource] = _decide(standing, ask, grounds, at, resource, fields)
+        except NotAllowed as refusal:
+            _log.info("source_not_allowed", resource=resource, code=refusal.code)
     return decisions
+
+
+def _decide(
+    standing: Standing, ask: Ask, grounds: Grounds, at: datetime, resource: str, fields: frozenset[str]
+) -> Decision:
+    covered = fields & grounds.resources.get(resource, frozenset())
+    if fields and not covered:
+        raise NotAllowed("field_not_authorised", resource=resource, authorisation=grounds.authorisation)
+    request = request_of(ask, grounds, at, resource, covered, standing)
+    decision = standing.bank.decide(request)
+    named = {"resource": resource, "rule": decision.rule, "version": decision.version}
+    if not decision.allowed:
+        suspension = standing.find_rule_suspension(request)
+        if suspension is not None:
+            raise suspended("rule_suspended", suspension, resource=resource, rule=suspension.target.id)
+        raise NotAllowed(decision.code, **named, unknown=list(decision.unknown))
+    if any(rule.deliberation != grounds.authorisation for rule in decision.grounds):
+        raise NotAllowed("rule_of_another_deliberation", **named)
+    return decision
 
 
 def request_of(

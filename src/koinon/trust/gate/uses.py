@@ -244,6 +244,10 @@ class Uses:
             # What ended is not a ground of standing but the dossier or a rule; the next `open` would say which.
             use.cut_now(Cut(EndReason.EXPIRED, "subject_not_registered"))
             return
+        if any(passage.allowed(r) - d.fields for r, d in decisions.items()) or passage.decisions.keys() - decisions:
+            # Less may be used than was: what is on its way was made from more. A new use may begin at once.
+            use.cut_now(Cut(EndReason.CUT, "standing_moved"))
+            return
         passage.epoch, passage.grounds, passage.decisions = standing.epoch, grounds, decisions
 
     def _standing_moved(self) -> None:

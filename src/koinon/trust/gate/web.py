@@ -136,7 +136,13 @@ async def show_source_uses(
     if session.party is None or session.profile != "source_keeper":
         raise NotAllowed("profile_not_held", profile="source_keeper")
     standing: Standing = keeper.current
-    mine = keepers.resources_of(standing.register.parties[session.party].enterprise_number)
+    number = standing.register.parties[session.party].enterprise_number
+    mine = {
+        resource
+        for authorisation in standing.agreements.authorisations.values()
+        for resource in authorisation.resources
+        if keepers.is_kept_by(resource, number)
+    }
     before = parse_id(after, "after") if after else None
     async with database.transaction() as connection:
         found: list[Stored] = []

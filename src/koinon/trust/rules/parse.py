@@ -46,7 +46,7 @@ YEARS = range(1800, 2500)  # in which dates of law and of birth lie; others are 
 
 _IDENTITY = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 _PARTY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
-_RESOURCE = re.compile(r"[a-z0-9-]{1,60}/([a-z0-9-]{1,60}|\*)")
+_RESOURCE = re.compile(r"[a-z0-9_-]{1,60}/([a-z0-9_-]{1,60}|\*)")
 
 OPERATORS_OF: dict[FactType, tuple[Operator, ...]] = {
     "yes_no": ("is", "is_not", "present"),

@@ -217,8 +217,6 @@ class Standing:
             TargetKind.AUTHORISATION, number, "authorisation_suspended", authorisation=number
         )
         use = check_authorised(authorisation, ask.actor.party, ask.purpose, ask.action, ask.resource, at)
-        for resource in ask.sources:
-            check_authorised(authorisation, ask.actor.party, ask.purpose, ask.action, resource, at)
         unmet = find_unmet(
             authorisation.conditions,
             Circumstances(
