@@ -26,6 +26,7 @@ class Difference(msgspec.Struct, frozen=True):
     Attributes:
         request: the first of them.
         count: how many there were.
+        earliest, latest: the first and the last instant for which they were asked.
         gained, lost: fields that only the new, only the old bank gives.
     """
 
@@ -36,6 +37,8 @@ class Difference(msgspec.Struct, frozen=True):
     gained: tuple[str, ...]
     lost: tuple[str, ...]
     count: int
+    earliest: datetime
+    latest: datetime
 
 
 def replay(old: RuleBank, new: RuleBank, requests: Iterable[Request]) -> list[Difference]:
@@ -56,9 +59,14 @@ def replay(old: RuleBank, new: RuleBank, requests: Iterable[Request]) -> list[Di
         key = (use, change, gained, lost, _names(before), _names(after))
         known = found.get(key)
         found[key] = (
-            Difference(change, request, before, after, gained, lost, 1)
+            Difference(change, request, before, after, gained, lost, 1, request.at, request.at)
             if known is None
-            else msgspec.structs.replace(known, count=known.count + 1)
+            else msgspec.structs.replace(
+                known,
+                count=known.count + 1,
+                earliest=min(known.earliest, request.at),
+                latest=max(known.latest, request.at),
+            )
         )
     return sorted(found.values(), key=lambda each: -each.count)
 
