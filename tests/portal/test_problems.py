@@ -67,6 +67,30 @@ def test_the_reason_of_a_refusal_stands_on_the_page_escaped(make_site: Any) -> N
     assert "r-1" in page
 
 
+def test_a_reason_in_three_languages_is_told_in_the_reader_s(make_site: Any) -> None:
+    @get("/no", sync_to_thread=False)
+    def no() -> None:
+        raise NotAllowed("flow_ended", reason={"nl": "Misbruik", "fr": "Abus", "en": "Abuse"})
+
+    site = make_site(no)
+    assert "Motif indiqué\u00a0: Abus</p>" in site.get("/no", accept=BROWSER, accept_language="fr").text
+    assert "Abus</p>" in site.get("/no", hx_request="true", accept_language="fr").text
+    assert site.get("/no").json()["facts"]["reason"]["nl"] == "Misbruik"
+
+
+def test_when_even_the_page_of_a_problem_fails_a_document_comes(
+    site: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(connection: Any) -> None:
+        raise ConnectionError("who is signed in cannot be told")
+
+    monkeypatch.setattr(site.portal, "viewer_of", fails)
+    answer = site.get("/nowhere", accept=BROWSER)
+    assert (answer.status_code, answer.json()["code"]) == (404, "no_such_page")
+    assert "cannot be told" not in answer.text
+    assert "cannot be told" in caplog.text
+
+
 def test_an_unexpected_error_tells_nothing_but_a_reference_that_the_log_has_too(
     make_site: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

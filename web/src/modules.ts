@@ -15,7 +15,10 @@ export function mountAll(root: Element): void {
   for (const element of asking) {
     for (const name of (element.dataset.module ?? "").split(/\s+/).filter(Boolean)) {
       const load = modules[name];
-      if (!load) throw new Error(`no module named ${name}`);
+      if (!load) {
+        console.error(`no module named ${name}`);
+        continue;
+      }
       const mark = `mounted-${name}`;
       if (element.hasAttribute(`data-${mark}`)) continue;
       element.setAttribute(`data-${mark}`, "");

@@ -6,6 +6,7 @@ A slice makes a page with `render(request, "slice/page.html", ...)`; see `docs/d
 from koinon.portal.languages import N_, Message, spoken
 from koinon.portal.navigation import NavigationItem, everyone, signed_in
 from koinon.portal.problems import prefers_page
+from koinon.portal.security import refuse_cross_origin
 from koinon.portal.shell import Portal, portal_of, render
 from koinon.portal.viewer import Connection, Viewer
 from koinon.portal.web import local_address
@@ -21,6 +22,7 @@ __all__ = [
     "local_address",
     "portal_of",
     "prefers_page",
+    "refuse_cross_origin",
     "render",
     "signed_in",
     "spoken",

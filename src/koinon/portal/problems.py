@@ -13,6 +13,7 @@ from litestar.exceptions import HTTPException
 
 from koinon.base.errors import PROBLEM_TYPE, KoinonError
 from koinon.base.ids import new_id
+from koinon.base.text import Language, Text
 from koinon.portal.languages import N_, Message
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ def problem_response(portal: "Portal", request: Request[Any, Any, Any], problem:
     """`problem` in the form that the client reads."""
     kind = KINDS.get(problem.status, KINDS[400 if problem.status < 500 else 500])
     words: Message = portal.problems.get(problem.code, kind.advice)
-    language = portal.language_of(request)
+    language = _language(portal, request)
     try:
         detail = portal.catalogues.in_language(language, str(words), **problem.facts)
         if "%(" in detail:
@@ -165,32 +166,63 @@ def problem_response(portal: "Portal", request: Request[Any, Any, Any], problem:
         # The registered words want a fact that this occurrence does not carry: say less rather than fail.
         words = kind.advice
         detail = portal.catalogues.in_language(language, words)
-    if request.headers.get("hx-request") == "true":
-        answer = portal.render(
-            request,
-            "portal/problem_fragment.html",
-            problem=problem,
-            kind=kind,
-            detail=detail,
-            status_code=problem.status,
-        )
-        answer.headers.update({"HX-Retarget": "#notices", "HX-Reswap": "innerHTML show:top"})
-    elif prefers_page(request.headers.get("accept", "")):
-        answer = portal.render(
-            request,
-            "portal/problem.html",
-            problem=problem,
-            kind=kind,
-            detail=detail if words is not kind.advice else None,
-            status_code=problem.status,
-        )
-    else:
-        document = problem.document(detail, request.url.path)
-        answer = Response(
-            msgspec.json.encode(document, enc_hook=str), media_type=PROBLEM_TYPE, status_code=problem.status
-        )
+    try:
+        answer = _shown(portal, request, problem, kind, detail, general=words is kind.advice)
+    except Exception:
+        # A page about a problem must not be the next problem (who is signed in may be what cannot be told).
+        _log.exception("the page of problem %s failed", problem.code)
+        answer = _document(request, problem, detail)
     answer.headers.update(problem.headers)
     return answer
+
+
+def _shown(
+    portal: "Portal",
+    request: Request[Any, Any, Any],
+    problem: Problem,
+    kind: Kind,
+    detail: str,
+    *,
+    general: bool,
+) -> Response[bytes]:
+    about: dict[str, Any] = {
+        "problem": problem,
+        "kind": kind,
+        "reason": _reason(problem),
+        "status_code": problem.status,
+    }
+    if request.headers.get("hx-request") == "true":
+        answer = portal.render(request, "portal/problem_fragment.html", detail=detail, **about)
+        answer.headers.update({"HX-Retarget": "#notices", "HX-Reswap": "innerHTML show:top"})
+        return answer
+    if prefers_page(request.headers.get("accept", "")):
+        return portal.render(request, "portal/problem.html", detail=None if general else detail, **about)
+    return _document(request, problem, detail)
+
+
+def _document(request: Request[Any, Any, Any], problem: Problem, detail: str) -> Response[bytes]:
+    document = problem.document(detail, request.url.path)
+    body = msgspec.json.encode(document, enc_hook=str)
+    return Response(body, media_type=PROBLEM_TYPE, status_code=problem.status)
+
+
+def _language(portal: "Portal", request: Request[Any, Any, Any]) -> Language:
+    try:
+        return portal.language_of(request)
+    except Exception:
+        _log.exception("the language of a problem could not be told")
+        return portal.default_language
+
+
+def _reason(problem: Problem) -> Text | str | None:
+    """The reason of a refusal, which as a fact may be words or words in three languages."""
+    reason = problem.facts.get("reason")
+    if isinstance(reason, dict):
+        try:
+            return msgspec.convert(reason, Text)
+        except msgspec.ValidationError:
+            return None
+    return reason if isinstance(reason, Text | str) else None
 
 
 def prefers_page(accept: str) -> bool:

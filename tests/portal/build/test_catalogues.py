@@ -150,7 +150,7 @@ def test_text_in_a_template_that_nothing_marks_is_found(source: Path, plain: str
         "<code>error_code</code>",
         "<p>{{ data }} · 2026 / {# a remark #}</p>",
         '<p class="lead" id="here"></p>',
-        "{% macro aids(id) %} aria-describedby=\"{{ id }}-hint\"{% endmacro %}",
+        '{% macro aids(id) %} aria-describedby="{{ id }}-hint"{% endmacro %}',
         "<p>&nbsp;&hellip;</p>",
     ],
 )
@@ -199,7 +199,7 @@ def test_a_catalogue_is_compiled_once_and_again_when_it_changes(source: Path) ->
     assert compile_catalogues(slices) == 0
     edit(po(source, "nl"), "Raadplegen", "Opzoeken")
     assert compile_catalogues(slices) == 1
-    assert "Opzoeken".encode() in po(source, "nl").with_suffix(".mo").read_bytes()
+    assert b"Opzoeken" in po(source, "nl").with_suffix(".mo").read_bytes()
 
 
 def test_a_fuzzy_entry_is_not_shown_to_readers(source: Path) -> None:

@@ -75,14 +75,20 @@ def extract_texts(part: Slice) -> Catalog:
         options = {"silent": "false", "trimmed": "true"} if is_template else {}
         place = path.relative_to(part.root).as_posix()
         for _line, text, notes, context in extract_from_file(
-            "jinja2.ext:babel_extract" if is_template else "python", path, keywords=_KEYWORDS, comment_tags=("Translators:",), options=options
+            "jinja2.ext:babel_extract" if is_template else "python",
+            path,
+            keywords=_KEYWORDS,
+            comment_tags=("Translators:",),
+            options=options,
         ):
             found.add(text, locations=[(place, 0)], auto_comments=notes, context=context)
     return found
 
 
 def update_catalogues(slices: Iterable[Slice], only: Collection[str] = ()) -> list[str]:
-    """The catalogues (those of the slices named `only`, if any) have exactly the texts of the sources; one line for each that still needs words.
+    """The catalogues have exactly the texts of the sources; one line for each that still needs words.
+
+    `only` names the slices to do, all if empty.
 
     A new text that another slice has already translated gets the same words. Words of a text that has gone
     are dropped; nothing is guessed.
@@ -104,7 +110,9 @@ def update_catalogues(slices: Iterable[Slice], only: Collection[str] = ()) -> li
                 if not _complete(message):
                     message.string = known[language].get(_key(message), message.string)
             _write(path, catalogue)
-            report += [f"{path}: {_shown(message)}" for message in _messages(catalogue) if not _complete(message)]
+            report += [
+                f"{path}: {_shown(message)}" for message in _messages(catalogue) if not _complete(message)
+            ]
     return report
 
 
@@ -120,10 +128,15 @@ def check_texts(slices: Iterable[Slice]) -> list[str]:
     for part in slices:
         template = extract_texts(part)
         wanted = {_key(message): message for message in _messages(template)}
-        report += [f"{_shown(message)}: the English text is empty" for message in wanted.values() if not message.id]
+        report += [
+            f"{_shown(message)}: the English text is empty" for message in wanted.values() if not message.id
+        ]
         for path in part.sources():
             if path.suffix == ".html":
-                report += [f"{path}:{line}: not marked for translation: {text!r}" for line, text in find_untranslated(path)]
+                report += [
+                    f"{path}:{line}: not marked for translation: {text!r}"
+                    for line, text in find_untranslated(path)
+                ]
         for language in TRANSLATED:
             path = part.po(language)
             if not path.exists():
@@ -136,8 +149,14 @@ def check_texts(slices: Iterable[Slice]) -> list[str]:
                 report.append(f"{path}: {error}")
                 continue
             present = {_key(message): message for message in _messages(catalogue)}
-            report += [f"{path}: not in the catalogue: {_shown(m)}" for key, m in wanted.items() if key not in present]
-            report += [f"{path}: no longer used: {_shown(m)}" for key, m in present.items() if key not in wanted]
+            report += [
+                f"{path}: not in the catalogue: {_shown(m)}"
+                for key, m in wanted.items()
+                if key not in present
+            ]
+            report += [
+                f"{path}: no longer used: {_shown(m)}" for key, m in present.items() if key not in wanted
+            ]
             for key, message in present.items():
                 if not _complete(message):
                     report.append(f"{path}: no translation: {_shown(message)}")
@@ -200,7 +219,9 @@ def _messages(catalogue: Catalog) -> Iterator[Message]:
     return (message for message in catalogue if message.id)
 
 
-def _known(slices: Iterable[Slice], language: str) -> dict[tuple[str | None, str], str | tuple[str, ...] | list[str] | None]:
+def _known(
+    slices: Iterable[Slice], language: str
+) -> dict[tuple[str | None, str], str | tuple[str, ...] | list[str] | None]:
     known: dict[tuple[str | None, str], str | tuple[str, ...] | list[str] | None] = {}
     for part in slices:
         if part.po(language).exists():

@@ -12,7 +12,9 @@ _READ_ALOUD = frozenset({"alt", "aria-label", "aria-description", "placeholder",
 _SILENT = frozenset({"script", "style", "code", "svg", "pre"})
 _WORD = re.compile(r"[^\W\d_]{2,}")
 _ATTRIBUTE = re.compile(r'[\w-]+="[^"]*"')
-_VOID = frozenset("area base br col embed hr img input link meta source track wbr".split())
+_VOID = frozenset(
+    ["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"]
+)
 
 
 def find_untranslated(path: Path) -> list[tuple[int, str]]:
@@ -63,9 +65,7 @@ class _Reader(HTMLParser):
         quiet = tag in _SILENT or given.get("translate") == "no"
         if not (quiet or self._quiet()):
             self.found += [
-                (self.getpos()[0], f"{name}={value}")
-                for name, value in _spoken(given)
-                if _WORD.search(value)
+                (self.getpos()[0], f"{name}={value}") for name, value in _spoken(given) if _WORD.search(value)
             ]
         if tag not in _VOID:
             self._open.append((tag, quiet))
