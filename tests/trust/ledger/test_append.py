@@ -4,9 +4,10 @@ from hashlib import sha256
 import asyncpg
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from koinon.base.canonical import canonical
-from koinon.base.crypto import b64url, open_sealed
+from koinon.base.crypto import b64url
 from koinon.base.errors import Conflict, Invalid, NotFound, TooLarge
 from koinon.trust.ledger import (
     Entry,
@@ -61,7 +62,7 @@ async def test_a_commitment_is_the_salted_hash_of_the_private_part(sealer):
     prepared = sealer.prepare([use()], AT)
     entry_id, sealed, key = prepared.arguments[0][0], prepared.arguments[8][0], prepared.arguments[13][0]
     opened = sealer.keys.unwrap("2026-11", key, entry_id.bytes + b"\0\0")
-    plain = open_sealed(opened[:32], sealed, entry_id.bytes)
+    plain = AESGCM(opened[:32]).decrypt(bytes(12), sealed, entry_id.bytes)
     assert plain[16:] == canonical({"actor": "case handler 7", "case": "2026-0001"})
     document = msgspec.json.decode(prepared.arguments[2][0])
     assert document["commitment"] == b64url(sha256(plain).digest())

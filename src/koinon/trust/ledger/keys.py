@@ -10,12 +10,14 @@ import re
 import secrets
 from datetime import UTC, datetime
 from functools import lru_cache
+from hashlib import blake2b
 from pathlib import Path
 from typing import Final, Self
 
 import msgspec
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from koinon.base.crypto import hkdf, hmac_token, open_sealed, seal
+from koinon.base.crypto import hkdf, open_sealed
 from koinon.base.errors import Conflict, Invalid, NotFound
 from koinon.base.files import create_file, fsync_folder
 
@@ -25,17 +27,12 @@ _SALT_BYTES: Final = 16
 _MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 
 
-def month_of(at: datetime) -> str:
-    """The UTC month whose key seals what happened at `at`, `YYYY-MM`."""
-    return at.astimezone(UTC).strftime("%Y-%m")
-
-
 class KeyFolder:
     """Keys of the ledger's private parts. Files are made when first needed, readable by their owner only."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._wrapping: dict[str, tuple[bytes, bytes]] = {}
+        self._wrapping: dict[str, tuple[bytes, AESGCM]] = {}
         self._index: bytes | None = None
 
     @classmethod
@@ -44,25 +41,26 @@ class KeyFolder:
         return cls(home / "keys" / "ledger")
 
     def token(self, month: str, subject: str) -> bytes:
-        """What stands for `subject` in the blind index of `month`, 16 bytes."""
+        """What stands for `subject` in the blind index of `month`, 16 bytes. Source: RFC 7693, keyed BLAKE2b."""
         if self._index is None:
             self._index = self._make("index.key")
-        return hmac_token(self._index, f"{month}\0{subject}")[:TOKEN_BYTES]
+        return blake2b(f"{month}\0{subject}".encode(), key=self._index, digest_size=TOKEN_BYTES).digest()
 
-    def wrap(self, month: str, data: bytes, context: bytes) -> bytes:
-        """`data` sealed for who holds the month's key, bound to `context`.
+    def wrap(self, month: str, data: bytes, context: bytes, nonce: bytes) -> bytes:
+        """`data` sealed for who holds the month's key, bound to `context`, under a random nonce of 12 bytes.
 
         Raises:
             Conflict: `month_destroyed`.
         """
         held = self._wrapping.get(month)
         if held is None:
-            # A key of this process's own, derived with a random salt that stands in front of what it wraps:
-            # so the limit of 2^32 random nonces a key (NIST SP 800-38D section 8.3) is never near.
+            # A key of this process's own, derived with a random salt that stands in front of what it wraps: so
+            # the limit of 2^32 random nonces a key (NIST SP 800-38D section 8.3) is never near.
             salt = secrets.token_bytes(_SALT_BYTES)
-            held = self._wrapping[month] = (salt, _derive(self._month_key(month, make=True), salt))
-        salt, key = held
-        return salt + seal(key, data, context)
+            key = _derive(self._month_key(month, make=True), salt)
+            held = self._wrapping[month] = (salt, AESGCM(key))
+        salt, cipher = held
+        return salt + nonce + cipher.encrypt(nonce, data, context)
 
     def unwrap(self, month: str, wrapped: bytes, context: bytes) -> bytes:
         """What `wrap` was given.
@@ -88,7 +86,7 @@ class KeyFolder:
         """
         if not _MONTH.fullmatch(month):
             raise Invalid("invalid_month", month=month)
-        if month >= month_of(now):
+        if month >= now.astimezone(UTC).strftime("%Y-%m"):
             raise Conflict("month_not_over", month=month)
         # The mark comes first: after a crash in between, the month counts as destroyed and this is done
         # again.

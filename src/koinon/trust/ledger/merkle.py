@@ -47,9 +47,9 @@ def fold(hashes: Iterable[bytes]) -> bytes:
 
 def root(leaf_hashes: Sequence[bytes]) -> bytes:
     """The root of the tree over `leaf_hashes`; SHA-256 of nothing for no leaves."""
-    row = list(leaf_hashes)
-    if not row:
+    if not leaf_hashes:
         return EMPTY_ROOT
+    row = list(leaf_hashes)
     while len(row) > 1:
         # An odd last node is carried up unchanged: it is the ragged right edge of the tree.
         paired = [sha256(b"\x01" + a + b).digest() for a, b in zip(row[::2], row[1::2], strict=False)]

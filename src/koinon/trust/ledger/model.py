@@ -1,10 +1,12 @@
 """What is written into the ledger, and what the one who wrote it gets back."""
 
-import secrets
+import os
+import time
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Final, NewType
+from functools import lru_cache
+from typing import Any, Final, NamedTuple, NewType
 from uuid import UUID
 
 import msgspec
@@ -23,7 +25,6 @@ MAX_ENTRY_BYTES: Final = 65_535
 VERSION: Final = 1
 _RESERVED: Final = frozenset({"v", "id", "kind", "at", "commitment", "subjects"})
 _NO_ID: Final = EntryId(UUID(int=0))
-_MINUTE_MILLISECONDS: Final = 60_000
 
 
 class Log(StrEnum):
@@ -102,19 +103,35 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def new_entry_id(*, coarse: bool) -> EntryId:
-    """A fresh UUIDv7; with `coarse` its milliseconds are those of the minute's start, the rest is random.
+    """A fresh UUIDv7; with `coarse` its milliseconds are those of the minute's start and all else is random.
 
-    Source: RFC 9562 section 6.1, altering or fuzzing of the time.
+    Source: RFC 9562 section 5.7, and section 6.1 on altering or fuzzing the time.
     """
-    made = new_id()
     if not coarse:
-        return EntryId(made)
-    milliseconds = made.int >> 80
-    minute = milliseconds - milliseconds % _MINUTE_MILLISECONDS
-    # rand_a of `new_id` is a counter and the fraction of time: replaced, or it would tell what the minute
-    # hides.
-    random = secrets.randbits(12)
-    return EntryId(UUID(int=minute << 80 | 0x7 << 76 | random << 64 | made.int & ((1 << 64) - 1)))
+        return EntryId(new_id())
+    minute = int(time.time()) // 60 * 60_000
+    random = int.from_bytes(os.urandom(10), "big")
+    high, low = random >> 62 & 0xFFF, random & ((1 << 62) - 1)
+    return EntryId(UUID(int=minute << 80 | 0x7 << 76 | high << 64 | 0b10 << 62 | low))
+
+
+class Minute(NamedTuple):
+    """A minute as entries of the exchange log tell it: its start, RFC 3339 text, and month."""
+
+    start: datetime
+    text: str
+    month: str
+
+
+def minute_of(at: datetime) -> Minute:
+    """The minute of `at`, UTC."""
+    return _minute(int(at.timestamp()) // 60)
+
+
+@lru_cache(maxsize=16)
+def _minute(number: int) -> Minute:
+    start = datetime.fromtimestamp(number * 60, UTC)
+    return Minute(start, rfc3339(start, minutes=True), start.strftime("%Y-%m"))
 
 
 def entry_bytes(entry: Entry, commitment: bytes | None = None, subjects_root: bytes | None = None) -> bytes:
@@ -129,7 +146,7 @@ def entry_bytes(entry: Entry, commitment: bytes | None = None, subjects_root: by
         "v": VERSION,
         "id": str(entry.id),
         "kind": entry.kind,
-        "at": rfc3339(entry.at, minutes=entry.log is Log.EXCHANGE),
+        "at": minute_of(entry.at).text if entry.log is Log.EXCHANGE else rfc3339(entry.at),
     }
     if commitment is not None:
         document["commitment"] = b64url(commitment)

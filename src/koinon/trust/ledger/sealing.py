@@ -1,24 +1,28 @@
 """From entries to rows: bytes to hash, private parts sealed, subjects blinded. CPU only."""
 
-import secrets
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Final, Self
 
 import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from koinon.base.canonical import canonical
-from koinon.base.crypto import open_sealed, seal
 from koinon.base.database import Connection
 from koinon.base.errors import Invalid, NotFound
-from koinon.trust.ledger.keys import KEY_BYTES, KeyFolder, month_of
+from koinon.trust.ledger.keys import KEY_BYTES, KeyFolder
 from koinon.trust.ledger.merkle import leaf_hash, root
-from koinon.trust.ledger.model import Entry, EntryId, Promise, entry_bytes
+from koinon.trust.ledger.model import Entry, EntryId, Log, Promise, entry_bytes, minute_of
 
 SALT_BYTES: Final = 16
+NONCE_BYTES: Final = 12
+_NONCE: Final = bytes(NONCE_BYTES)
 _TYPES: Final = (
     "uuid[]", "text[]", "bytea[]", "text[]", "timestamptz[]", "text[]", "text[]", "text[]", "bytea[]",
     "uuid[]", "smallint[]", "bytea[]", "bytea[]", "bytea[]",
@@ -96,13 +100,15 @@ class Sealer:
             Invalid: `not_canonical`.
             Conflict: `month_destroyed`.
         """
+        # One call to the kernel for all keys, salts and nonces of the batch.
+        random = BytesIO(os.urandom(sum(_random_bytes(entry) for entry in entries))).read
         promises: list[Promise] = []
         rows: list[tuple[Any, ...]] = []
         slots: list[tuple[Any, ...]] = []
         for entry in entries:
             sealed = commitment = subjects_root = None
             if entry.private is not None or entry.subjects:
-                sealed, commitment, subjects_root, made = self._seal(entry)
+                sealed, commitment, subjects_root, made = self._seal(entry, random)
                 slots += made
             data = entry_bytes(entry, commitment, subjects_root)
             public = entry.public
@@ -128,31 +134,29 @@ class Sealer:
         """What stands for `subject` in the blind index, for every month there is a key for."""
         return [self.keys.token(month, subject) for month in self.keys.months()]
 
-    def _seal(self, entry: Entry) -> tuple[bytes, bytes, bytes | None, list[tuple[Any, ...]]]:
+    def _seal(
+        self, entry: Entry, random: Callable[[int], bytes]
+    ) -> tuple[bytes, bytes, bytes | None, list[tuple[Any, ...]]]:
         """The sealed part, its commitment, the root over the subjects' commitments, the rows of the slots."""
-        month = month_of(entry.at)
+        month = minute_of(entry.at).month
         context = entry.id.bytes
-        content_key = secrets.token_bytes(KEY_BYTES)
-        plain = secrets.token_bytes(SALT_BYTES) + canonical(dict(entry.private or {}))
-        sealed = seal(content_key, plain, context)
-        slots: list[tuple[Any, ...]] = []
+        content_key = random(KEY_BYTES)
+        plain = random(SALT_BYTES) + canonical(dict(entry.private or {}))
+        # The key seals this once, so the nonce need not differ.
+        sealed = AESGCM(content_key).encrypt(_NONCE, plain, context)
+        commitment = sha256(plain).digest()
         if not entry.subjects:
-            wrapped = self.keys.wrap(month, content_key, context + b"\0\0")
-            return sealed, sha256(plain).digest(), None, [(entry.id, 0, None, None, wrapped)]
+            wrapped = self.keys.wrap(month, content_key, context + b"\0\0", random(NONCE_BYTES))
+            return sealed, commitment, None, [(entry.id, 0, None, None, wrapped)]
+        slots: list[tuple[Any, ...]] = []
         commitments = []
         for ordinal, subject in enumerate(entry.subjects):
-            salted = secrets.token_bytes(SALT_BYTES) + subject.encode()
+            salted = random(SALT_BYTES) + subject.encode()
             commitments.append(leaf_hash(salted))
-            slots.append(
-                (
-                    entry.id,
-                    ordinal,
-                    self.keys.token(month, subject),
-                    commitments[-1],
-                    self.keys.wrap(month, content_key + salted, context + ordinal.to_bytes(2, "big")),
-                )
-            )
-        return sealed, sha256(plain).digest(), root(commitments), slots
+            place = context + ordinal.to_bytes(2, "big")
+            wrapped = self.keys.wrap(month, content_key + salted, place, random(NONCE_BYTES))
+            slots.append((entry.id, ordinal, self.keys.token(month, subject), commitments[-1], wrapped))
+        return sealed, commitment, root(commitments), slots
 
     def open(
         self, entry: EntryId, at: datetime, sealed: bytes, slots: Sequence[Slot],
@@ -164,7 +168,7 @@ class Sealer:
             Invalid: `seal_broken` when what is stored is not what was sealed, `commitment_broken` when it is
                 not what the entry commits to.
         """
-        month = month_of(at)
+        month = minute_of(at).month
         if subjects_root is not None:
             ordered = [slot.commitment or b"" for slot in sorted(slots, key=lambda slot: slot.ordinal)]
             if root(ordered) != subjects_root:
@@ -188,7 +192,10 @@ class Sealer:
                 subjects.append(salted[SALT_BYTES:].decode())
         if content_key is None:
             return Erased("subject_erased")
-        plain = open_sealed(content_key, sealed, entry.bytes)
+        try:
+            plain = AESGCM(content_key).decrypt(_NONCE, sealed, entry.bytes)
+        except InvalidTag:
+            raise Invalid("seal_broken", entry=str(entry)) from None
         if sha256(plain).digest() != commitment:
             raise Invalid("commitment_broken", entry=str(entry), part="private")
         return Private(msgspec.json.decode(plain[SALT_BYTES:]), tuple(subjects))
@@ -196,7 +203,12 @@ class Sealer:
 
 def stored_time(entry: Entry) -> datetime:
     """The entry's time as its bytes tell it: no row says more than the bytes."""
-    return entry.at.replace(second=0, microsecond=0) if entry.log.value == "exchange" else entry.at
+    return minute_of(entry.at).start if entry.log is Log.EXCHANGE else entry.at
+
+
+def _random_bytes(entry: Entry) -> int:
+    """At least as many as `Sealer._seal` takes."""
+    return KEY_BYTES + SALT_BYTES + (SALT_BYTES + NONCE_BYTES) * max(1, len(entry.subjects))
 
 
 def text_or_none(value: object) -> str | None:
