@@ -6,12 +6,13 @@ region's civil time, see `BRUSSELS`; `until` is exclusive.
 
 import time
 from datetime import UTC, date, datetime, timedelta
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 from zoneinfo import ZoneInfo
 
 BRUSSELS = ZoneInfo("Europe/Brussels")
 
 
+@runtime_checkable
 class Clock(Protocol):
     """Tells the time."""
 
