@@ -193,6 +193,24 @@ INSTALLER = Author(profile="installer")
 """Somebody at the machine's command line. Every change is in the ledger all the same."""
 
 
+def check_may_read(author: Author, party: PartyId | None) -> None:
+    """The author may look at that party's persons, systems and keys; at every party's when `party` is none.
+
+    Raises:
+        NotAllowed: `reading_not_allowed`.
+    """
+    everywhere = {"operator", "auditor", *(name for name in PROFILE_KINDS if name.startswith("commission_"))}
+    if author == INSTALLER or author.profile in everywhere:
+        return
+    if (
+        party is not None
+        and author.party == party
+        and author.profile in ("party_manager", "security_adviser")
+    ):
+        return
+    raise NotAllowed("reading_not_allowed", profile=author.profile)
+
+
 def check_may_manage_parties(author: Author) -> None:
     """The author may register parties, say that one left, and publish the charter.
 

@@ -30,6 +30,12 @@ from koinon.trust.parties.vocabulary import KeyUse
 
 # One statement, hence one snapshot, and JSON because it decodes straight into the values.
 _LOAD = """
+WITH chosen AS (
+    SELECT * FROM parties.person
+    WHERE $1 OR id = $2 OR party = $3
+       OR id IN (SELECT person FROM parties.adviser)
+       OR id IN (SELECT person FROM parties.key WHERE person IS NOT NULL)
+)
 SELECT json_build_object(
     'parties', (SELECT coalesce(json_agg(json_build_object(
         'id', id, 'enterprise_number', enterprise_number,
@@ -43,18 +49,20 @@ SELECT json_build_object(
         'id', p.id, 'party', p.party, 'unit', p.unit, 'name', p.name, 'language', p.language,
         'active', p.active, 'demo', p.demo,
         'roles', coalesce(r.roles, '[]'), 'charter', c.signature, 'training', t.training)), '[]')
-        FROM parties.person p
+        FROM chosen p
         LEFT JOIN (SELECT person, json_agg(json_build_object(
                 'profile', profile, 'valid_from', valid_from, 'valid_until', valid_until)
                 ORDER BY valid_from, profile) AS roles
-            FROM parties.role GROUP BY person) r ON r.person = p.id
+            FROM parties.role WHERE person IN (SELECT id FROM chosen) GROUP BY person) r ON r.person = p.id
         LEFT JOIN (SELECT DISTINCT ON (s.person) s.person, json_build_object(
                 'version', s.version, 'signed_at', s.signed_at) AS signature
             FROM parties.charter_signature s JOIN parties.charter v USING (version)
+            WHERE s.person IN (SELECT id FROM chosen)
             ORDER BY s.person, v.valid_from DESC) c ON c.person = p.id
         LEFT JOIN (SELECT DISTINCT ON (person) person, json_build_object(
                 'completed_on', completed_on, 'valid_until', valid_until) AS training
-            FROM parties.training ORDER BY person, valid_until DESC, completed_on) t ON t.person = p.id),
+            FROM parties.training WHERE person IN (SELECT id FROM chosen)
+            ORDER BY person, valid_until DESC, completed_on) t ON t.person = p.id),
     'systems', (SELECT coalesce(json_agg(json_build_object(
         'id', id, 'party', party, 'name', name, 'active', active)), '[]') FROM parties.system),
     'keys', (SELECT coalesce(json_agg(json_build_object(
@@ -68,7 +76,7 @@ SELECT json_build_object(
         'version', version, 'valid_from', valid_from,
         'text', json_build_object('nl', text_nl, 'fr', text_fr, 'en', text_en))), '[]') FROM parties.charter),
     'identities', (SELECT coalesce(json_agg(json_build_object(
-        'issuer', issuer, 'subject', subject, 'person', person)), '[]') FROM parties.identity)
+        'issuer', issuer, 'subject', subject, 'person', person)), '[]') FROM parties.identity WHERE $1)
 )::text
 """
 
@@ -89,7 +97,22 @@ _decode = msgspec.json.Decoder(_Rows).decode
 
 async def load_register(connection: Connection) -> Register:
     """The whole register as of one snapshot."""
-    rows = _decode(await connection.fetchval(_LOAD))
+    return await _load(connection, True, None, None)
+
+
+async def load_part(
+    connection: Connection, *, person: PersonId | None = None, party: PartyId | None = None
+) -> Register:
+    """The register as of one snapshot without identities and with few persons: the one named, those of the
+    party named, advisers, and who owns a key. For pages, since persons are many.
+    """
+    return await _load(connection, False, person, party)
+
+
+async def _load(
+    connection: Connection, everybody: bool, person: PersonId | None, party: PartyId | None
+) -> Register:
+    rows = _decode(await connection.fetchval(_LOAD, everybody, person, party))
     return Register.of(**{field: getattr(rows, field) for field in rows.__struct_fields__})
 
 
@@ -103,7 +126,7 @@ async def insert(connection: Connection, table: str, **values: Any) -> None:
     marks = ", ".join(f"${position}" for position in range(1, len(values) + 1))
     try:
         await connection.execute(
-            f"INSERT INTO parties.{table} ({columns}) VALUES ({marks})",  # noqa: S608
+            f"INSERT INTO parties.{table} ({columns}) VALUES ({marks})",
             *values.values(),
         )
     except asyncpg.UniqueViolationError:
@@ -265,7 +288,7 @@ async def set_active(connection: Connection, table: str, id_: PersonId | SystemI
     """The person or system is active or not; false when it was so already."""
     return bool(
         await connection.fetchval(
-            f"UPDATE parties.{table} SET active = $2 WHERE id = $1 AND active <> $2 RETURNING true",  # noqa: S608
+            f"UPDATE parties.{table} SET active = $2 WHERE id = $1 AND active <> $2 RETURNING true",
             id_,
             active,
         )

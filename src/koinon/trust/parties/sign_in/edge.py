@@ -1,0 +1,186 @@
+"""Where sessions meet HTTP: the cookie, who is behind a request, and the two ways in."""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from litestar import Request
+from litestar.connection import ASGIConnection
+from litestar.datastructures import Cookie
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from koinon.base import metrics
+from koinon.base.clock import Clock
+from koinon.base.database import Database
+from koinon.base.errors import KoinonError, NotFound, NotIdentified
+from koinon.base.settings import Settings
+from koinon.base.text import Language
+from koinon.trust.ledger import Sealer
+from koinon.trust.parties.model import LOCAL_ISSUER
+from koinon.trust.parties.sign_in.accounts import LocalAccounts
+from koinon.trust.parties.sign_in.oidc import Begun, OidcClient, check_sign_in_settings
+from koinon.trust.parties.sign_in.sessions import Session, Sessions
+
+SESSION_COOKIE = "koinon_session"
+BROWSER_COOKIE = "koinon_sign_in"
+_STATE = "koinon_session"
+
+SIGNED_IN = metrics.counter("koinon_sign_in_total", "Sign-ins that succeeded.", ["way"])
+REFUSED = metrics.counter(
+    "koinon_sign_in_refused_total", "Sign-ins that were refused: counted, not in the ledger.", ["code"]
+)
+UNIDENTIFIED = metrics.counter(
+    "koinon_unidentified_total", "Requests without a session for what needs one: counted, not in the ledger."
+)
+
+Connection = ASGIConnection[Any, Any, Any, Any]
+
+
+class SignIn:
+    """Signing in, for the web process: one object, made when it starts."""
+
+    def __init__(
+        self,
+        database: Database,
+        sealer: Sealer,
+        settings: Settings,
+        clock: Clock,
+        *,
+        oidc: OidcClient | None = None,
+        accounts: LocalAccounts | None = None,
+    ) -> None:
+        """Raises `Invalid: invalid_setting` when nobody could sign in so, or not safely."""
+        check_sign_in_settings(settings)
+        self._database = database
+        self._clock = clock
+        self._secure = settings.origin.startswith("https:")
+        self.sessions = Sessions(sealer)
+        self.oidc = oidc or (OidcClient(database, settings, clock) if settings.oidc_issuer else None)
+        self.accounts = accounts or (
+            LocalAccounts(database, settings) if settings.mode == "embedded" else None
+        )
+
+    async def close(self) -> None:
+        """Connections to the identity provider are closed."""
+        if self.oidc is not None:
+            await self.oidc.close()
+
+    def middleware(self, app: ASGIApp) -> ASGIApp:
+        """Litestar middleware: the request's session, if it has one, is in its state."""
+
+        async def find_session(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == ScopeType.HTTP:
+                token = Connection(scope).cookies.get(SESSION_COOKIE)
+                if token:
+                    async with self._database.acquire() as connection:
+                        session = await self.sessions.find(connection, token, self._clock.now())
+                    scope.setdefault("state", {})[_STATE] = session
+            await app(scope, receive, send)
+
+        return find_session
+
+    async def remember_language(self, connection: Connection, language: Language) -> None:
+        """The session remembers the reader's choice."""
+        session = viewer_of(connection)
+        if session is not None:
+            async with self._database.acquire() as database:
+                await self.sessions.set_language(database, session, language)
+
+    async def sign_in_locally(self, request: Request[Any, Any, Any], login: str, password: str) -> str:
+        """The token of a new session, by a password.
+
+        Raises:
+            NotFound: `no_local_accounts` in production.
+            As `LocalAccounts.sign_in` and `Sessions.open`.
+        """
+        if self.accounts is None:
+            raise NotFound("no_local_accounts")
+        address = request.client.host if request.client else ""
+        with _counted("local"):
+            subject = await self.accounts.sign_in(login, password, address=address, at=self._clock.now())
+            return await self._open(request, LOCAL_ISSUER, subject)
+
+    async def begin_oidc(self, return_to: str) -> Begun:
+        """Where to send the browser. Raises `NotFound: no_identity_provider`, or as `OidcClient.begin`."""
+        if self.oidc is None:
+            raise NotFound("no_identity_provider")
+        return await self.oidc.begin(return_to)
+
+    async def finish_oidc(
+        self, request: Request[Any, Any, Any], answer: Mapping[str, str]
+    ) -> tuple[str, str]:
+        """The token of a new session, and where the person wanted to go.
+
+        Raises:
+            NotFound: `no_identity_provider`.
+            As `OidcClient.finish` and `Sessions.open`.
+        """
+        if self.oidc is None:
+            raise NotFound("no_identity_provider")
+        with _counted("oidc"):
+            proven = await self.oidc.finish(answer, request.cookies.get(BROWSER_COOKIE, ""))
+            return await self._open(request, proven.issuer, proven.subject), proven.return_to
+
+    async def _open(self, request: Request[Any, Any, Any], issuer: str, subject: str) -> str:
+        async with self._database.transaction() as connection:
+            return await self.sessions.open(
+                connection,
+                issuer,
+                subject,
+                self._clock.now(),
+                replacing=request.cookies.get(SESSION_COOKIE),
+            )
+
+    def session_cookie(self, token: str) -> Cookie:
+        """Carries the session; ends with the browser, and in the database when idle or over."""
+        return self._cookie(SESSION_COOKIE, token, "/")
+
+    def no_session_cookie(self) -> Cookie:
+        """Takes the session's cookie away."""
+        return self._cookie(SESSION_COOKIE, "", "/", max_age=0)
+
+    def browser_cookie(self, value: str) -> Cookie:
+        """Shows at the callback that this browser is the one that went; an empty value takes it away."""
+        return self._cookie(BROWSER_COOKIE, value, "/sign-in", max_age=600 if value else 0)
+
+    def _cookie(self, name: str, value: str, path: str, max_age: int | None = None) -> Cookie:
+        return Cookie(
+            key=name,
+            value=value,
+            path=path,
+            max_age=max_age,
+            httponly=True,
+            samesite="lax",
+            secure=self._secure,
+        )
+
+
+def viewer_of(connection: Connection) -> Session | None:
+    """The session that the middleware found: the portal's port for who is signed in."""
+    found = connection.scope.get("state", {}).get(_STATE)
+    return found if isinstance(found, Session) else None
+
+
+async def provide_session(request: Request[Any, Any, Any]) -> Session:
+    """The session of who is signed in; the dependency `session` of every page that needs one.
+
+    Raises:
+        NotIdentified: `not_signed_in`.
+    """
+    session = viewer_of(request)
+    if session is None:
+        UNIDENTIFIED.inc()
+        raise NotIdentified("not_signed_in")
+    return session
+
+
+@contextlib.contextmanager
+def _counted(way: str) -> Iterator[None]:
+    """Counts how a sign-in ended. Refusals are not in the ledger: anybody could fill it with them."""
+    try:
+        yield
+    except KoinonError as error:
+        REFUSED.labels(error.code).inc()
+        raise
+    SIGNED_IN.labels(way).inc()

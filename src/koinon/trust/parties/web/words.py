@@ -1,0 +1,96 @@
+"""Words for the codes of this slice, and its places in the menus."""
+
+from koinon.portal import N_, Message, NavigationItem, Viewer, signed_in
+from koinon.trust.parties.sign_in import Session
+
+
+def _looks_after_parties(viewer: Viewer | None) -> bool:
+    return isinstance(viewer, Session) and viewer.profile in (
+        "operator",
+        "party_manager",
+        "security_adviser",
+        "auditor",
+        "commission_member",
+        "commission_secretary",
+    )
+
+
+navigation = [
+    NavigationItem(label=N_("Parties"), path="/parties", shown_to=_looks_after_parties, order=60),
+    NavigationItem(label=N_("Who I am here"), path="/me", shown_to=signed_in, order=10, section="account"),
+    NavigationItem(
+        label=N_("Act as somebody else of mine"),
+        path="/sign-in/choose?again=true",
+        shown_to=signed_in,
+        order=20,
+        section="account",
+    ),
+]
+
+problems: dict[str, Message] = {
+    # Signing in.
+    "sign_in_failed": N_("The login or the password is not right."),
+    "sign_in_delayed": N_("Too many attempts. Wait %(retry_after_seconds)s seconds and try again."),
+    "sign_in_incomplete": N_("Enter your login and your password."),
+    "person_unknown": N_(
+        "You proved who you are, but you are not registered here. Ask your party's manager."
+    ),
+    "person_inactive": N_("You are registered here, but no longer active. Ask your party's manager."),
+    "sign_in_state_wrong": N_("This sign-in was not begun in this browser, or took too long. Begin again."),
+    "sign_in_issuer_wrong": N_("The answer came from another identity provider. You were not signed in."),
+    "sign_in_refused": N_("The identity provider did not sign you in."),
+    "sign_in_code_refused": N_("The identity provider did not confirm this sign-in. Begin again."),
+    "id_token_invalid": N_("The identity provider's answer cannot be trusted. You were not signed in."),
+    "identity_provider_unavailable": N_("The identity provider does not answer. Try again in a while."),
+    "no_local_accounts": N_("There are no local accounts on this platform."),
+    "no_identity_provider": N_("No identity provider is set on this platform."),
+    "not_signed_in": N_("Sign in to see this page."),
+    "session_ended": N_("Your session has ended. Sign in again."),
+    "profile_not_chosen": N_("Choose first in which capacity you act."),
+    "profile_not_held": N_("You do not hold this profile, or not any more."),
+    # Charter and training.
+    "charter_missing": N_("No confidentiality charter has been published."),
+    "charter_not_signed": N_("You have not signed the confidentiality charter."),
+    "charter_outdated": N_("There is a new version of the confidentiality charter to sign."),
+    "charter_not_read": N_("Confirm that you have read the charter before you sign it."),
+    "charter_signature_exists": N_("You have signed this version already."),
+    "charter_reference": N_("There is no such version of the charter."),
+    "training_missing": N_("No training is recorded for you."),
+    "training_expired": N_("Your training no longer counts. Follow it again."),
+    "training_exists": N_("A training on that day is recorded already."),
+    "training_in_future": N_("A training is recorded after it was followed."),
+    # The register.
+    "change_not_allowed": N_("Your profile may not make this change."),
+    "reading_not_allowed": N_("Your profile does not look after this party."),
+    "own_rights": N_("Nobody changes their own rights. Ask a colleague."),
+    "not_own_signature": N_("Nobody signs for somebody else."),
+    "profile_not_for_party": N_("Persons of this kind of party do not hold that profile."),
+    "party_exists": N_("There is a party with this enterprise number already."),
+    "party_unknown": N_("There is no such party."),
+    "invalid_enterprise_number": N_("This is not an enterprise number: ten digits, with check digits."),
+    "invalid_name": N_("A name is empty, too long, or cannot be shown."),
+    "invalid_identity": N_("The issuer or the subject of the identity is empty or too long."),
+    "identity_exists": N_("That identity is linked to this person already."),
+    "period_reversed": N_("The end lies before the beginning."),
+    "person_reference": N_("The unit belongs to another party."),
+    "system_exists": N_("The party has a system of this name already."),
+    "system_unknown": N_("There is no such system in this party."),
+    "system_inactive": N_("The system is no longer active."),
+    "adviser_in_office": N_("The party has an adviser in office already. End that one first."),
+    "adviser_appointed": N_("This adviser was appointed already, or the proposal has ended."),
+    "adviser_ended": N_("This adviser is no longer in office."),
+    "adviser_unknown": N_("There is no such proposal."),
+    "invalid_advice": N_("Give the digest of the Commission's act: 64 hexadecimal digits."),
+    "key_exists": N_("This key was registered before; a key is never registered twice."),
+    "key_unknown": N_("There is no such key."),
+    "key_revoked": N_("The key has been revoked."),
+    "key_reference": N_("The system or person of this key belongs to another party."),
+    "key_owner_wrong": N_("A key for this use needs another owner."),
+    "key_proof_wrong": N_("The request is not signed by the key that it names."),
+    "key_request_stale": N_("The request is too old. Make a new one."),
+    "key_request_elsewhere": N_("The request was made for another platform."),
+    "key_request_other_party": N_("The request was made for another party."),
+    "reason_missing": N_("Give a reason, in at most 500 characters."),
+    "document_malformed": N_("This is not the document that is expected here."),
+    "form_incomplete": N_("Something in the form is missing or not as it should be."),
+}
