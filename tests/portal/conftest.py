@@ -56,6 +56,9 @@ PAGE = """{% extends "portal/page.html" %}
 {% block content %}
 <h1>{{ _("Greetings") }}</h1>
 <p id="hello">{{ _("Hello %(name)s", name=name) }}</p>
+<p id="block">{% trans name=name %}
+  Hello {{ name }}
+{% endtrans %}</p>
 <p id="letters">{{ ngettext("%(num)s letter", "%(num)s letters", letters) }}</p>
 <p id="data">{{ text }}|{{ message }}|{{ nothing }}</p>
 {{ ui.field("name", _("Greetings"), name) }}

@@ -32,6 +32,7 @@ def test_what_a_person_typed_is_escaped_in_text_attribute_and_translation(site: 
     page = site.get("/letters", accept_language="nl").text
     assert "<script>alert" not in page
     assert '<p id="hello">Dag &lt;script&gt;alert(1)&lt;/script&gt;</p>' in page
+    assert '<p id="block">Dag &lt;script&gt;alert(1)&lt;/script&gt;</p>' in page
     assert 'value="&lt;script&gt;alert(1)&lt;/script&gt;"' in page
 
 

@@ -5,6 +5,8 @@ type Module = { mount(element: HTMLElement): void };
 const modules: Record<string, () => Promise<Module>> = {
   copy: () => import("./copy"),
   dialog: () => import("./dialog"),
+  "offer-passkey": () => import("./offer-passkey"),
+  "sign-act": () => import("./sign-act"),
   tabs: () => import("./tabs"),
 };
 

@@ -183,12 +183,13 @@ class Portal(InitPlugin):
             ),
             autoescape=True,
             undefined=jinja2.StrictUndefined,
-            extensions=["jinja2.ext.i18n", "jinja2.ext.do", "jinja2.ext.loopcontrols"],
+            extensions=["jinja2.ext.i18n"],
             trim_blocks=True,
             lstrip_blocks=True,
             auto_reload=self.embedded,
             finalize=self._printed,
         )
+        environment.policies["ext.i18n.trimmed"] = True  # as extraction does: layout is no part of a text
         words = self.catalogues
         environment.install_gettext_callables(  # type: ignore[attr-defined]
             words.gettext, words.ngettext, newstyle=False, pgettext=words.pgettext, npgettext=words.npgettext

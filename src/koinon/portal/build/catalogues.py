@@ -9,6 +9,7 @@ a context.
 import io
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from .prose import find_untranslated
 TRANSLATED = ("nl", "fr")
 _KEYWORDS = {**DEFAULT_KEYWORDS, "N_": None, "pgettext": ((1, "c"), 2)}
 Words = str | Sequence[str] | None
+_TAG = re.compile(r"<[^>]*>")
 _PLACEHOLDER = re.compile(r"%\(\w+\)[a-z]|%%")
 
 
@@ -104,7 +106,8 @@ def update_catalogues(slices: Iterable[Slice], only: Collection[str] = ()) -> li
             if not len(template) and not path.exists():
                 continue
             catalogue = _read(path, language) if path.exists() else Catalog(locale=language)
-            catalogue.update(template, no_fuzzy_matching=True)
+            # A copy: Babel puts the template's own messages into the catalogue, where words are filled in.
+            catalogue.update(deepcopy(template), no_fuzzy_matching=True)
             catalogue.obsolete.clear()
             for message in _messages(catalogue):
                 if not _complete(message):
@@ -120,7 +123,7 @@ def check_texts(slices: Iterable[Slice]) -> list[str]:
     """What is wrong with the texts, one line each.
 
     Found are: a text without words in Dutch or French, a fuzzy entry, a text that the sources no longer have,
-    other placeholders than the English, the same English with two translations, text in a template that is
+    other placeholders or markup than the English, the same English with two translations, text in a template that is
     not marked for translation, and a catalogue that cannot be read.
     """
     report: list[str] = []
@@ -128,9 +131,6 @@ def check_texts(slices: Iterable[Slice]) -> list[str]:
     for part in slices:
         template = extract_texts(part)
         wanted = {_key(message): message for message in _messages(template)}
-        report += [
-            f"{_shown(message)}: the English text is empty" for message in wanted.values() if not message.id
-        ]
         for path in part.sources():
             if path.suffix == ".html":
                 report += [
@@ -165,6 +165,8 @@ def check_texts(slices: Iterable[Slice]) -> list[str]:
                     report.append(f"{path}: fuzzy: {_shown(message)}")
                 if _placeholders(message.string) != _placeholders(message.id):
                     report.append(f"{path}: other placeholders than the English: {_shown(message)}")
+                if _tags(message.string) != _tags(message.id):
+                    report.append(f"{path}: other markup than the English: {_shown(message)}")
                 earlier = words[language].setdefault(key, (message.string, str(path)))
                 if earlier[0] != message.string:
                     report.append(f"{path}: translated differently than in {earlier[1]}: {_shown(message)}")
@@ -242,6 +244,11 @@ def _complete(message: Message) -> bool:
 
 def _placeholders(words: Words) -> set[str]:
     return {name for text in _strings(words) for name in _PLACEHOLDER.findall(text)}
+
+
+def _tags(words: Words) -> set[str]:
+    # A {% trans %} block holds markup; a translation may move it, not bring its own.
+    return {tag for text in _strings(words) for tag in _TAG.findall(text)}
 
 
 def _strings(words: Words) -> list[str]:

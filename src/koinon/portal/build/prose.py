@@ -13,7 +13,7 @@ _SILENT = frozenset({"script", "style", "code", "svg", "pre"})
 _WORD = re.compile(r"[^\W\d_]{2,}")
 _ATTRIBUTE = re.compile(r'[\w-]+="[^"]*"')
 _VOID = frozenset(
-    ["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"]
+    {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
 )
 
 
@@ -85,8 +85,10 @@ class _Reader(HTMLParser):
     def handle_data(self, data: str) -> None:
         # A macro may hold nothing but attributes for a tag that stands elsewhere.
         text = _ATTRIBUTE.sub("", data)
-        if not self._quiet() and _WORD.search(text):
-            self.found.append((self.getpos()[0], " ".join(text.split())))
+        word = _WORD.search(text)
+        if word and not self._quiet():
+            line = self.getpos()[0] + text.count("\n", 0, word.start())
+            self.found.append((line, " ".join(text.split())))
 
 
 def _spoken(given: dict[str, str | None]) -> Iterator[tuple[str, str]]:

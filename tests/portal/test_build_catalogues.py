@@ -116,10 +116,9 @@ def test_other_placeholders_than_the_english_are_found(source: Path, words: str)
     assert "other placeholders than the English: 'Hello %(name)s'" in found(source)
 
 
-def test_an_empty_english_text_is_found(source: Path) -> None:
-    page = source / "koinon" / "trust" / "desk" / "templates" / "desk" / "page.html"
-    page.write_text(TEMPLATE + '{{ _("") }}')
-    assert "the English text is empty" in found(source)
+def test_markup_that_a_translation_brings_along_is_found(source: Path) -> None:
+    edit(po(source, "nl"), 'msgstr "Dag %(name)s"', 'msgstr "Dag <b>%(name)s</b>"')
+    assert "other markup than the English: 'Hello %(name)s'" in found(source)
 
 
 def test_a_damaged_catalogue_is_found_and_named(source: Path) -> None:
@@ -167,6 +166,8 @@ def test_one_text_has_one_translation_across_slices(source: Path) -> None:
     (other / "locale").mkdir()
     report = update_catalogues(find_slices(source / "koinon"))
     assert report == []  # what the other slice has is filled in
+    assert "Raadplegen" in po(source, "nl", "counter").read_text()
+    assert "Consulter" in po(source, "fr", "counter").read_text()
     assert found(source) == ""
     edit(po(source, "nl", "counter"), "Raadplegen", "Opzoeken")
     assert "translated differently than in" in found(source)
