@@ -42,6 +42,19 @@ async def until(true: Any) -> None:
             await asyncio.sleep(0.01)
 
 
+async def caught_up(database: Database, name: str) -> None:
+    """The cursor stands at the newest event: what was heard is also committed."""
+    async with asyncio.timeout(10), database.acquire() as connection:
+        while await connection.fetchval(  # noqa: ASYNC110
+            """
+            SELECT EXISTS (SELECT FROM base.event JOIN base.listener USING (topic)
+                           WHERE name = $1 AND (event.transaction, event.id) > (listener.transaction, listener.id))
+            """,
+            name,
+        ):
+            await asyncio.sleep(0.02)
+
+
 async def say(database: Database, *payloads: Any, topic: str = "t") -> None:
     for payload in payloads:
         async with database.transaction() as connection:
@@ -200,6 +213,7 @@ async def test_after_a_restore_into_a_younger_server_nothing_is_lost(database: D
     async with listening(database, listener):
         await say(database, 1, 2)
         await until(lambda: len(heard.payloads) == 2)
+        await caught_up(database, "l")
     await say(database, 3)
     async with database.acquire() as connection:
         # What a restore brings: rows with transaction numbers that this server has not reached.
@@ -223,6 +237,7 @@ async def test_only_events_that_all_listeners_had_are_forgotten(database: Databa
     await say(database, "unheard", topic="u")
     async with listening(database, Listener("t", "quick", heard)):
         await until(lambda: len(heard.payloads) == 2)
+        await caught_up(database, "quick")
     async with database.acquire() as connection:
         later = datetime.now(UTC) + timedelta(minutes=1)
         await connection.execute("INSERT INTO base.listener (topic, name) VALUES ('t', 'slow')")

@@ -32,17 +32,20 @@ async def render(url: str) -> str:
         await connection.close()
 
 
-async def _write() -> None:
-    with tempfile.TemporaryDirectory(prefix="koinon-schema-") as folder:
-        home = Path(folder) / "home"
-        Path(folder).chmod(0o755)
-        home.mkdir(mode=0o755)
-        url = ensure_running(home, scratch=True)
-        await migrate(url, SCHEMAS)
-        PAGE.parent.mkdir(parents=True, exist_ok=True)
-        PAGE.write_text(await render(url))
+async def _migrated(url: str) -> str:
+    await migrate(url, SCHEMAS)
+    return await render(url)
+
+
+def main() -> None:
+    """The page is written anew."""
+    home = Path(tempfile.mkdtemp(prefix="koinon-schema-"))
+    home.chmod(0o755)
+    page = asyncio.run(_migrated(ensure_running(home, scratch=True)))
+    PAGE.parent.mkdir(parents=True, exist_ok=True)
+    PAGE.write_text(page)
     sys.stdout.write(f"{PAGE}\n")
 
 
 if __name__ == "__main__":
-    asyncio.run(_write())
+    main()

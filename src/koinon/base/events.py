@@ -16,7 +16,7 @@ import asyncpg
 import msgspec
 import structlog
 
-from koinon.base.database import Connection, Database
+from koinon.base.database import Connection, Database, is_gone
 from koinon.base.errors import KoinonError, Unavailable
 from koinon.base.signals import Signals
 
@@ -125,7 +125,7 @@ class Listener:
                     async with connection.transaction():
                         await self._handle(connection, event)
                 except Exception as error:
-                    if connection.is_closed():
+                    if is_gone(connection):
                         raise
                     _log.exception("event_failed", listener=self.name, topic=self.topic, number=event.id)
                     failure = _told(error)

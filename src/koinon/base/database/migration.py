@@ -52,6 +52,7 @@ async def migrate(
     schemas: Sequence[Schema],
     *,
     lock_seconds: float = 30.0,
+    table_lock_seconds: float = 5.0,
     statement_seconds: float = 300.0,
 ) -> list[str]:
     """Every migration of `schemas` is applied, in that order; returns what was new, as `slice/NNNN_what`.
@@ -64,8 +65,9 @@ async def migrate(
         Conflict: `migration_changed` when a landed file was edited, `migration_missing` when one is gone or
             numbers have a gap, `migration_failed` with PostgreSQL's message.
         Unavailable: `migration_locked` when another process migrates for longer than `lock_seconds`,
-            `migration_blocked` when a lock inside a migration could not be had in time, `migration_too_slow`
-            when one statement took more than `statement_seconds`, `database_unavailable`.
+            `migration_blocked` when a migration could not have a lock within `table_lock_seconds` (others
+            queue behind it all that time), `migration_too_slow` when one statement took more than
+            `statement_seconds`, `database_unavailable`.
         NotAllowed: `database_roles_missing`.
         Invalid: `migration_name` for a file not named as it must be.
     """
@@ -90,6 +92,7 @@ async def migrate(
             raise Unavailable("migration_locked", waited_seconds=lock_seconds) from None
         await ensure_roles(connection, login=is_embedded(database_url))
         await connection.execute(f"SET ROLE {role_of('owner')}")
+        await connection.execute(f"SET lock_timeout = {table_lock_seconds * 1000:.0f}")
         await connection.execute(_RECORD)
         return await _apply(connection, wanted)
     finally:

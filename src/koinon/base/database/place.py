@@ -75,7 +75,7 @@ def make_place(home: Path, *, scratch: bool = False) -> Place:
             scratch=scratch,
         )
     for folder in (place.data, place.socket):
-        _make_private(Path(folder), place.user)
+        make_private(Path(folder), place.user)
     record = folder_of(home) / "place.json"
     draft = record.with_suffix(".new")
     draft.write_bytes(msgspec.json.encode(place))
@@ -128,9 +128,9 @@ def remove_place(home: Path, place: Place) -> None:
     if not Path(place.data).is_relative_to(home):
         shutil.rmtree(Path(place.data).parent, ignore_errors=True)
     # Out of the way in one step: another process may already be making the folder anew.
-    gone = folder_of(home).rename(home / f"database.gone.{os.getpid()}")
-    shutil.rmtree(gone, ignore_errors=True)
     with contextlib.suppress(OSError):
+        gone = folder_of(home).rename(home / f"database.gone.{os.getpid()}")
+        shutil.rmtree(gone, ignore_errors=True)
         home.rmdir()
 
 
@@ -202,7 +202,7 @@ def _mark(home: Path) -> str:
     return hashlib.sha256(os.fsencode(home)).hexdigest()[:12]
 
 
-def _make_private(folder: Path, user: str) -> None:
+def make_private(folder: Path, user: str) -> None:
     """The folder is there, 0700, owned by the server's user, and nobody else slipped one in (under /tmp)."""
     folder.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     owner = pwd.getpwnam(user) if user else None

@@ -48,14 +48,14 @@ LIMITS: dict[ProcessKind, dict[str, str]] = {
         "idle_in_transaction_session_timeout": "120000",
     },
 }
-_AWAY = (
-    OSError,  # refused, reset, no such socket
-    TimeoutError,
+# Said by the server, or by asyncpg about it: the connection is no more.
+_ENDED = (
     asyncpg.PostgresConnectionError,  # class 08
     asyncpg.CannotConnectNowError,  # 57P03, starting up or shutting down
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
+    asyncpg.AdminShutdownError,  # 57P01, also when the postmaster was killed
+    asyncpg.CrashShutdownError,  # 57P02
     asyncpg.TooManyConnectionsError,
+    asyncpg.InternalClientError,  # a farewell that came while the connection lay idle confuses asyncpg
 )
 
 
@@ -179,16 +179,25 @@ async def _leave_as_it_is(connection: Connection) -> None:
     """asyncpg rolls back and removes listeners before it calls this; see `Database` for the rest."""
 
 
+def is_gone(connection: Connection) -> bool:
+    """Whether the connection broke. The pool takes a broken one back at once, and its stand-in then refuses."""
+    try:
+        return connection.is_closed()
+    except asyncpg.InterfaceError:
+        return True
+
+
 @contextlib.contextmanager
 def _reported(connection: Connection | None = None) -> Iterator[None]:
     """Errors that mean the database is away are told as such; others, and the body's own, pass."""
     try:
         yield
-    except _AWAY as error:
-        if connection is None or connection.is_closed():
-            raise Unavailable("database_unavailable", why=type(error).__name__) from error
-        raise
-    except asyncpg.InterfaceError as error:
-        if connection is not None and connection.is_closed():
+    except _ENDED as error:
+        if connection is not None and not is_gone(connection):
+            connection.terminate()
+        raise Unavailable("database_unavailable", why=type(error).__name__) from error
+    except (OSError, TimeoutError, asyncpg.InterfaceError) as error:
+        # The body may raise the first two for reasons of its own, and the last for a mistake.
+        if connection is None or is_gone(connection):
             raise Unavailable("database_unavailable", why=type(error).__name__) from error
         raise

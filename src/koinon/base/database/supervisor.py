@@ -26,6 +26,7 @@ from koinon.base.database.place import (
     find_binaries,
     folder_of,
     make_place,
+    make_private,
     remove_place,
 )
 from koinon.base.errors import Conflict, Unavailable
@@ -283,15 +284,20 @@ def _open_log(home: Path) -> IO[bytes]:
 
 
 def _give_birth(place: Place, binaries: Path, log: IO[bytes]) -> None:
-    """The data folder holds a whole cluster with the owner role and the database; made beside it and renamed.
+    """The data folder holds a whole cluster with the owner role and the database.
+
+    Made beside it, in a folder of this attempt's own (the programs of one that was cut short may still run), and
+    put in its place in one step.
 
     Source: PostgreSQL 18, initdb; "postgres --single" takes a statement to each empty line with -j.
     """
     data = Path(place.data)
     if (data / "PG_VERSION").exists():
         return
-    draft = data / "new"
-    shutil.rmtree(draft, ignore_errors=True)
+    for left in data.parent.glob("data.new.*"):
+        shutil.rmtree(left, ignore_errors=True)
+    draft = data.with_name(f"data.new.{os.getpid()}")
+    make_private(draft, place.user)
     settings = [part for name, value in TUNING.items() for part in ("-c", f"{name}={value}")]
     initdb = [
         str(binaries / "initdb"), "--pgdata", str(draft), "--username", SUPERUSER, "--auth", "peer",
@@ -307,11 +313,8 @@ def _give_birth(place: Place, binaries: Path, log: IO[bytes]) -> None:
             raise Unavailable("database_start_failed", why=done.stderr.decode(errors="replace")[-2000:])
     (draft / "pg_hba.conf").write_text("local all all peer map=koinon\n")
     (draft / "pg_ident.conf").write_text(_identities(place))
-    # PG_VERSION goes last: while it is absent the folder counts as empty.
-    for path in sorted(draft.iterdir(), key=lambda path: path.name == "PG_VERSION"):
-        path.rename(data / path.name)
-    draft.rmdir()
-    folder = os.open(data, os.O_RDONLY)
+    draft.rename(data)  # which is empty
+    folder = os.open(data.parent, os.O_RDONLY)
     os.fsync(folder)
     os.close(folder)
 
