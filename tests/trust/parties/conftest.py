@@ -1,17 +1,26 @@
 """A small region: the integrator, two housing companies, the Commission; all of it invented."""
 
-from collections.abc import Sequence
+import json
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
+from functools import cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
 
+import msgspec
 import pytest
+from joserfc import jws, jwt
+from joserfc.jwk import RSAKey
 
 from koinon.base.clock import FixedClock
 from koinon.base.crypto import SigningKey
 from koinon.base.database import Database
 from koinon.base.text import Text
-from koinon.trust.ledger import Entry, Sealer, Stored, find_entries
+from koinon.trust.ledger import Sealer, Stored, find_entries
 from koinon.trust.parties import (
     INSTALLER,
     Author,
@@ -119,8 +128,6 @@ class Region:
             signed_at=self.at,
         )
         proof = signer.sign(request.statement)
-        import msgspec
-
         request = msgspec.structs.replace(request, **changed)
         async with self.database.transaction() as connection:
             return await service.register_key(
@@ -165,5 +172,79 @@ def charter(clock: FixedClock) -> Charter:
     )
 
 
-DAY = timedelta(days=1)
-__all__ = ["DAY", "JOINED", "PLATFORM", "Entry", "Region", "enterprise_number"]
+@cache
+def rsa_key(kid: str, which: str = "first") -> RSAKey:
+    """A key, made once a run: making one takes a while."""
+    return RSAKey.generate_key(2048, parameters={"kid": kid, "use": "sig"})
+
+
+class LyingProvider:
+    """An OpenID provider on 127.0.0.1 whose answers a test sets."""
+
+    def __init__(self) -> None:
+        self.rsa_key = rsa_key
+        self.key = rsa_key("one")
+        self.extra: dict[str, Any] = {}
+        self.claims: dict[str, Any] = {}
+        self.header: dict[str, Any] = {"alg": "RS256", "kid": "one"}
+        self.token: str | None = None
+        self.token_status = 200
+        self.asked: list[str] = []
+        self.forms: list[dict[str, str]] = []
+        self.authorizations: list[str | None] = []
+        provider = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def log_message(self, *_: Any) -> None:
+                pass
+
+            def _answer(self, status: int, value: Any) -> None:
+                body = value if isinstance(value, bytes) else json.dumps(value).encode()
+                self.send_response(status)
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def do_GET(self) -> None:
+                provider.asked.append(self.path)
+                if self.path.endswith("openid-configuration"):
+                    self._answer(200, provider.discovery())
+                else:
+                    self._answer(200, {"keys": [provider.key.as_dict(private=False)]})
+
+            def do_POST(self) -> None:
+                provider.asked.append(self.path)
+                body = self.rfile.read(int(self.headers["content-length"])).decode()
+                provider.forms.append({name: values[0] for name, values in parse_qs(body).items()})
+                provider.authorizations.append(self.headers.get("authorization"))
+                self._answer(provider.token_status, {"id_token": provider.token or provider.id_token()})
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.issuer = f"http://127.0.0.1:{self.server.server_address[1]}"
+
+    def discovery(self) -> Any:
+        if "raw" in self.extra:
+            return self.extra["raw"]
+        return {
+            "issuer": self.issuer,
+            "authorization_endpoint": f"{self.issuer}/authorize",
+            "token_endpoint": f"{self.issuer}/token",
+            "jwks_uri": f"{self.issuer}/keys",
+            "id_token_signing_alg_values_supported": ["RS256", "HS256", "none"],
+            **self.extra,
+        }
+
+    def id_token(self, key: Any = None) -> str:
+        return jwt.encode(
+            self.header, self.claims, key or self.key, registry=jws.JWSRegistry(algorithms=["RS256", "HS256"])
+        )
+
+
+@pytest.fixture
+def liar() -> Iterator[LyingProvider]:
+    provider = LyingProvider()
+    thread = threading.Thread(target=provider.server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    yield provider
+    provider.server.shutdown()
+    provider.server.server_close()

@@ -3,19 +3,13 @@
 import base64
 import hmac
 import json
-import threading
-from collections.abc import Iterator
 from datetime import timedelta
-from functools import cache
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
-from joserfc import jws, jwt
-from joserfc.jwk import RSAKey
 
 from koinon.base.clock import SystemClock
 from koinon.base.errors import Invalid, NotIdentified, Unavailable
@@ -141,84 +135,7 @@ async def test_wrong_state_is_refused_without_asking_the_provider(client):
     assert (await client.finish(answer, begun.browser)).subject == "anna"
 
 
-# A provider that lies.
-
-
-@cache
-def rsa_key(kid: str, which: str = "first") -> RSAKey:
-    """A key, made once a run: making one takes a while."""
-    return RSAKey.generate_key(2048, parameters={"kid": kid, "use": "sig"})
-
-
-class LyingProvider:
-    """An OpenID provider on 127.0.0.1 whose answers a test sets."""
-
-    def __init__(self) -> None:
-        self.key = rsa_key("one")
-        self.extra: dict[str, Any] = {}
-        self.claims: dict[str, Any] = {}
-        self.header: dict[str, Any] = {"alg": "RS256", "kid": "one"}
-        self.token: str | None = None
-        self.token_status = 200
-        self.asked: list[str] = []
-        self.forms: list[dict[str, str]] = []
-        self.authorizations: list[str | None] = []
-        provider = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def log_message(self, *_: Any) -> None:
-                pass
-
-            def _answer(self, status: int, value: Any) -> None:
-                body = value if isinstance(value, bytes) else json.dumps(value).encode()
-                self.send_response(status)
-                self.send_header("content-length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def do_GET(self) -> None:
-                provider.asked.append(self.path)
-                if self.path.endswith("openid-configuration"):
-                    self._answer(200, provider.discovery())
-                else:
-                    self._answer(200, {"keys": [provider.key.as_dict(private=False)]})
-
-            def do_POST(self) -> None:
-                provider.asked.append(self.path)
-                body = self.rfile.read(int(self.headers["content-length"])).decode()
-                provider.forms.append({name: values[0] for name, values in parse_qs(body).items()})
-                provider.authorizations.append(self.headers.get("authorization"))
-                self._answer(provider.token_status, {"id_token": provider.token or provider.id_token()})
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.issuer = f"http://127.0.0.1:{self.server.server_address[1]}"
-
-    def discovery(self) -> Any:
-        if "raw" in self.extra:
-            return self.extra["raw"]
-        return {
-            "issuer": self.issuer,
-            "authorization_endpoint": f"{self.issuer}/authorize",
-            "token_endpoint": f"{self.issuer}/token",
-            "jwks_uri": f"{self.issuer}/keys",
-            "id_token_signing_alg_values_supported": ["RS256", "HS256", "none"],
-            **self.extra,
-        }
-
-    def id_token(self, key: Any = None) -> str:
-        return jwt.encode(
-            self.header, self.claims, key or self.key, registry=jws.JWSRegistry(algorithms=["RS256", "HS256"])
-        )
-
-
-@pytest.fixture
-def liar() -> Iterator[LyingProvider]:
-    provider = LyingProvider()
-    thread = threading.Thread(target=provider.server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    yield provider
-    provider.server.shutdown()
-    provider.server.server_close()
+# A provider that lies: `liar` of conftest.py.
 
 
 @pytest.fixture
@@ -228,7 +145,7 @@ async def victim(liar, database, clock):
     await client.close()
 
 
-async def sign_in(victim: OidcClient, liar: LyingProvider, **changed: Any) -> str:
+async def sign_in(victim: OidcClient, liar, **changed: Any) -> str:
     """A whole sign-in in which the provider's claims are `changed` (None takes one away); the subject."""
     begun = await victim.begin("/")
     asked = query_of(begun.address)
@@ -308,8 +225,8 @@ async def test_id_token_signed_with_the_public_key_as_an_hmac_secret_is_refused(
 
 async def test_id_token_of_another_key_is_refused_and_keys_are_fetched_anew_once(victim, liar, monkeypatch):
     assert await sign_in(victim, liar) == "mallory"
-    other = rsa_key("one", "another")
-    monkeypatch.setattr(liar, "id_token", lambda: LyingProvider.id_token(liar, other))
+    other = liar.rsa_key("one", "another")
+    monkeypatch.setattr(liar, "id_token", lambda: type(liar).id_token(liar, other))
     for _ in range(3):
         with pytest.raises(NotIdentified) as error:
             await sign_in(victim, liar)
@@ -320,7 +237,7 @@ async def test_id_token_of_another_key_is_refused_and_keys_are_fetched_anew_once
 
 async def test_a_provider_that_changed_its_key_is_understood_after_the_pause(victim, liar, clock):
     assert await sign_in(victim, liar) == "mallory"
-    liar.key = rsa_key("two")
+    liar.key = liar.rsa_key("two")
     liar.header = {"alg": "RS256", "kid": "two"}
     clock.advance(timedelta(seconds=61))
     assert await sign_in(victim, liar) == "mallory"

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import argon2
 import httpx
@@ -396,3 +397,76 @@ async def test_the_readers_language_is_remembered_with_the_session(http, anna):
     assert (await post(http, "/language", lang="fr", next="/me")).status_code == 303
     http.cookies.delete("koinon_language")
     assert '<html lang="fr">' in (await http.get("/me", headers=PAGE)).text
+
+
+# By OpenID Connect, through HTTP.
+
+
+@pytest.fixture
+async def federated(region, liar, clock):
+    """An application whose provider is `liar`, and the settings of it."""
+    settings = Settings(
+        home=HOME, public_origin="http://127.0.0.1:9999", oidc_issuer=liar.issuer, oidc_client_id="koinon"
+    )
+    sign = SignIn(region.database, region.sealer, settings, region.clock)
+    async with browser(application(region, sign, settings)) as client:
+        yield client
+    await sign.close()
+
+
+async def come_back(federated, liar, region, subject: str, **query: str):
+    answer = await federated.get("/sign-in/oidc?next=/secret", follow_redirects=False)
+    assert answer.status_code == 303
+    assert "Path=/sign-in" in answer.headers["set-cookie"]
+    asked = {k: v[0] for k, v in parse_qs(urlsplit(answer.headers["location"]).query).items()}
+    now = int(region.at.timestamp())
+    liar.claims = {
+        "iss": liar.issuer, "aud": "koinon", "sub": subject, "iat": now, "exp": now + 60, "nonce": asked["nonce"],
+    }  # fmt: skip
+    given = {"state": asked["state"], "code": "c", **query}
+    return await federated.get("/sign-in/callback", params=given, follow_redirects=False)
+
+
+async def test_somebody_signs_in_by_the_provider_and_ends_where_they_wanted(federated, liar, region):
+    anna = await region.person("anna", "alpha", "case_handler")
+    identity = Identity(issuer=liar.issuer, subject="a-1", person=anna.id)
+    async with region.database.transaction() as connection:
+        await service.link_identity(connection, region.sealer, identity, by=INSTALLER, at=region.at)
+    page = await federated.get("/sign-in?next=/secret", headers=PAGE)
+    assert "/sign-in/oidc?next=/secret" in page.text
+    answer = await come_back(federated, liar, region, "a-1")
+    assert answer.headers["location"] == "/sign-in/choose?next=%2Fsecret"
+    answer = await federated.get(answer.headers["location"], follow_redirects=True)
+    assert answer.json() == {"name": "anna", "profile": "case_handler"}
+    assert "koinon_sign_in" not in federated.cookies
+
+
+async def test_whom_the_provider_knows_and_we_do_not_is_refused_in_words(federated, liar, region):
+    answer = await come_back(federated, liar, region, "stranger")
+    assert (answer.status_code, answer.json()["code"]) == (403, "person_unknown")
+    assert "koinon_session" not in federated.cookies
+
+
+async def test_an_answer_that_another_browser_began_signs_nobody_in(federated, liar, region):
+    answer = await federated.get("/sign-in/oidc", follow_redirects=False)
+    state = parse_qs(urlsplit(answer.headers["location"]).query)["state"][0]
+    federated.cookies.clear()
+    answer = await federated.get("/sign-in/callback", params={"state": state, "code": "c"})
+    assert (answer.status_code, answer.json()["code"]) == (401, "sign_in_state_wrong")
+    assert "/token" not in liar.asked
+
+
+async def test_local_accounts_do_not_exist_in_production(region, liar):
+    settings = Settings(
+        home=HOME,
+        mode="production",
+        public_origin="https://testserver.local",
+        oidc_issuer="https://id.invalid",
+        oidc_client_id="koinon",
+    )
+    sign = SignIn(region.database, region.sealer, settings, region.clock)
+    async with browser(application(region, sign, settings), "https") as client:
+        answer = await sign_in(client, "anna")
+        assert (answer.status_code, answer.json()["code"]) == (404, "no_local_accounts")
+        assert "/sign-in/local" not in (await client.get("/sign-in", headers=PAGE)).text
+    await sign.close()

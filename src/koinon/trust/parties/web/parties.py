@@ -15,7 +15,7 @@ from koinon.base.database import Connection, Database
 from koinon.base.errors import Invalid, KoinonError, NotFound
 from koinon.base.settings import Settings
 from koinon.base.text import Language, Text
-from koinon.portal import portal_of, render
+from koinon.portal import render
 from koinon.trust.ledger import Sealer
 from koinon.trust.parties import service, store
 from koinon.trust.parties.facts import adviser_state, key_state
@@ -43,6 +43,7 @@ from koinon.trust.parties.policy import (
 )
 from koinon.trust.parties.sign_in import Session
 from koinon.trust.parties.vocabulary import KEY_USES, PARTY_KINDS, PROFILE_KINDS, PROFILES
+from koinon.trust.parties.web.words import words_for
 
 
 class Change(NamedTuple):
@@ -351,7 +352,7 @@ async def _parties_page(
         request,
         "parties/list.html",
         status_code=error.status if error else 200,
-        problem=_words(request, error),
+        problem=words_for(request, error),
         today=today,
         parties=[
             (party, PARTY_KINDS[party.kind], register.find_adviser(party.id, today)) for party in parties
@@ -381,7 +382,7 @@ async def _party_page(
         request,
         "parties/party.html",
         status_code=error.status if error else 200,
-        problem=_words(request, error),
+        problem=words_for(request, error),
         **_party_facts(register, found, author, at),
     )
 
@@ -437,10 +438,3 @@ def _may(check: Callable[[], None]) -> bool:
     except KoinonError:
         return False
     return True
-
-
-def _words(request: Request[Any, Any, Any], error: KoinonError | None) -> Any:
-    if error is None:
-        return None
-    problems = portal_of(request).problems
-    return problems.get(error.code, problems["form_incomplete"])

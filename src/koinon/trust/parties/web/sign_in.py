@@ -10,8 +10,9 @@ from koinon.base.clock import Clock
 from koinon.base.database import Database
 from koinon.base.errors import Invalid, NotAllowed, NotIdentified, TooMany
 from koinon.base.ids import parse_id
-from koinon.portal import local_address, portal_of, prefers_page, render
+from koinon.portal import local_address, prefers_page, render
 from koinon.trust.parties.sign_in import Session, SignIn, viewer_of
+from koinon.trust.parties.web.words import words_for
 
 CHOOSE = "/sign-in/choose"
 
@@ -48,7 +49,7 @@ def _sign_in_page(
         has_accounts=sign_in.accounts is not None,
         return_to=return_to,
         login=login,
-        problem=portal_of(request).problems[error.code] if error else None,
+        problem=words_for(request, error),
     )
 
 

@@ -1,6 +1,11 @@
 """Words for the codes of this slice, and its places in the menus."""
 
-from koinon.portal import N_, Message, NavigationItem, Viewer, signed_in
+from typing import Any
+
+from litestar import Request
+
+from koinon.base.errors import KoinonError
+from koinon.portal import N_, Message, NavigationItem, Viewer, portal_of, signed_in
 from koinon.trust.parties.sign_in import Session
 
 
@@ -94,3 +99,11 @@ problems: dict[str, Message] = {
     "document_malformed": N_("This is not the document that is expected here."),
     "form_incomplete": N_("Something in the form is missing or not as it should be."),
 }
+
+
+def words_for(request: Request[Any, Any, Any], error: KoinonError | None) -> Message | None:
+    """What a page says of a refusal, with its facts filled in."""
+    if error is None:
+        return None
+    known = portal_of(request).problems
+    return Message(str(known.get(error.code, known["form_incomplete"])), **error.facts)
