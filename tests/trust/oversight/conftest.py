@@ -1,14 +1,22 @@
 """A small region in a database, with a web application of oversight's own pages and API before it."""
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from datetime import date, timedelta
 from typing import Any
 
+import httpx
 import pytest
+from litestar import Litestar
+from litestar.di import Provide
 
-from koinon.base.clock import FixedClock
+from koinon.base.clock import FixedClock, SystemClock
+from koinon.base.errors import NotIdentified
 from koinon.base.ids import new_id
+from koinon.base.settings import Settings
 from koinon.base.text import Text
+from koinon.portal import Portal
 from koinon.trust.agreements import (
     Word,
     ask_advice,
@@ -17,10 +25,12 @@ from koinon.trust.agreements import (
     request_authorisation,
 )
 from koinon.trust.ledger import Entry, Log, Sealer, append, list_register_entries
+from koinon.trust.oversight import api, web
 from koinon.trust.parties import Party, PartyId
 from koinon.trust.parties.model import Adviser, Person
+from koinon.trust.parties.sign_in import Session
 from koinon.trust.parties.store import insert_adviser, insert_key, insert_party, insert_person
-from koinon.trust.standing import Standing, StandingLoader
+from koinon.trust.standing import Standing, StandingKeeper, StandingLoader, get_epoch
 from koinon.trust.standing.acts import (
     Chain,
     Deed,
@@ -154,3 +164,96 @@ async def office(region: Any, parties: Any, rules: Text, database: Any, home: An
     office = Office(region, parties, rules, database, Sealer.of(home))
     await office.lay()
     yield office
+
+
+def given(value: Any) -> Provide:
+    """A dependency that is always this."""
+    return Provide(lambda: value, sync_to_thread=False)
+
+
+class Desk:
+    """The application before the office, and who is signed in at it."""
+
+    def __init__(self, office: Office, home: Any) -> None:
+        self.office = office
+        self.session: Session | None = None
+        self.settings = Settings(home=home, public_origin="http://localhost:1")
+        self.keeper = StandingKeeper(
+            office.database, StandingLoader(), clock=SystemClock(), poll_seconds=0.05
+        )
+        self.app = Litestar(
+            route_handlers=[*api.handlers, *web.handlers],
+            dependencies={
+                name: given(value)
+                for name, value in {
+                    "database": office.database,
+                    "sealer": office.sealer,
+                    "keeper": self.keeper,
+                    "clock": office.clock,
+                }.items()
+            }
+            | {
+                "session": Provide(self._session, sync_to_thread=False),
+                "settings": Provide(lambda: self.settings, sync_to_thread=False),
+            },
+            plugins=[
+                Portal(
+                    packages=["koinon.trust.oversight"],
+                    viewer_of=lambda connection: self.session,
+                    navigation=web.navigation,
+                    problems=web.problems,
+                    embedded=True,
+                )
+            ],
+        )
+
+    def _session(self) -> Session:
+        if self.session is None:
+            raise NotIdentified("not_signed_in")
+        return self.session
+
+    def sign_in(self, profile: str = "commission_member", *, subject: str = "chair", kind: str = "") -> None:
+        """Somebody of the Commission (or of a party of that kind) is signed in."""
+        secretary = self.office.secretary
+        self.session = Session(
+            token_hash=b"",
+            csrf_token="a token of the session",
+            issuer="urn:koinon:local",
+            subject=subject,
+            person=secretary.id,
+            party=secretary.party,
+            party_kind=kind or "commission",
+            party_name=Text("Controlecommissie", "Commission de contrôle", "Control Commission"),
+            name=secretary.name,
+            profile=profile,
+            language=None,
+            signed_in_at=self.office.now,
+            expires_at=self.office.now + timedelta(hours=1),
+        )
+
+    async def caught_up(self) -> Standing:
+        """The keeper has seen everything that was committed."""
+        async with self.office.database.acquire() as connection:
+            epoch = await get_epoch(connection)
+        return await self.keeper.refresh(epoch - 1)
+
+
+@pytest.fixture
+async def desk(office: Office, home: Any) -> AsyncIterator[Desk]:
+    desk = Desk(office, home)
+    await desk.keeper.start()
+    yield desk
+    # A second cancellation: the first one can be swallowed by `asyncio.wait_for` (Python 3.11).
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(desk.keeper.stop(), 1)
+
+
+@pytest.fixture
+async def client(desk: Desk) -> AsyncIterator[httpx.AsyncClient]:
+    """Speaks to the application, as whoever is signed in at the desk."""
+    transport = httpx.ASGITransport(app=desk.app)
+    headers = {"x-csrf-token": "a token of the session"}
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://localhost:1", headers=headers
+    ) as client:
+        yield client

@@ -40,7 +40,9 @@ from koinon.trust.agreements.policy import (
     authorised_fields,
     bind,
     check_authorised,
+    check_signature,
     convention_state,
+    read_statement,
 )
 from koinon.trust.agreements.service import (
     ask_advice,
@@ -83,6 +85,7 @@ __all__ = [
     "authorised_fields",
     "bind",
     "check_authorised",
+    "check_signature",
     "convention_state",
     "draft_convention",
     "find_rules",
@@ -92,6 +95,7 @@ __all__ = [
     "list_duties",
     "load_agreements",
     "next_number",
+    "read_statement",
     "record_statement",
     "request_authorisation",
     "rules_digest",

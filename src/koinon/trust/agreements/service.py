@@ -105,11 +105,13 @@ def sign_statement(statement: Statement, key: SigningKey) -> str:
 
 
 async def record_statement(
-    connection: Connection, sealer: Sealer, token: str, advised: Container[str], at: datetime
+    connection: Connection, sealer: Sealer, token: str, advised: Container[str] | None, at: datetime
 ) -> Statement:
     """A party signed, joined, accepted a party that joins, or gave notice.
 
-    `advised` holds the digests on which the Commission gave its advice: before it, nobody signs.
+    `advised` holds the digests on which the Commission gave its advice: before it, nobody signs. `None`
+    where that is not known; the statement then counts from the advice on, like every statement
+    (`policy.bind`).
 
     Records: register log, `convention.signed`, `convention.acceded`, `convention.accession_accepted` or
     `convention.notice_given`.
@@ -129,7 +131,7 @@ async def record_statement(
     convention = get_convention(agreements, statement.convention, statement.version)
     if statement.digest != convention.digest:
         raise Conflict("convention_digest_differs", digest=convention.digest)
-    if convention.digest not in advised:
+    if advised is not None and convention.digest not in advised:
         raise Conflict("convention_not_advised", id=convention.id, version=convention.version)
     register = await load_register(connection)
     policy.check_signature(signed, register)
@@ -140,7 +142,7 @@ async def record_statement(
         if statement.party in listed:
             raise Conflict("already_a_party", party=str(statement.party))
     elif statement.say is Word.NOTICE:
-        bindings = policy.bind(agreements, register, advised)
+        bindings = policy.bind(agreements, register, {convention.digest} if advised is None else advised)
         if not any(
             each.convention.digest == convention.digest and statement.party in each.members
             for each in bindings.all

@@ -6,10 +6,13 @@ from typing import Any
 
 import msgspec
 from litestar import Request, Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery
 
 from koinon.base.clock import Clock
 from koinon.base.database import Database
 from koinon.base.errors import Invalid, NotFound
+from koinon.trust.agreements import Statement, check_signature, read_statement, record_statement
 from koinon.trust.ledger import Sealer
 from koinon.trust.oversight.documents import find_document
 from koinon.trust.oversight.register import PublicRegister, public_register, public_signed_act
@@ -40,7 +43,11 @@ class RecordedAct(msgspec.Struct, frozen=True):
 
 
 @get("/api/register", tags=["oversight"])
-async def get_register(database: Database, keeper: StandingKeeper, clock: Clock) -> PublicRegister:
+async def get_register(
+    database: NamedDependency[Database],
+    keeper: NamedDependency[StandingKeeper],
+    clock: NamedDependency[Clock],
+) -> PublicRegister:
     """The public register."""
     async with database.acquire() as connection:
         rules = await load_rules(connection)
@@ -48,7 +55,9 @@ async def get_register(database: Database, keeper: StandingKeeper, clock: Clock)
 
 
 @get("/api/documents/{digest:str}", tags=["oversight"])
-async def get_document(digest: str, database: Database, keeper: StandingKeeper) -> Response[bytes]:
+async def get_document(
+    digest: FromPath[str], database: NamedDependency[Database], keeper: NamedDependency[StandingKeeper]
+) -> Response[bytes]:
     """The canonical bytes of the convention, authorisation or rule version with that SHA-256.
 
     Raises:
@@ -65,7 +74,7 @@ async def get_document(digest: str, database: Database, keeper: StandingKeeper) 
 
 
 @get("/api/acts", tags=["oversight"])
-async def get_acts(database: Database, after: int = 0) -> list[dict[str, Any]]:
+async def get_acts(database: NamedDependency[Database], after: FromQuery[int] = 0) -> list[dict[str, Any]]:
     """Acts past sequence `after`, oldest first, at most 100, each with its bytes and proof unless they
     name a human.
     """
@@ -77,7 +86,7 @@ async def get_acts(database: Database, after: int = 0) -> list[dict[str, Any]]:
 
 
 @get("/api/acts/head", tags=["oversight"])
-async def get_act_head(keeper: StandingKeeper) -> ActHead:
+async def get_act_head(keeper: NamedDependency[StandingKeeper]) -> ActHead:
     """Where the next act goes."""
     chain = keeper.current.chain
     last = chain.acts[-1].at if chain.acts else chain.genesis.at
@@ -86,7 +95,11 @@ async def get_act_head(keeper: StandingKeeper) -> ActHead:
 
 @post("/api/acts", tags=["oversight"], opt={"csrf": False}, request_max_body_size=MAX_ACT_BYTES)
 async def post_act(
-    request: Request[Any, Any, Any], database: Database, sealer: Sealer, keeper: StandingKeeper, clock: Clock
+    request: Request[Any, Any, Any],
+    database: NamedDependency[Database],
+    sealer: NamedDependency[Sealer],
+    keeper: NamedDependency[StandingKeeper],
+    clock: NamedDependency[Clock],
 ) -> RecordedAct:
     """A signed act is recorded, and in force from now on.
 
@@ -104,4 +117,39 @@ async def post_act(
     return RecordedAct(act.sequence, signed.digest)
 
 
-handlers = [get_register, get_document, get_acts, get_act_head, post_act]
+class SentStatement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a party says about a convention: a JWS by its key (RFC 7515, compact)."""
+
+    statement: str
+
+
+@post(
+    "/api/conventions/statements",
+    tags=["oversight"],
+    opt={"csrf": False},
+    request_max_body_size=MAX_ACT_BYTES,
+)
+async def post_statement(
+    request: Request[Any, Any, Any],
+    database: NamedDependency[Database],
+    sealer: NamedDependency[Sealer],
+    keeper: NamedDependency[StandingKeeper],
+    clock: NamedDependency[Clock],
+) -> Statement:
+    """A party has signed a convention, joined, accepted a party that joins, or given notice.
+
+    Raises, Records: as `agreements.record_statement`.
+    """
+    try:
+        sent = msgspec.json.decode(await request.body(), type=SentStatement)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Invalid("statement_malformed", why=str(error)) from None
+    standing = keeper.current
+    check_signature(read_statement(sent.statement), standing.register)
+    async with database.transaction() as connection:
+        return await record_statement(
+            connection, sealer, sent.statement, standing.acts.conventions, clock.now()
+        )
+
+
+handlers = [get_register, get_document, get_acts, get_act_head, post_act, post_statement]

@@ -35,7 +35,7 @@ from koinon.trust.standing.acts.policy import (
     signer_digest,
     verify_chain,
 )
-from koinon.trust.standing.acts.proofs import sign_act
+from koinon.trust.standing.acts.proofs import check_signer_key, sign_act
 from koinon.trust.standing.acts.service import list_acts, load_chain, record_act, record_genesis
 
 __all__ = [
@@ -60,6 +60,7 @@ __all__ = [
     "check_act",
     "check_against_log",
     "check_signed",
+    "check_signer_key",
     "draft",
     "follow",
     "is_personal",
