@@ -9,6 +9,7 @@ from pathlib import Path
 
 from koinon.base.database import Schema
 from koinon.trust.ledger.model import Entry, EntryId, Log, Promise, Stored
+from koinon.trust.ledger.proving import Proof, get_proof, quorum_age
 from koinon.trust.ledger.sealing import Erased, Prepared, Private, Sealer
 from koinon.trust.ledger.service import (
     append,
@@ -29,11 +30,14 @@ __all__ = [
     "Prepared",
     "Private",
     "Promise",
+    "Proof",
     "Sealer",
     "Stored",
     "append",
     "find_entries",
     "get_entry",
+    "get_proof",
     "list_register_entries",
+    "quorum_age",
     "read_private",
 ]

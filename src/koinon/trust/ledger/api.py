@@ -38,7 +38,12 @@ async def get_checkpoint(log: str, database: Database, objects: Objects) -> Resp
     raise NotFound("checkpoint_missing", log=log)
 
 
-@get("/api/ledger/register/tile/{path:path}", opt=_PUBLIC, tags=["ledger"], media_type="application/octet-stream")
+@get(
+    "/api/ledger/register/tile/{path:path}",
+    opt=_PUBLIC,
+    tags=["ledger"],
+    media_type="application/octet-stream",
+)
 async def get_tile(path: str, database: Database, objects: Objects) -> Response[bytes]:
     """A tile or an entry bundle of the register log.
 

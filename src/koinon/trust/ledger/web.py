@@ -42,7 +42,9 @@ async def show_ledger(request: Request[Any, Any, Any], database: Database) -> An
 
 
 @get("/ledger/{entry:str}", opt={"public": True}, include_in_schema=False)
-async def show_entry(request: Request[Any, Any, Any], entry: str, database: Database, objects: Objects) -> Any:
+async def show_entry(
+    request: Request[Any, Any, Any], entry: str, database: Database, objects: Objects
+) -> Any:
     """One entry as the tree holds it, with its proof once it is there. No private part is opened here."""
     entry_id = EntryId(parse_id(entry, "entry"))
     async with database.acquire() as connection:

@@ -27,11 +27,22 @@ _log = structlog.get_logger(__name__)
 
 def make_signer(home: Path, log: Log, origin: str) -> Signer:
     """The log's signer under that origin; its key, `<home>/keys/sequencer/<log>.pem`, is made when absent."""
-    folder = home / "keys" / "sequencer"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = folder / f"{log.value}.pem"
+    path = _key_file(home, log)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     create_file(path, SigningKey.generate().to_pem(None))
     return Signer(origin, SigningKey.from_pem(path.read_bytes()))
+
+
+def find_signer(home: Path, log: Log, origin: str) -> Signer | None:
+    """As `make_signer`, but None where there is no key."""
+    try:
+        return Signer(origin, SigningKey.from_pem(_key_file(home, log).read_bytes()))
+    except (FileNotFoundError, PermissionError):
+        return None
+
+
+def _key_file(home: Path, log: Log) -> Path:
+    return home / "keys" / "sequencer" / f"{log.value}.pem"
 
 
 async def run_sequencer(settings: Settings, database_url: str) -> None:
