@@ -224,7 +224,9 @@ async def test_what_is_over_is_purged(region, sessions, database):
 
 
 def local(region, **more) -> LocalAccounts:
-    return LocalAccounts(region.database, Settings(home=Path("/nonexistent")), hasher=CHEAP, **more)
+    return LocalAccounts(
+        region.database, Settings(home=Path("/nonexistent")), hasher=CHEAP, sealer=region.sealer, **more
+    )
 
 
 @pytest.fixture
@@ -380,3 +382,11 @@ async def test_roles_are_read_for_the_day_in_brussels(region, sessions):
     region.clock.step(timedelta(days=6, hours=14, minutes=30))
     async with region.database.transaction() as connection:
         assert await sessions.choices(connection, ISSUER, "nina", region.at) == []
+
+
+async def test_setting_a_password_is_in_the_ledger_without_login_or_password(region, accounts):
+    (entry,) = await region.entries("account.set")
+    assert b"anna" not in entry.data
+    async with region.database.acquire() as connection:
+        (private,) = await read_private(connection, region.sealer, [entry])
+    assert private.fields == {"login": "anna"}

@@ -73,7 +73,7 @@ def settings() -> Settings:
 
 @pytest.fixture
 async def accounts(region, settings) -> LocalAccounts:
-    return LocalAccounts(region.database, settings, hasher=CHEAP)
+    return LocalAccounts(region.database, settings, hasher=CHEAP, sealer=region.sealer)
 
 
 @pytest.fixture

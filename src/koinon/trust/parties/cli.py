@@ -326,7 +326,7 @@ def make_account(
         password = sys.stdin.readline().rstrip("\n")
 
     async def main(opened: Opened) -> None:
-        accounts = LocalAccounts(opened.database, opened.settings)
+        accounts = LocalAccounts(opened.database, opened.settings, sealer=opened.sealer)
         async with opened.database.transaction() as connection:
             name = await accounts.set_password(connection, login, password, opened.at)
             if person is not None:

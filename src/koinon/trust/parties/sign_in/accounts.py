@@ -9,6 +9,7 @@ import argon2
 from koinon.base.database import Connection, Database
 from koinon.base.errors import Invalid, NotAllowed, NotIdentified
 from koinon.base.settings import Settings
+from koinon.trust.ledger import Entry, Log, Sealer, append
 from koinon.trust.parties.model import LOCAL_ISSUER
 from koinon.trust.parties.sign_in import store
 from koinon.trust.parties.sign_in.attempts import Attempts
@@ -30,10 +31,12 @@ class LocalAccounts:
         *,
         hasher: argon2.PasswordHasher | None = None,
         attempts: Attempts | None = None,
+        sealer: Sealer | None = None,
     ) -> None:
         """Raises `NotAllowed: local_accounts_refused` in production."""
         check_local_accounts(settings)
         self._database = database
+        self._sealer = sealer or Sealer.of(settings.home)
         self._hasher = hasher or argon2.PasswordHasher()
         self._attempts = attempts or Attempts(database)
         self._slots = asyncio.Semaphore(_HASHES_AT_ONCE)
@@ -68,6 +71,7 @@ class LocalAccounts:
 
         Raises:
             Invalid: `invalid_login`, `password_too_short`, `password_too_long`.
+        Records: `account.set` with the login sealed (exchange log).
         """
         login = fold_login(login)
         if not login or len(login) > 100 or not login.isprintable() or " " in login:
@@ -80,6 +84,8 @@ class LocalAccounts:
             hashed = await asyncio.to_thread(self._hasher.hash, _fold_password(password))
         await store.put_account(connection, login, hashed, at)
         await store.delete_sessions_named(connection, LOCAL_ISSUER, login)
+        entry = Entry(log=Log.EXCHANGE, kind="account.set", private={"login": login}, at=at)
+        await append(connection, self._sealer, [entry])
         return login
 
     def _matches(self, hashed: str, password: str) -> bool:

@@ -53,18 +53,14 @@ class Attempts:
         for key, patience in keys:
             async with self._database.transaction() as connection:
                 # The row is held until the count stands; attempts on one account wait for one another.
-                await connection.execute(
-                    "INSERT INTO parties.attempt (key, failures, last_at, blocked_until)"
-                    " VALUES ($1, 0, $2, $2) ON CONFLICT DO NOTHING",
+                row = await connection.fetchrow(
+                    "INSERT INTO parties.attempt AS a (key, failures, last_at, blocked_until)"
+                    " VALUES ($1, 0, $2, $2) ON CONFLICT (key) DO UPDATE SET last_at = a.last_at"
+                    " RETURNING failures, last_at, blocked_until",
                     key,
                     at,
                 )
-                row = await connection.fetchrow(
-                    "SELECT failures, last_at, blocked_until FROM parties.attempt WHERE key = $1 FOR UPDATE",
-                    key,
-                )
-                if row is None:  # purged in between: nothing is held against it
-                    continue
+                assert row is not None
                 if row["blocked_until"] > at:
                     wait = (row["blocked_until"] - at).total_seconds()
                     raise TooMany("sign_in_delayed", retry_after_seconds=max(1, round(wait)))

@@ -58,7 +58,7 @@ class SignIn:
         self.sessions = Sessions(sealer)
         self.oidc = oidc or (OidcClient(database, settings, clock) if settings.oidc_issuer else None)
         self.accounts = accounts or (
-            LocalAccounts(database, settings) if settings.mode == "embedded" else None
+            LocalAccounts(database, settings, sealer=sealer) if settings.mode == "embedded" else None
         )
 
     async def close(self) -> None:
