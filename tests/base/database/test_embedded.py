@@ -338,6 +338,8 @@ def test_a_scratch_server_goes_when_its_last_user_was_killed_and_leaves_nothing(
         assert user.stdout.readline().startswith("postgresql://")
     place = place_of(scratch)
     server = server_of(scratch)
+    (scratch / "objects").mkdir()
+    (scratch / "objects" / "one").write_text("made while the server ran")
     users[0].kill()
     users[0].communicate()
     time.sleep(2.5)
@@ -348,6 +350,14 @@ def test_a_scratch_server_goes_when_its_last_user_was_killed_and_leaves_nothing(
     assert not Path(place.data).exists()
     assert not Path(place.socket).exists()
     assert not Path(f"/proc/{server}").exists()
+
+
+def test_a_scratch_server_leaves_what_was_in_its_home_before(home: Path) -> None:
+    (home / "letter").write_text("kept")
+    script = ENSURE.replace("(Path(sys.argv[1]))", "(Path(sys.argv[1]), scratch=True)")
+    assert python(script, str(home)).communicate(timeout=60)[0].startswith("postgresql://")
+    wait_until(lambda: not folder_of(home).exists() and not list(home.glob("database.gone.*")))
+    assert [path.name for path in home.iterdir()] == ["letter"]
 
 
 def test_a_lasting_server_is_not_taken_for_a_scratch_one(own_home: Path) -> None:

@@ -33,12 +33,14 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
         socket: folder that holds the server's socket, closed to other users.
         user: operating system user that owns both and runs the server; empty means the one who starts it.
         scratch: the whole server is thrown away when nobody uses it any more (tests, a demo without a trace).
+        whole_home: a scratch server found its home empty, and takes all of it along when it goes.
     """
 
     data: str
     socket: str
     user: str = ""
     scratch: bool = False
+    whole_home: bool = False
 
 
 def folder_of(home: Path) -> Path:
@@ -73,6 +75,7 @@ def make_place(home: Path, *, scratch: bool = False) -> Place:
             socket=str(_choose_socket(home, user)),
             user=user,
             scratch=scratch,
+            whole_home=scratch and [path.name for path in home.iterdir()] == [folder_of(home).name],
         )
     for folder in (place.data, place.socket):
         make_private(Path(folder), place.user)
@@ -121,7 +124,7 @@ def find_binaries(user: str = "", source: Path | None = None) -> Path:
 
 
 def remove_place(home: Path, place: Place) -> None:
-    """A scratch server has left nothing behind, but for `home` itself when other things lie in it."""
+    """A scratch server has left nothing behind, and neither has its home, if it was empty when it came."""
     if not place.scratch:
         raise Conflict("database_not_scratch", home=str(home))
     shutil.rmtree(place.socket, ignore_errors=True)
@@ -131,7 +134,15 @@ def remove_place(home: Path, place: Place) -> None:
     with contextlib.suppress(OSError):
         gone = folder_of(home).rename(home / f"database.gone.{os.getpid()}")
         shutil.rmtree(gone, ignore_errors=True)
-        home.rmdir()
+        if place.whole_home:
+            _clear_but_for_a_successor(home)
+
+
+def _clear_but_for_a_successor(home: Path) -> None:
+    for path in home.iterdir():
+        if path.name != folder_of(home).name:
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    home.rmdir()
 
 
 def _wheel() -> Path:
