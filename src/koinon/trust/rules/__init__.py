@@ -8,11 +8,11 @@ from pathlib import Path
 
 from koinon.base.database import Schema
 from koinon.trust.rules.bank import RuleBank, build_bank
+from koinon.trust.rules.decision import Decision
 from koinon.trust.rules.document import rule_digest
 from koinon.trust.rules.model import (
     Basis,
     Condition,
-    Decision,
     LogLevel,
     Obligations,
     Request,

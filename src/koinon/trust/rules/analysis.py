@@ -12,8 +12,9 @@ from typing import Literal
 import msgspec
 
 from koinon.base.text import Text
-from koinon.trust.rules.bank import InForce, RuleBank
+from koinon.trust.rules.bank import RuleBank
 from koinon.trust.rules.conditions import can_hold, implies
+from koinon.trust.rules.in_force import InForce
 from koinon.trust.rules.model import ANY, Obligations, Rule, group_of, resource_covers
 
 FindingCode = Literal[

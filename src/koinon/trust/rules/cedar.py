@@ -14,8 +14,9 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from koinon.base.errors import Conflict
-from koinon.trust.rules.bank import FOREVER, InForce, RuleBank
+from koinon.trust.rules.bank import RuleBank
 from koinon.trust.rules.conditions import PYTHON_TYPE
+from koinon.trust.rules.in_force import FOREVER, InForce
 from koinon.trust.rules.model import ANY, Condition, FactType, FactValue, Request, Rule, group_of
 
 _TYPES: dict[FactType, str] = {"yes_no": "Bool", "number": "Long", "text": "String", "date": "datetime"}

@@ -9,12 +9,13 @@ import msgspec
 from koinon.base.clock import BRUSSELS, rfc3339
 from koinon.base.errors import NotFound
 from koinon.base.text import Language
-from koinon.trust.rules.bank import FOREVER, InForce, RuleBank
+from koinon.trust.rules.bank import RuleBank
 from koinon.trust.rules.conditions import compile_condition
+from koinon.trust.rules.decision import Decision
+from koinon.trust.rules.in_force import FOREVER, InForce
 from koinon.trust.rules.model import (
     ANY,
     Condition,
-    Decision,
     FactValue,
     Obligations,
     Recorded,
@@ -203,7 +204,7 @@ def _lines(explanation: Explanation, language: Language, vocabulary: Vocabulary)
     )
     yield say(language, f"decision_{decision.code}")
     if decision.grounds:
-        first = decision.grounds[0]
+        first = decision.grounds[0].rule
         yield say(
             language,
             "ground",

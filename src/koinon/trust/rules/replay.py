@@ -7,9 +7,11 @@ from typing import Any, Literal
 
 import msgspec
 
-from koinon.trust.rules.bank import FOREVER, RuleBank
+from koinon.trust.rules.bank import RuleBank
 from koinon.trust.rules.conditions import compile_condition, together
-from koinon.trust.rules.model import ANY, Condition, Decision, FactType, FactValue, Request, Rule
+from koinon.trust.rules.decision import Decision
+from koinon.trust.rules.in_force import FOREVER
+from koinon.trust.rules.model import ANY, Condition, FactType, FactValue, Request, Rule
 
 LIMIT_CASES = 20_000
 

@@ -12,8 +12,9 @@ import msgspec
 from koinon.base.canonical import canonical
 from koinon.base.database import Connection
 from koinon.base.errors import Conflict, Invalid
+from koinon.trust.rules.decision import Decision
 from koinon.trust.rules.document import rule_document, rule_from_document
-from koinon.trust.rules.model import Decision, Facts, Recorded, Request, Rule, StoredRule
+from koinon.trust.rules.model import Facts, Recorded, Request, Rule, StoredRule
 from koinon.trust.rules.vocabulary import Vocabulary, vocabulary_from_document
 
 ReportKind = Literal["analysis", "replay"]
