@@ -202,7 +202,8 @@ async def test_an_erasure_that_was_recorded_verifies(full):
     assert report.findings == [] and (report.private, report.erased) == (10, 290)
     # One slot more than the entry says.
     await full.execute(
-        "UPDATE ledger.slot SET token = NULL, key = NULL, erasure = (SELECT erasure FROM ledger.slot WHERE erasure IS NOT NULL LIMIT 1)"
+        "UPDATE ledger.slot SET token = NULL, key = NULL, "
+        "erasure = (SELECT erasure FROM ledger.slot WHERE erasure IS NOT NULL LIMIT 1)"
     )
     assert ("erased_without_entry", "ledger.slot", None) in await found(full)
 

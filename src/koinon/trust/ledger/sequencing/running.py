@@ -22,6 +22,8 @@ from koinon.trust.ledger.sequencing.process import SequencerProcess
 from koinon.trust.ledger.witness.client import parse_witnesses
 
 LEASE = "ledger.sequencer"
+# A sequencer that was killed is succeeded within this and a half second, well inside the maximum merge delay.
+LEASE_SECONDS = 4.0
 _log = structlog.get_logger(__name__)
 
 
@@ -45,7 +47,9 @@ def _key_file(home: Path, log: Log) -> Path:
     return home / "keys" / "sequencer" / f"{log.value}.pem"
 
 
-async def run_sequencer(settings: Settings, database_url: str) -> None:
+async def run_sequencer(
+    settings: Settings, database_url: str, *, lease_seconds: float = LEASE_SECONDS
+) -> None:
     """The one sequencer has worked until this process was cancelled; waits while another one works.
 
     Raises:
@@ -60,7 +64,7 @@ async def run_sequencer(settings: Settings, database_url: str) -> None:
     async with (
         await Database.open(database_url, kind="sequencer", max_size=8) as database,
         httpx.AsyncClient() as client,
-        hold(database, LEASE, holder) as lease,
+        hold(database, LEASE, holder, seconds=lease_seconds) as lease,
     ):
         async with database.transaction() as connection:
             await replay_erasures(connection, Sealer.of(settings.home))
