@@ -412,7 +412,7 @@ def test_root_runs_the_server_as_another_user(own_home: Path) -> None:
 
 @needs_root
 @pytest.mark.parametrize("depth", ["", "x" * 100 + "/" + "y" * 60])
-def test_an_ordinary_user_runs_it_too(home: Path, depth: str) -> None:
+def test_an_ordinary_user_runs_it_too(home: Path, depth: str, monkeypatch: pytest.MonkeyPatch) -> None:
     account = pwd.getpwnam("nobody")
     base, home = home, home / "nobody" / depth
     home.mkdir(parents=True)
@@ -441,6 +441,16 @@ def test_an_ordinary_user_runs_it_too(home: Path, depth: str) -> None:
     assert place.user == ""
     assert Path(place.data).owner() == "nobody"
     assert len(os.fsencode(Path(place.socket) / SOCKET_NAME)) <= SOCKET_PATH_LIMIT
+    # Root who comes across it leaves it with its user.
+    with pytest.raises(Conflict) as caught:
+        embedded.run(home)
+    assert caught.value.code == "database_of_another_user"
+    monkeypatch.setattr(sys, "executable", usable_python("nobody"))
+    packages = [path for path in sys.path if path.endswith("site-packages")]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(SOURCE), *packages]))
+    embedded.ensure_running(home)
+    assert Path(f"/proc/{supervisor_of(home)}").owner() == "nobody"
+    assert Path(f"/proc/{server_of(home)}").owner() == "nobody"
     clear(home)
 
 

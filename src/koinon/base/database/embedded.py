@@ -11,7 +11,7 @@ from typing import IO
 from urllib.parse import quote
 
 from koinon.base.database import supervisor
-from koinon.base.database.place import Place, find_place, folder_of
+from koinon.base.database.place import Place, as_supervisor, find_place, folder_of
 from koinon.base.database.supervisor import DATABASE, OWNER, find_server, hold_as_user, run, supervisor_of
 from koinon.base.errors import Unavailable
 
@@ -93,9 +93,10 @@ def _spawn(home: Path, scratch: bool) -> subprocess.Popen[bytes]:
     folder_of(home).mkdir(mode=0o755, parents=True, exist_ok=True)
     command = [sys.executable, "-m", supervisor.__name__, str(home), *(["--scratch"] if scratch else [])]
     with (folder_of(home) / "server.log").open("ab") as log:
-        child = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True
-        )
+        child: subprocess.Popen[bytes] = subprocess.Popen(  # type: ignore[call-overload]
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            **as_supervisor(find_place(home)),
+        )  # fmt: skip
     _spawned.append(child)
     return child
 

@@ -62,12 +62,15 @@ def make_place(home: Path, *, scratch: bool = False) -> Place:
     Called by the supervisor, under its lock.
 
     Raises:
-        Conflict: `database_not_scratch` when a scratch server is asked for over a server that is not.
+        Conflict: `database_not_scratch` when a scratch server is asked for over a server that is not;
+            `database_of_another_user` when root would supervise what an ordinary user made.
         Unavailable: `database_user_missing`, `database_folder_unsafe`.
     """
     place = find_place(home)
     if place is not None and place.scratch != scratch:
         raise Conflict("database_not_scratch", home=str(home))
+    if place is not None and not place.user and os.geteuid() == 0:
+        raise Conflict("database_of_another_user", user=Path(place.data).owner())
     if place is None:
         user = _server_user() if os.geteuid() == 0 else ""
         place = Place(
@@ -91,6 +94,13 @@ def as_server(place: Place) -> dict[str, object]:
     if not place.user or os.geteuid() != 0:
         return {"cwd": "/"}
     return _as_user(place.user)
+
+
+def as_supervisor(place: Place | None) -> dict[str, object]:
+    """Arguments for `subprocess` by which root starts the supervisor as the ordinary user who made the server."""
+    if place is None or place.user or os.geteuid() != 0:
+        return {"cwd": "/"}
+    return _as_user(Path(place.data).owner())
 
 
 def find_binaries(user: str = "", source: Path | None = None) -> Path:
