@@ -71,6 +71,7 @@ class Client:
         an `idempotency_key` of your own to go on after a restart.
 
         Raises:
+            Invalid: `question_malformed`, `idempotency_key_malformed` (up to 128 visible ASCII characters).
             Refused: with the platform's code, rule, version and reason.
             Untrusted: what came back is not signed by the platform, or not for this question.
             Unavailable: `platform_unavailable`, after the last attempt.
@@ -120,7 +121,7 @@ class Client:
                     continue
                 try:
                     reply = self._http.send(step)
-                except httpx.TransportError as error:
+                except httpx.RequestError as error:
                     reply = error
         except StopIteration as done:
             return done.value
@@ -203,7 +204,7 @@ class AsyncClient:
                     continue
                 try:
                     reply = await self._http.send(step)
-                except httpx.TransportError as error:
+                except httpx.RequestError as error:
                     reply = error
         except StopIteration as done:
             return done.value

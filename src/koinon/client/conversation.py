@@ -27,13 +27,14 @@ from koinon.client.model import Answer, AnswerDocument, Receipt, VerifiedReceipt
 from koinon.client.pins import Pins
 from koinon.client.receipts import ProofRefused, verify_proof
 
-Reply = httpx.Response | httpx.TransportError | None
+Reply = httpx.Response | httpx.RequestError | None
 Steps = Generator[httpx.Request | float, Reply, "Any"]
 
 # A platform or what stands before it asks to come back later.
 _TRY_AGAIN = frozenset({429, 502, 503, 504})
 # Our clock and the platform's, and the time to publish what was merged.
 _GRACE_SECONDS = 5.0
+_MAX_IDEMPOTENCY_KEY = 128
 _SIGNATURE_FIELDS = (b"content-type", b"content-digest", b"signature-input", b"signature")
 
 
@@ -78,8 +79,13 @@ class Conversation:
 
     def ask(self, question: Mapping[str, Any], idempotency_key: str | None) -> Steps:
         """See `Client.ask`; returns the Answer."""
-        body = msgspec.json.encode({name: value for name, value in question.items() if value is not None})
+        try:
+            body = msgspec.json.encode({name: value for name, value in question.items() if value is not None})
+        except (UnicodeEncodeError, TypeError):
+            raise Invalid("question_malformed") from None
         again = idempotency_key or str(new_id())
+        if len(again) > _MAX_IDEMPOTENCY_KEY or not all("!" <= character <= "~" for character in again):
+            raise Invalid("idempotency_key_malformed")
         pins = yield from self._get_pins()
         signed, asked_at, response = yield from self._send("POST", "/api/exchanges", body, again)
         self._believe(response, signed, pins)
