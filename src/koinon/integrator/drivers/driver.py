@@ -13,6 +13,7 @@ A new driver subclasses `Driver` and writes one method, `ask`, over one of the `
 import asyncio
 import re
 import time
+import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Literal, Protocol, runtime_checkable
@@ -304,9 +305,17 @@ class Driver:
             if fault.code == "unreachable":
                 self._count_failure()
             return self._failed(service, subjects, fault, started)
-        except Exception:
-            # A driver's mistake must not take the exchange down with it, nor pass for an answer.
-            structlog.get_logger().exception("driver_error", source=self.name, service=service.name)
+        except Exception as error:
+            # A driver's mistake must not take the exchange down with it, nor pass for an answer. Only its kind and
+            # place are logged: its message and locals may hold what the source said about a person.
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            structlog.get_logger().error(
+                "driver_error",
+                source=self.name,
+                service=service.name,
+                error=type(error).__name__,
+                place=f"{place.filename}:{place.lineno}",
+            )
             return self._failed(service, subjects, WireFault("driver_error"), started)
         answers = []
         for subject in subjects:

@@ -7,6 +7,7 @@ from koinon.integrator.entitlement.social_dwelling import (
     Condition,
     Facts,
     Member,
+    admission_flow,
     combine_admission,
     decide_admission,
 )
@@ -17,6 +18,7 @@ __all__ = [
     "Condition",
     "Facts",
     "Member",
+    "admission_flow",
     "Used",
     "combine_admission",
     "decide_admission",

@@ -7,7 +7,7 @@ the simulated network in `src/koinon/demo/sources/ksz`.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Literal
 
 import msgspec
@@ -148,7 +148,9 @@ def registration_request(registration: Registration, context: Context, sent_at: 
             f"<personData><lastName>{escaped(proof.last_name)}</lastName>{first}"
             f"<birthDate>{proof.birth_date}</birthDate></personData>"
         )
-    end = f"<endDate>{registration.valid_until}</endDate>" if registration.valid_until else ""
+    # Our `valid_until` is exclusive; the network's endDate is the last day.
+    last = registration.valid_until - timedelta(days=1) if registration.valid_until else None
+    end = f"<endDate>{last}</endDate>" if last else ""
     return (
         f'<k:ManageAccessRequest xmlns:k="{NAMESPACE}">{_head(context, sent_at)}'
         f"<registration><ssin>{registration.subject}</ssin><action>{registration.action.upper()}</action>"

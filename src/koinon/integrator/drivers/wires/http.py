@@ -8,6 +8,7 @@ is left out on purpose: redirects, cookies, compression, proxies from the enviro
 import asyncio
 import ssl
 from collections import deque
+from typing import cast
 
 import httptools
 import msgspec
@@ -177,8 +178,8 @@ class _Connection(asyncio.Protocol):
 
     # asyncio
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports do not inherit from asyncio's.
+        self._transport = cast(asyncio.Transport, transport)
         self.usable = True
 
     def data_received(self, data: bytes) -> None:

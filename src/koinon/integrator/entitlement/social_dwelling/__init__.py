@@ -1,6 +1,6 @@
 """Admission to a social dwelling in the Brussels-Capital Region."""
 
-from koinon.integrator.entitlement.social_dwelling.reading import ADMISSION, combine_admission
+from koinon.integrator.entitlement.social_dwelling.reading import ADMISSION, admission_flow, combine_admission
 from koinon.integrator.entitlement.social_dwelling.rule import (
     Admission,
     Condition,
@@ -9,4 +9,13 @@ from koinon.integrator.entitlement.social_dwelling.rule import (
     decide_admission,
 )
 
-__all__ = ["ADMISSION", "Admission", "Condition", "Facts", "Member", "combine_admission", "decide_admission"]
+__all__ = [
+    "ADMISSION",
+    "Admission",
+    "Condition",
+    "Facts",
+    "Member",
+    "admission_flow",
+    "combine_admission",
+    "decide_admission",
+]

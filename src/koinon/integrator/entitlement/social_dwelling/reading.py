@@ -47,24 +47,28 @@ def find_members(about: str, subject: str, answers: Sequence[SourceAnswer]) -> S
     return tuple(member.number for member in _household(subject, answers)) or (_current(subject, answers),)
 
 
-PLAN = Plan(
-    steps=(
-        (
-            Request(PERSON, frozenset({"birth_date", "death_date", "register"})),
-            Request(HOUSEHOLD, frozenset({"members"})),
-            Request(FUNCTIONS, frozenset({"active"})),
+def _plan(*, applications: bool) -> Plan:
+    members = (
+        Request(SOCIAL, frozenset({"dependent_child", "disabled"}), "members"),
+        Request(INCOME, frozenset({"net_taxable_income"}), "members"),
+        Request(PROPERTY, frozenset(_RIGHTS), "members"),
+        Request(APPLICATION, frozenset({"application"}), "members"),
+    )
+    return Plan(
+        steps=(
+            (
+                Request(PERSON, frozenset({"birth_date", "death_date", "register"})),
+                Request(HOUSEHOLD, frozenset({"members"})),
+                Request(FUNCTIONS, frozenset({"active"})),
+            ),
+            members if applications else members[:-1],
         ),
-        (
-            Request(SOCIAL, frozenset({"dependent_child", "disabled"}), "members"),
-            Request(INCOME, frozenset({"net_taxable_income"}), "members"),
-            Request(PROPERTY, frozenset(_RIGHTS), "members"),
-            Request(APPLICATION, frozenset({"application"}), "members"),
-        ),
-    ),
-    find=find_members,
-)
+        find=find_members,
+    )
+
+
 _FIELDS: Mapping[str, tuple[str, ...]] = {
-    request.resource: tuple(sorted(request.fields)) for step in PLAN.steps for request in step
+    resource: tuple(sorted(fields)) for resource, fields in _plan(applications=True).resources.items()
 }
 # Registers that list what exists: nothing about a person they know means that there is nothing.
 _EXHAUSTIVE = frozenset({FUNCTIONS, PROPERTY, SOCIAL, APPLICATION})
@@ -238,47 +242,57 @@ def _admissible(decision: Admission, holes: Mapping[str, str]) -> FieldAnswer:
     return FieldAnswer(status="unknown", missing=tuple(missing))
 
 
-ADMISSION = Flow(
-    name="social-dwelling-admission",
-    title=Text(
-        "Voorwaarden voor een sociale woning",
-        "Conditions d’accès à un logement social",
-        "Conditions for a social dwelling",
-    ),
-    purposes={
-        "social_dwelling_admission": Text(
-            "toelating tot een sociale woning",
-            "admission à un logement social",
-            "admission to a social dwelling",
-        )
-    },
-    subject="national_number",
-    fields={
-        "admissible": Text("voldoet aan de voorwaarden", "remplit les conditions", "meets the conditions"),
-        "adult": Text("meerderjarig", "majeur", "of age"),
-        "registered": Text(
-            "ingeschreven in een Belgische gemeente",
-            "inscrit dans une commune belge",
-            "registered in a Belgian municipality",
+def admission_flow(*, applications: bool = True) -> Flow:
+    """The first flow: may this person be admitted as an applicant for a social dwelling?
+
+    Without `applications` the register of applicants is not asked, and each explanation says so.
+    """
+    return Flow(
+        name="social-dwelling-admission",
+        title=Text(
+            "Voorwaarden voor een sociale woning",
+            "Conditions d’accès à un logement social",
+            "Conditions for a social dwelling",
         ),
-        "household_size": Text(
-            "aantal gezinsleden", "nombre de membres du ménage", "number of household members"
-        ),
-        "dependent_children": Text(
-            "aantal kinderen ten laste", "nombre d’enfants à charge", "number of dependent children"
-        ),
-        "income_within_ceiling": Text(
-            "inkomen binnen de grens", "revenus sous le plafond", "income within the ceiling"
-        ),
-        "no_property": Text("geen onroerend goed", "pas de bien immobilier", "no real estate"),
-        "self_employed": Text(
-            "zelfstandige of actief in een onderneming",
-            "indépendant ou actif dans une entreprise",
-            "self-employed or active in an enterprise",
-        ),
-    },
-    plan=PLAN,
-    parameters=source_parameters,
-    combine=combine_admission,
-)
-"""The first flow: may this person be admitted as an applicant for a social dwelling?"""
+        purposes={
+            "social_dwelling_admission": Text(
+                "toelating tot een sociale woning",
+                "admission à un logement social",
+                "admission to a social dwelling",
+            )
+        },
+        subject="national_number",
+        fields={
+            "admissible": Text(
+                "voldoet aan de voorwaarden", "remplit les conditions", "meets the conditions"
+            ),
+            "adult": Text("meerderjarig", "majeur", "of age"),
+            "registered": Text(
+                "ingeschreven in een Belgische gemeente",
+                "inscrit dans une commune belge",
+                "registered in a Belgian municipality",
+            ),
+            "household_size": Text(
+                "aantal gezinsleden", "nombre de membres du ménage", "number of household members"
+            ),
+            "dependent_children": Text(
+                "aantal kinderen ten laste", "nombre d’enfants à charge", "number of dependent children"
+            ),
+            "income_within_ceiling": Text(
+                "inkomen binnen de grens", "revenus sous le plafond", "income within the ceiling"
+            ),
+            "no_property": Text("geen onroerend goed", "pas de bien immobilier", "no real estate"),
+            "self_employed": Text(
+                "zelfstandige of actief in een onderneming",
+                "indépendant ou actif dans une entreprise",
+                "self-employed or active in an enterprise",
+            ),
+        },
+        plan=_plan(applications=applications),
+        parameters=source_parameters,
+        combine=combine_admission,
+    )
+
+
+ADMISSION = admission_flow()
+"""The flow with the register of applicants."""

@@ -89,8 +89,11 @@ class Admission(msgspec.Struct, frozen=True):
 def decide_admission(facts: Facts, at: date) -> Admission:
     """Whether the applicant may be admitted on that day: yes, no, or unknown.
 
-    A condition that is certainly not met makes it no, whatever else is unknown; unknown otherwise prevails
-    over yes.
+    A condition that is certainly not met makes it no, whatever else is unknown; unknown otherwise prevails over yes.
+    A year whose ceilings we do not know leaves the income condition unknown.
+
+    Raises:
+        NotFound: `parameter_not_in_force`: before 2016 we know nothing of the rule.
     """
     book = parameter_book(__package__)
     used: list[Used] = []

@@ -1,0 +1,1 @@
+"""The simulated KBO / BCE, the register of enterprises."""

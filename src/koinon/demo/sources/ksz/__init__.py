@@ -1,0 +1,1 @@
+"""The simulated KSZ / BCSS network of social security, with its reference directory."""
