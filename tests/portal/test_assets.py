@@ -1,8 +1,12 @@
 """Static files: cached for ever, compressed, and nothing but what the build made."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from koinon.base.errors import Unavailable
+from koinon.portal import Portal, assets
 
 
 def test_a_page_names_its_files_by_their_content(site: Any) -> None:
@@ -26,6 +30,16 @@ def test_a_file_comes_compressed_to_who_takes_it(site: Any, encoding: str) -> No
     assert answer.headers["content-type"] == plain.headers["content-type"]
     assert answer.headers["vary"] == "Accept-Encoding"
     assert len(body) < len(plain.content) / 2
+
+
+def test_a_portal_that_was_not_built_says_how_to_build_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(assets, "files", lambda package: tmp_path)
+    with pytest.raises(Unavailable) as raised:
+        Portal()
+    assert raised.value.code == "assets_missing"
+    assert raised.value.facts == {"run": "python -m koinon.portal.build"}
 
 
 @pytest.mark.parametrize(

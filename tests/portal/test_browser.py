@@ -124,6 +124,20 @@ async def test_progress_is_fetched_until_it_is_done(origin: str, browser_page: A
     await browser_page.wait_for_selector("#style-progress progress[value='1200']", timeout=5000)
 
 
+async def test_the_menu_of_who_is_signed_in_is_no_barrier_on_a_phone(
+    origin: str, new_page: Any, find_barriers: Barriers
+) -> None:
+    page = await new_page(locale="fr", width=320, height=640)
+    await page.context.add_cookies([{"name": "session", "value": "demo", "url": origin}])
+    await page.goto(f"{origin}/style/console")
+    await page.click(".account summary")
+    assert await page.is_visible("text=Se déconnecter")
+    assert await page.evaluate("document.documentElement.scrollWidth") <= 320
+    assert await find_barriers(page) == []
+    await page.keyboard.press("Escape")
+    assert not await page.is_visible("text=Se déconnecter")
+
+
 async def test_htmx_sends_the_token_of_the_session(origin: str, new_page: Any) -> None:
     page = await new_page()
     await page.context.add_cookies([{"name": "session", "value": "demo", "url": origin}])

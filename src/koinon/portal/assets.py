@@ -29,14 +29,16 @@ class Assets:
     """
 
     def __init__(self) -> None:
-        self._folder = files("koinon.portal") / "static"
-        manifest = self._folder / "manifest.json"
+        folder = files("koinon.portal") / "static"
+        manifest = folder / "manifest.json"
         if not manifest.is_file():
             raise Unavailable("assets_missing", run="python -m koinon.portal.build")
         self._manifest: dict[str, str] = json.loads(manifest.read_text())
-        # Names come from this listing, so no path in a request can reach another file.
-        self._names = frozenset(file.name for file in self._folder.iterdir() if file.name.count("."))
-        self._bodies: dict[str, bytes] = {}
+        # All in memory: no path in a request can reach another file, and a build while this process runs does
+        # not take away what its pages name.
+        self._bodies = {
+            file.name: file.read_bytes() for file in folder.iterdir() if not file.name.startswith(".")
+        }
 
     def address(self, name: str) -> str:
         """Where a page finds the asset `name`.
@@ -62,15 +64,13 @@ class Assets:
             NotFound: `no_such_page`.
         """
         kind = _TYPES.get(name.rpartition(".")[2])
-        if kind is None or name not in self._names:
+        if kind is None or name not in self._bodies:
             raise NotFound("no_such_page")
         headers = {"Cache-Control": _FOREVER, "Vary": "Accept-Encoding"}
         accepted = {part.partition(";")[0].strip() for part in encodings.lower().split(",")}
         for encoding, suffix in (("br", ".br"), ("gzip", ".gz")):
-            if encoding in accepted and name + suffix in self._names:
+            if encoding in accepted and name + suffix in self._bodies:
                 name += suffix
                 headers["Content-Encoding"] = encoding
                 break
-        if name not in self._bodies:
-            self._bodies[name] = (self._folder / name).read_bytes()
         return Response(self._bodies[name], media_type=kind, headers=headers)
