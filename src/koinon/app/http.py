@@ -1,3 +1,177 @@
-"""The HTTP application: Litestar for pages and ordinary routes, raw ASGI for the exchange route."""
+"""The HTTP application: Litestar for pages and ordinary routes, raw ASGI for the exchange routes."""
 
-GOVERNED_PATHS = frozenset({"/api/exchanges", "/api/communications"})
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import msgspec
+from litestar import Litestar, MediaType, Response, get, post
+from litestar.di import Provide
+from litestar.openapi import OpenAPIConfig
+
+import koinon
+from koinon.app import web as start
+from koinon.app.wiring import Platform
+from koinon.base import metrics
+from koinon.base.health import Health
+from koinon.integrator import web as integrator
+from koinon.integrator.api import CommunicationRequest, ExchangeApi
+from koinon.integrator.model import ExchangeAnswer, ExchangeRequest
+from koinon.portal import NavigationItem, Portal
+from koinon.trust.gate import web as gate
+from koinon.trust.ledger import api as ledger_api
+from koinon.trust.ledger import web as ledger
+from koinon.trust.oversight import api as oversight_api
+from koinon.trust.oversight import web as oversight
+from koinon.trust.parties import api as parties_api
+from koinon.trust.parties import web as parties
+from koinon.trust.parties.sign_in.edge import SignIn, provide_session, viewer_of
+from koinon.trust.rules import web as rules
+
+Asgi = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
+
+# Served by raw ASGI before Litestar sees the request; see `document_exchange` below for their description.
+RAW_PATHS = frozenset({"/api/exchanges", "/api/communications"})
+_SLICES = (start, parties, rules, oversight, gate, ledger, integrator)
+
+
+class Keys(msgspec.Struct, frozen=True):
+    """The platform's verification keys: of its answers, of its logs, of its witnesses."""
+
+    keys: list[dict[str, str]]
+    logs: dict[str, list[str]]
+    witnesses: list[str]
+
+
+def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
+    """The ASGI application of a web process."""
+    settings = platform.settings
+    health = Health()
+    health.add("database", lambda: _ask_database(platform))
+    health.add("standing", lambda: _ask_standing(platform))
+
+    @get("/health/live", opt={"public": True}, tags=["operations"], media_type=MediaType.JSON)
+    async def show_live() -> Response[bytes]:
+        """This process answers."""
+        return Response(health.live().json(), media_type=MediaType.JSON)
+
+    @get("/health/ready", opt={"public": True}, tags=["operations"], media_type=MediaType.JSON)
+    async def show_ready() -> Response[bytes]:
+        """This process can do its work; 503 with reasons when it cannot."""
+        report = await health.ready()
+        return Response(report.json(), status_code=200 if report.ok else 503, media_type=MediaType.JSON)
+
+    @get("/metrics", opt={"public": True}, tags=["operations"], media_type=MediaType.TEXT)
+    async def show_metrics() -> Response[bytes]:
+        """Prometheus metrics of this process."""
+        return Response(metrics.render(), media_type=metrics.CONTENT_TYPE)
+
+    @get("/api/keys", opt={"public": True}, tags=["ledger"])
+    async def show_keys() -> Keys:
+        """The keys with which the platform signs answers and checkpoints, and those of its witnesses."""
+        return Keys(
+            keys=[platform.key.verify_key.to_jwk()],
+            logs=await ledger_api.list_verifier_keys(platform.database),
+            witnesses=[key for key in settings.witness_keys.split(",") if key],
+        )
+
+    app = Litestar(
+        route_handlers=[
+            show_live,
+            show_ready,
+            show_metrics,
+            show_keys,
+            document_exchange,
+            document_communication,
+            *parties_api.handlers,
+            *oversight_api.handlers,
+            *ledger_api.handlers,
+            *(handler for each in _SLICES for handler in each.handlers),
+        ],
+        dependencies={
+            name: Provide(lambda value=value: value, sync_to_thread=False)  # type: ignore[misc]
+            for name, value in {
+                "database": platform.database,
+                "clock": platform.clock,
+                "settings": settings,
+                "sealer": platform.sealer,
+                "keeper": platform.keeper,
+                "gate": platform.gate,
+                "integrator": platform.integrator,
+                "keepers": platform.keepers,
+                "objects": platform.objects,
+                "sign_in": sign_in,
+            }.items()
+        }
+        | {"session": Provide(provide_session)},
+        middleware=[sign_in.middleware],
+        plugins=[
+            Portal(
+                packages=[_package(each.__name__) for each in _SLICES],
+                viewer_of=viewer_of,
+                remember_language=sign_in.remember_language,
+                navigation=_navigation(),
+                problems=_problems(),
+                embedded=settings.mode == "embedded",
+                secure=settings.origin.startswith("https:"),
+            )
+        ],
+        openapi_config=OpenAPIConfig(
+            title="Koinon", version=koinon.__version__, description="What a region's public services share."
+        ),
+        request_max_body_size=1024 * 1024,
+        logging_config=None,
+        debug=False,
+    )
+    exchanges = ExchangeApi(platform.integrator, key=platform.key, authority=settings.authority)
+
+    async def dispatch(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        if scope["type"] == "http" and scope["path"] in RAW_PATHS:
+            await exchanges(scope, receive, send)
+        else:
+            await app(scope, receive, send)  # type: ignore[arg-type]
+
+    return dispatch
+
+
+@post("/api/exchanges", status_code=200, opt={"public": True, "csrf": False, "raw": True}, tags=["exchanges"])
+async def document_exchange(data: ExchangeRequest) -> ExchangeAnswer:
+    """One governed question; the request is signed (RFC 9421), and so is the answer.
+
+    Never reached: `RAW_PATHS` are served by `ExchangeApi`. This describes them in the OpenAPI document.
+    """
+    raise NotImplementedError
+
+
+@post(
+    "/api/communications",
+    status_code=200,
+    opt={"public": True, "csrf": False, "raw": True},
+    tags=["exchanges"],
+)
+async def document_communication(data: CommunicationRequest) -> str:
+    """A stream of JSON lines about the party's own dossiers; ends with a signed last line, or was cut.
+
+    Never reached, as above.
+    """
+    raise NotImplementedError
+
+
+def _package(module: str) -> str:
+    return module.removesuffix(".web")
+
+
+def _navigation() -> list[NavigationItem]:
+    return [item for each in _SLICES for item in getattr(each, "navigation", ())]
+
+
+def _problems() -> dict[str, Any]:
+    return {code: words for each in _SLICES for code, words in getattr(each, "problems", {}).items()}
+
+
+async def _ask_database(platform: Platform) -> None:
+    async with platform.database.acquire() as connection:
+        await connection.fetchval("SELECT 1")
+
+
+async def _ask_standing(platform: Platform) -> None:
+    platform.keeper.current  # noqa: B018 - raises when it cannot be relied on

@@ -16,6 +16,8 @@ from types import FrameType
 import msgspec
 import structlog
 
+from koinon.base.settings import Settings
+
 _log = structlog.get_logger()
 _RESTARTS_PER_MINUTE = 10
 STOP_SECONDS = 12.0
@@ -116,6 +118,24 @@ class Family:
                             os.kill(member.pid, signal.SIGKILL)
                     time.sleep(0.02)
                 member.pid = 0
+
+
+def platform_members(settings: Settings) -> list[Member]:
+    """Sequencer, worker and web processes of one machine; web processes share the listening port."""
+    from koinon.app.run import run_sequencer_process, run_web, run_worker
+    from koinon.app.server import listen
+
+    members = [
+        Member("sequencer", lambda: run_sequencer_process(settings), stage=0),
+        Member("worker", lambda: run_worker(settings), stage=1),
+    ]
+    for number in range(settings.web_processes):
+        members.append(
+            Member(
+                f"web-{number + 1}", lambda: run_web(settings, listen(settings.host, settings.port)), stage=2
+            )
+        )
+    return members
 
 
 def _ended(pid: int) -> bool:

@@ -8,6 +8,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from koinon.base.connection import TRANSPORT
+from koinon.trust.gate import Uses
 
 
 class Protocol(HttpToolsProtocol):
@@ -19,9 +20,23 @@ class Protocol(HttpToolsProtocol):
         scope["extensions"] = {TRANSPORT: {"transport": self.transport}}
 
 
-def server(app: Any, *, host: str, port: int) -> uvicorn.Server:
+class Server(uvicorn.Server):
+    """A server that ends the uses that last before it waits for requests to finish."""
+
+    def __init__(self, config: uvicorn.Config, uses: Uses | None) -> None:
+        super().__init__(config)
+        self._uses = uses
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """No more connections; uses are ended and recorded; what is under way may finish."""
+        if self._uses is not None:
+            await self._uses.end_all("service_stopping")
+        await super().shutdown(sockets)
+
+
+def server(app: Any, *, host: str, port: int, uses: Uses | None = None) -> Server:
     """A server for `app`; it drops what a client has not finished within ten seconds after it was told to stop."""
-    return uvicorn.Server(
+    return Server(
         uvicorn.Config(
             app,
             host=host,
@@ -29,7 +44,7 @@ def server(app: Any, *, host: str, port: int) -> uvicorn.Server:
             http=Protocol,
             loop="uvloop",
             ws="none",
-            lifespan="on",
+            lifespan="off",
             log_config=None,
             access_log=False,
             server_header=False,
@@ -37,7 +52,8 @@ def server(app: Any, *, host: str, port: int) -> uvicorn.Server:
             timeout_graceful_shutdown=10,
             timeout_keep_alive=75,
             backlog=2048,
-        )
+        ),
+        uses,
     )
 
 
@@ -51,11 +67,6 @@ def listen(host: str, port: int) -> socket.socket:
     listener.listen(2048)
     listener.setblocking(False)
     return listener
-
-
-def serve(app: Any, *, host: str, port: int, listener: socket.socket | None = None) -> None:
-    """Serves until SIGTERM or SIGINT, then stops gracefully."""
-    uvloop_run(server(app, host=host, port=port).serve(sockets=[listener] if listener is not None else None))
 
 
 def uvloop_run(main: Any) -> Any:

@@ -9,17 +9,17 @@ from koinon.app.schemas import SCHEMAS
 from koinon.base.clock import Clock, SystemClock
 from koinon.base.crypto import SigningKey
 from koinon.base.database import Database, embedded, migrate
-from koinon.base.errors import Unavailable
 from koinon.base.files import create_file
 from koinon.base.ids import new_id
+from koinon.base.objects import Objects, open_objects
 from koinon.base.settings import Settings
 from koinon.base.signals import Signals
 from koinon.integrator.directory import DirectoryKeys, ReferenceDirectory
 from koinon.integrator.drivers.driver import Source
 from koinon.integrator.flows import FLOWS
 from koinon.integrator.service import Integrator
-from koinon.integrator.sources import open_sources
-from koinon.trust.gate import Gate, ProcessId, Uses
+from koinon.integrator.sources import SourceKeepers, open_sources, read_source_settings
+from koinon.trust.gate import Gate, ProcessId, QuorumWatch, Uses
 from koinon.trust.ledger import Sealer
 from koinon.trust.standing import StandingKeeper, StandingLoader
 
@@ -64,6 +64,8 @@ class Platform(NamedTuple):
     uses: Uses
     integrator: Integrator
     key: SigningKey
+    keepers: SourceKeepers
+    objects: Objects
 
 
 @contextlib.asynccontextmanager
@@ -93,12 +95,21 @@ async def open_platform(
         await keeper.start()
         stack.push_async_callback(keeper.stop)
         keys = DirectoryKeys.load(settings.home)
+        quorum = QuorumWatch(
+            database,
+            quorum=settings.ledger_quorum,
+            limit_seconds=settings.ledger_quorum_seconds,
+            stop=settings.ledger_quorum_stop,
+        )
+        await quorum.start()
+        stack.push_async_callback(quorum.stop)
         gate = Gate(
             database=database,
             keeper=keeper,
             sealer=sealer,
             directory=ReferenceDirectory(database, keys),
             clock=clock,
+            quorum=quorum,
         )
         uses = Uses(gate, ProcessId(new_id()), "web")
         await uses.start()
@@ -119,14 +130,6 @@ async def open_platform(
             uses,
             integrator,
             platform_key(settings.home),
+            SourceKeepers(read_source_settings(settings.home)),
+            open_objects(settings.objects_url, settings.home),
         )
-
-
-def demand_ready(platform: Platform) -> None:
-    """The process can decide.
-
-    Raises:
-        Unavailable: `standing_unconfirmed`.
-    """
-    if not platform.keeper.confirmed():
-        raise Unavailable("standing_unconfirmed")

@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -69,6 +70,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def origin(self) -> str:
         """`public_origin`, or the listening address."""
         return self.public_origin or f"http://{self.host}:{self.port}"
+
+
+    @property
+    def authority(self) -> str:
+        """Host and port of `origin`, without the port where it is the scheme's own (RFC 9421 section 2.2.3)."""
+        parts = urlsplit(self.origin)
+        host = parts.hostname or ""
+        host = f"[{host}]" if ":" in host else host
+        default = {"http": 80, "https": 443}.get(parts.scheme)
+        return host if parts.port in (None, default) else f"{host}:{parts.port}"
 
 
 def load_settings(environment: Mapping[str, str] | None = None, home: Path | None = None) -> Settings:

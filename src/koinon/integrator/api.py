@@ -35,7 +35,9 @@ _JSON_LINES = "application/jsonl"
 _log = structlog.get_logger()
 # Refusals of requests that nobody signed are counted and never ledgered: a flood of them must not fill the log.
 _unidentified = counter(
-    "koinon_unidentified_total", "Requests refused before anybody was identified.", ("code",)
+    "koinon_unsigned_total",
+    "API requests refused before their signer was known: counted, not in the ledger.",
+    ("code",),
 )
 
 

@@ -48,7 +48,6 @@ class SourceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     simulated: bool = False
 
 
-
 def read_source_settings(home: Path) -> Mapping[str, SourceSettings]:
     """The connected sources by name.
 

@@ -48,13 +48,13 @@ async def test_only_what_is_asked_and_allowed_leaves_and_its_entry_is_durable_fi
     assert str(entry.id) == str(released.receipt.entry)
     assert entry.public["authorisation"] == AUTHORISATION
     assert entry.public["party"] == str(world.region.parties[NORTH])
-    assert "80690112345" not in entry.data.decode()
+    assert "80690112370" not in entry.data.decode()
     async with world.database.acquire() as connection:
         [private] = await read_private(connection, world.sealer, [entry])
-        about = await find_entries(connection, world.sealer, subject="80690112345")
+        about = await find_entries(connection, world.sealer, subject="80690112370")
     assert isinstance(private, Private)
     assert private.fields["case"] == "CASE-1"
-    assert private.subjects == ("80690112345",)
+    assert private.subjects == ("80690112370",)
     assert [each.id for each in about] == [entry.id]
 
 
@@ -93,7 +93,7 @@ REFUSALS = {
         "subject_not_registered",
     ),
     "one_known_and_one_unknown_subject": (
-        {"subjects": ("80690112345", "90610112345")},
+        {"subjects": ("80690112370", "90610112345")},
         "subject_not_registered",
     ),
     "nobody": ({"subjects": ()}, "subject_not_registered"),
@@ -275,8 +275,8 @@ async def test_uses_begin_and_end_in_the_trace(world: Any, make_gate: Any) -> No
     gate, uses = await make_gate()
     use = await uses.begin(await gate.open(world.ask(action="communicate")))
     await use.go_on()
-    released = await use.release_rows([("80690112345", ANSWER), ("90610112345", ANSWER)])
-    assert [subject for subject, _ in released.value] == ["80690112345"]
+    released = await use.release_rows([("80690112370", ANSWER), ("90610112345", ANSWER)])
+    assert [subject for subject, _ in released.value] == ["80690112370"]
     await use.end()
     await use.end()
     assert len(await entries(world, "exchange.begun")) == 1

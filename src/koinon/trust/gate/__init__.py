@@ -2,8 +2,10 @@
 
 from koinon.trust.gate.edge import Governed, only_governed
 from koinon.trust.gate.model import Admission, Dossier, EndReason, ExchangeId, Filtered, ProcessId, Receipt
+from koinon.trust.gate.quorum import QuorumWatch
 from koinon.trust.gate.release import Released
-from koinon.trust.gate.service import Directory, Gate, Passage, Quorum
+from koinon.trust.gate.service import Directory, Gate, Passage
+from koinon.trust.gate.store import forget
 from koinon.trust.gate.uses import Cut, Use, Uses, reap
 from koinon.trust.standing import Actor, Ask
 
@@ -21,11 +23,12 @@ __all__ = [
     "Governed",
     "Passage",
     "ProcessId",
-    "Quorum",
+    "QuorumWatch",
     "Receipt",
     "Released",
     "Use",
     "Uses",
+    "forget",
     "only_governed",
     "reap",
 ]

@@ -15,6 +15,7 @@ from koinon.base.ids import new_id
 from koinon.base.metrics import counter
 from koinon.trust.gate import store
 from koinon.trust.gate.model import Admission, Dossier, ExchangeId, Filtered, Receipt
+from koinon.trust.gate.quorum import QuorumWatch
 from koinon.trust.gate.release import _SEAL, Released
 from koinon.trust.ledger import Entry, Log, Promise, Sealer
 from koinon.trust.rules import Decision, Request
@@ -50,7 +51,7 @@ class Gate:
         sealer: Sealer,
         directory: Directory,
         clock: Clock,
-        quorum: "Quorum | None" = None,
+        quorum: QuorumWatch | None = None,
     ) -> None:
         self.database = database
         self.keeper = keeper
@@ -303,13 +304,6 @@ class Passage:
         self.good_until = anew.good_until
 
 
-class Quorum(Protocol):
-    """Whether enough witnesses have seen the newest checkpoint lately."""
-
-    def demand(self) -> None:
-        """Raises Unavailable `witness_quorum_lost` when they have not and releases must stop."""
-
-
 def decide(standing: Standing, ask: Ask, grounds: Grounds, at: datetime) -> dict[str, Decision]:
     """One decision for the main resource and one for each source; the main one allows.
 
@@ -343,7 +337,7 @@ def _decide(
         if suspension is not None:
             raise suspended("rule_suspended", suspension, resource=resource, rule=suspension.target.id)
         raise NotAllowed(decision.code, **named, unknown=list(decision.unknown))
-    if any(rule.deliberation != grounds.authorisation for rule in decision.grounds):
+    if any(each.rule.deliberation != grounds.authorisation for each in decision.grounds):
         raise NotAllowed("rule_of_another_deliberation", **named)
     return decision
 

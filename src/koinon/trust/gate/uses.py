@@ -151,11 +151,15 @@ class Uses:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for use in list(self._uses.values()):
-            use.cut_now(Cut(EndReason.LEFT, "service_stopping"))
-            await use.end()
+        await self.end_all("service_stopping")
         async with self._gate.database.transaction() as connection:
             await store.leave_process(connection, self._process)
+
+    async def end_all(self, code: str) -> None:
+        """Every use that runs here has been cut and its end recorded."""
+        for use in list(self._uses.values()):
+            use.cut_now(Cut(EndReason.LEFT, code))
+            await use.end()
 
     async def begin(self, passage: Passage) -> Use:
         """The use is registered as running and its `begun` is durable, both or neither.
@@ -244,7 +248,10 @@ class Uses:
             # What ended is not a ground of standing but the dossier or a rule; the next `open` would say which.
             use.cut_now(Cut(EndReason.EXPIRED, "subject_not_registered"))
             return
-        if any(passage.allowed(r) - d.fields for r, d in decisions.items()) or passage.decisions.keys() - decisions:
+        if (
+            any(passage.allowed(r) - d.fields for r, d in decisions.items())
+            or passage.decisions.keys() - decisions
+        ):
             # Less may be used than was: what is on its way was made from more. A new use may begin at once.
             use.cut_now(Cut(EndReason.CUT, "standing_moved"))
             return

@@ -115,8 +115,8 @@ class Standing:
         """The suspension of the rule that would have allowed this, when that is what refuses it."""
         if self._whole_bank is self.bank:
             return None
-        for rule in self._whole_bank.decide(request).grounds:
-            found = self.acts.find_suspension(TargetKind.RULE, rule.id)
+        for ground in self._whole_bank.decide(request).grounds:
+            found = self.acts.find_suspension(TargetKind.RULE, ground.rule.id)
             if found is not None:
                 return found
         return None

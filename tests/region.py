@@ -25,7 +25,7 @@ from koinon.trust.standing import StandingKeeper, StandingLoader
 from koinon.trust.standing.acts import Deed, Target, TargetKind
 
 TEMPLATE = "koinon_region"
-KNOWN = {NORTH: ["80690112345", "75721054321"], SOUTH: ["80690112345"]}
+KNOWN = {NORTH: ["80690112370", "75721054372"], SOUTH: ["80690112370"]}
 FIELDS = frozenset({"adult", "income_within_ceiling", "no_property", "admissible"})
 
 
