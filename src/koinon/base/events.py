@@ -12,12 +12,11 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any
 
-import asyncpg
 import msgspec
 import structlog
 
-from koinon.base.database import Connection, Database, is_gone
-from koinon.base.errors import KoinonError, Unavailable
+from koinon.base.database import BROKEN, Connection, Database, is_gone
+from koinon.base.errors import KoinonError
 from koinon.base.signals import Signals
 
 _log = structlog.get_logger(__name__)
@@ -78,7 +77,7 @@ class Listener:
                     await self._prepare(database)
                     prepared = True
                 delivered, failed = await self.deliver(database)
-            except (Unavailable, asyncpg.PostgresError) as error:
+            except BROKEN as error:
                 _log.warning("listener_unavailable", listener=self.name, why=str(error))
                 delivered, failed = 0, True
             if failed:

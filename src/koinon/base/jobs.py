@@ -15,12 +15,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import asyncpg
 import structlog
 
 from koinon.base.clock import Clock, SystemClock
-from koinon.base.database import Connection, Database
-from koinon.base.errors import Conflict, KoinonError, NotFound, Unavailable
+from koinon.base.database import BROKEN, Connection, Database
+from koinon.base.errors import Conflict, KoinonError, NotFound
 from koinon.base.signals import Signals, notify
 
 _log = structlog.get_logger(__name__)
@@ -149,9 +148,11 @@ class Worker:
         pulse = asyncio.create_task(self._pulse())
         try:
             while not self._stopping.is_set():
+                if pulse.done():
+                    pulse.result()  # a worker without a pulse would lose its jobs to others one by one
                 try:
                     begun = await self._begin()
-                except (Unavailable, asyncpg.PostgresError) as error:
+                except BROKEN as error:
                     _log.warning("worker_unavailable", worker=self.name, why=str(error))
                     begun = 0
                 if not begun:
@@ -224,7 +225,7 @@ class Worker:
                     await self._close(run, "queued", told, pause=self._backoff(run.attempt))
             else:
                 await self._close(run, "done", None)
-        except (Unavailable, asyncpg.PostgresError) as error:
+        except BROKEN as error:
             # Nobody was told how it ended. Others will find us silent about this job and do it again.
             _log.warning("job_end_not_recorded", job=run.id, kind=run.kind, why=str(error))
         finally:
@@ -261,7 +262,7 @@ class Worker:
                     await self._take_from_silent(connection)
                     await self._tick(connection)
                     await self._forget(connection)
-            except (Unavailable, asyncpg.PostgresError) as error:
+            except BROKEN as error:
                 _log.warning("worker_pulse_missed", worker=self.name, why=str(error))
             await asyncio.sleep(min(self.silence_seconds / 4, self._shortest_tick()))
 

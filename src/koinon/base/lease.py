@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import structlog
 
-from koinon.base.database import Database
+from koinon.base.database import BROKEN, Database
 from koinon.base.errors import Unavailable
 
 _log = structlog.get_logger(__name__)
@@ -32,8 +32,6 @@ _RENEW = """
     RETURNING true
 """
 _RELEASE = "UPDATE base.lease SET expires_at = '-infinity', holder = '' WHERE name = $1 AND fence = $2"
-
-_BROKEN = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, Unavailable)
 
 
 class Lease:
@@ -105,7 +103,7 @@ class _Keeper:
                 )
                 if fence is not None:
                     return Lease(self._name, self._holder, fence, asked + self._seconds * 7 / 8)
-            except _BROKEN as error:
+            except BROKEN as error:
                 _log.warning("lease_not_asked", lease=self._name, why=str(error) or type(error).__name__)
             await asyncio.sleep(self._seconds / 8)
 
@@ -118,7 +116,7 @@ class _Keeper:
                 renewed = await connection.fetchval(
                     _RENEW, lease.name, lease.fence, self._seconds, timeout=self._seconds / 4
                 )
-            except _BROKEN:
+            except BROKEN:
                 continue  # asked again, until the limit strikes
             if not renewed:
                 lease.lost.set()
@@ -129,7 +127,7 @@ class _Keeper:
 
     async def release(self, lease: Lease) -> None:
         # If it cannot be said the lease runs out by itself.
-        with contextlib.suppress(*_BROKEN):
+        with contextlib.suppress(*BROKEN):
             connection = await self._connected()
             await connection.execute(_RELEASE, lease.name, lease.fence, timeout=self._seconds / 4)
 

@@ -12,7 +12,7 @@ from typing import Self
 import asyncpg
 import structlog
 
-from koinon.base.database import Connection, Database
+from koinon.base.database import BROKEN, Connection, Database
 from koinon.base.errors import Unavailable
 
 _log = structlog.get_logger(__name__)
@@ -62,7 +62,7 @@ class Signals:
     async def _listen(self, channel: str) -> None:
         if self._connection is not None and not self._connection.is_closed():
             # A failure breaks the connection; it is noticed where it is kept and all is listened to again.
-            with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            with contextlib.suppress(*BROKEN):
                 await self._connection.add_listener(channel, self._received)
 
     def _received(self, connection: object, pid: int, channel: str, payload: object) -> None:
@@ -92,7 +92,7 @@ class Signals:
                         await asyncio.wait_for(broken.wait(), _PROBE_SECONDS)
                         break
                     await connection.fetchval("SELECT 1", timeout=_PROBE_SECONDS / 2)
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            except BROKEN as error:
                 _log.warning("signals_connection_broken", why=type(error).__name__)
             finally:
                 self._connection = None

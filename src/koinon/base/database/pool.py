@@ -59,6 +59,17 @@ _ENDED = (
 )
 
 
+# What a connection of one's own may raise when it, or the server, is no more, and when the server refuses.
+BROKEN = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+    Unavailable,
+)
+
+
 class Database:
     """Connections of this process to the database, with the rights of its kind.
 

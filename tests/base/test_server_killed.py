@@ -1,0 +1,105 @@
+"""What is built on the database goes on after the server was killed."""
+
+import asyncio
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from koinon.app.schemas import SCHEMAS
+from koinon.base.database import Connection, Database, embedded, migrate
+from koinon.base.database.place import find_place
+from koinon.base.database.supervisor import find_server
+from koinon.base.errors import Unavailable
+from koinon.base.events import Event, Listener, publish
+from koinon.base.jobs import Run, Worker, enqueue, job
+from koinon.base.lease import hold
+from koinon.base.signals import Signals, notify
+
+
+@pytest.fixture
+def own_home(home: Path) -> Iterator[Path]:
+    yield home
+    place = find_place(home)
+    embedded.stop(home)
+    if place is not None:
+        shutil.rmtree(place.socket, ignore_errors=True)
+
+
+def kill_server(home: Path) -> None:
+    place = find_place(home)
+    assert place is not None
+    pid = find_server(place)
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+
+
+async def test_signals_events_jobs_and_leases_go_on_after_the_server_was_killed(own_home: Path) -> None:
+    url = await asyncio.to_thread(embedded.ensure_running, own_home)
+    await migrate(url, SCHEMAS[:1])
+    heard: list[Any] = []
+    fences: list[int] = []
+    lost: list[str] = []
+
+    async def handle(connection: Connection, event: Event) -> None:
+        heard.append(event.payload)
+
+    @job("say")
+    async def say(run: Run) -> None:
+        heard.append(run.payload)
+
+    async def lead(database: Database) -> None:
+        while True:
+            try:
+                async with hold(database, "leader", "x", seconds=1) as lease:
+                    fences.append(lease.fence)
+                    await asyncio.sleep(60)
+            except Unavailable as error:
+                lost.append(error.code)
+
+    async with await Database.open(url, kind="owner") as database, Signals(database) as signals:
+        worker = Worker(database, [say], signals, poll_seconds=0.2)
+        tasks = [
+            asyncio.create_task(Listener("t", "l", handle).run(database, signals, poll_seconds=0.2)),
+            asyncio.create_task(worker.run()),
+            asyncio.create_task(lead(database)),
+        ]
+        for attempt in range(3):
+            wanted = [f"event {attempt}", f"job {attempt}"]
+            async with asyncio.timeout(30):
+                while True:
+                    try:
+                        async with database.transaction() as connection:
+                            await publish(connection, "t", wanted[0])
+                            await enqueue(connection, "say", wanted[1], key=wanted[1])
+                        break
+                    except Unavailable:
+                        await asyncio.sleep(0.05)
+                # The lease is taken anew after the long absence; it may well outlast a short one.
+                while not set(wanted) <= set(heard) or len(fences) < min(attempt + 1, 2):  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+            kill_server(own_home)
+            # A server away for longer than the lease lasts: the leader must have stopped by then.
+            if attempt == 0:
+                os.kill(embedded.supervisor_of(own_home) or 0, signal.SIGSTOP)
+                async with asyncio.timeout(3):
+                    while not lost:  # noqa: ASYNC110
+                        await asyncio.sleep(0.02)
+                os.kill(embedded.supervisor_of(own_home) or 0, signal.SIGCONT)
+        assert lost[0] == "lease_lost"
+        assert fences[0] < fences[1]
+        async with asyncio.timeout(30):
+            while await signals.wait("again", 0.2) is None:
+                try:
+                    async with database.acquire() as connection:
+                        await notify(connection, "again")
+                except Unavailable:
+                    await asyncio.sleep(0.05)
+        worker.stop()
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
