@@ -63,6 +63,10 @@ def s3_endpoint(tmp_path_factory):
             "-s3.config=s3.json",
             "-master.volumeSizeLimitMB=64",
             "-volume.max=8",
+            # Ports that are fixed otherwise, and reports to its makers.
+            "-s3.port.iceberg=0",
+            "-s3.port.lance=0",
+            "-master.telemetry=false",
             *options,
         ],
         cwd=folder,
