@@ -46,6 +46,7 @@ class Ledger:
         self.witnesses: list[Witness] = []
         self.addresses: list[WitnessAddress] = []
         self._mounts: dict[str, httpx.AsyncBaseTransport] = {}
+        self.make_signer = signer_of
         self.fence = 0
         self.process: SequencerProcess | None = None
 

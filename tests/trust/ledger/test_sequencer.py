@@ -1,5 +1,6 @@
 import asyncio
 import shutil
+from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import pytest
@@ -16,6 +17,8 @@ from koinon.trust.ledger.sequencing.process import SequencerProcess
 from koinon.trust.ledger.sequencing.sequencer import Sequencer
 from koinon.trust.ledger.tiles import Bundle, Tile, bundles_of, split, tiles_of, unpack_bundle
 from koinon.trust.ledger.witness.client import WitnessAddress
+
+AT = datetime(2026, 11, 24, 9, 31, tzinfo=UTC)
 
 
 async def rows(ledger, log="exchange"):
@@ -394,3 +397,19 @@ async def test_entries_appended_while_it_runs_are_merged_in_time(ledger):
         work.cancel()
         await asyncio.gather(work, return_exceptions=True)
     assert max(delays) < 2.0
+
+
+async def test_clock_stepped_back_changes_neither_order_nor_age(ledger):
+    """Numbers follow commits, ages the database's clock: what a writer's or witness's clock says decides nothing."""
+    ledger.add_witness("w1")
+    await ledger.start(quorum=1)
+    first = await ledger.grow(3)
+    ledger.clock.step(timedelta(days=-2))
+    second = await ledger.grow(3, at=AT - timedelta(days=2))
+    found = await rows(ledger)
+    assert [row["index"] for row in found] == list(range(6))
+    async with ledger.web.acquire() as connection:
+        assert (await get_entry(connection, first[0].entry)).index < 3
+        assert (await get_entry(connection, second[0].entry)).index >= 3
+        assert await quorum_age(connection, Log.EXCHANGE, 1) == 0.0
+    assert (await ledger.checkpoint()).root == merkle.root([row["hash"] for row in found])

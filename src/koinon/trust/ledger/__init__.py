@@ -8,6 +8,8 @@ one's own); one sequencer gives indexes; anybody who may read verifies. The tree
 from pathlib import Path
 
 from koinon.base.database import Schema
+from koinon.trust.ledger.counting import count_day
+from koinon.trust.ledger.erasure import erase
 from koinon.trust.ledger.model import Entry, EntryId, Log, Promise, Stored
 from koinon.trust.ledger.proving import Proof, get_proof, quorum_age
 from koinon.trust.ledger.sealing import Erased, Prepared, Private, Sealer
@@ -34,6 +36,8 @@ __all__ = [
     "Sealer",
     "Stored",
     "append",
+    "count_day",
+    "erase",
     "find_entries",
     "get_entry",
     "get_proof",

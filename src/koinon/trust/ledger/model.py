@@ -115,6 +115,11 @@ def new_entry_id(*, coarse: bool) -> EntryId:
     return EntryId(UUID(int=minute << 80 | 0x7 << 76 | high << 64 | 0b10 << 62 | low))
 
 
+def id_at(at: datetime) -> UUID:
+    """The lowest id that an entry made at `at` or later can have."""
+    return UUID(int=int(at.timestamp() * 1000) << 80)
+
+
 class Minute(NamedTuple):
     """A minute as entries of the exchange log tell it: its start, RFC 3339 text, and month."""
 

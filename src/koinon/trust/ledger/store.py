@@ -1,16 +1,17 @@
 """The SQL of the ledger that anybody may run: reading entries. `sequencing.store` has the sequencer's."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
 from koinon.base.database import Connection
-from koinon.trust.ledger.model import EntryId, Log, Stored
+from koinon.trust.ledger.model import EntryId, Log, Stored, id_at
 from koinon.trust.ledger.sealing import Slot
 
+_CLOCKS_DIFFER = timedelta(hours=1)
 _SELECT = """
 SELECT e.id, e.log::text AS log, e.bytes, e.kind, e.at, e.sealed, l.generation, l.index, l.at AS numbered_at
 FROM ledger.entry e LEFT JOIN ledger.leaf l ON l.entry = e.id"""
@@ -63,6 +64,29 @@ async def list_erasures_recorded(connection: Connection) -> set[str]:
     """The ids of all erasures that have an entry."""
     rows = await connection.fetch("SELECT bytes FROM ledger.entry WHERE kind = 'ledger.erased'")
     return {str(msgspec.json.decode(row["bytes"])["erasure"]) for row in rows}
+
+
+async def lock_counting(connection: Connection) -> None:
+    """Nobody else counts a day until this transaction ends."""
+    await connection.execute("SELECT pg_advisory_xact_lock(hashtext('ledger.day_counted'))")
+
+
+async def count_uses(connection: Connection, begin: datetime, end: datetime) -> list[tuple[str, str, int]]:
+    """Flow, kind and number of the uses from `begin` up to, not including, `end`, sorted."""
+    rows = await connection.fetch(
+        """
+        SELECT convert_from(bytes, 'UTF8')::jsonb -> 'resources' ->> 0 AS flow, kind, count(*) AS uses
+        FROM ledger.entry
+        -- Ids tell the minute of their making, which is that of `at` but for clocks that differ.
+        WHERE id >= $1 AND id < $2 AND log = 'exchange' AND at >= $3 AND at < $4 AND kind LIKE 'exchange.%'
+        GROUP BY 1, 2
+        """,
+        id_at(begin - _CLOCKS_DIFFER),
+        id_at(end + _CLOCKS_DIFFER),
+        begin,
+        end,
+    )
+    return sorted((row["flow"], row["kind"], row["uses"]) for row in rows if row["flow"] is not None)
 
 
 async def find(

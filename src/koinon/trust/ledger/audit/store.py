@@ -155,3 +155,23 @@ async def list_erasures(connection: Connection) -> dict[str, str]:
     rows = await connection.fetch("SELECT bytes FROM ledger.entry WHERE kind = 'ledger.erased'")
     documents = [msgspec.json.decode(row["bytes"]) for row in rows]
     return {str(document.get("erasure")): str(document.get("digest")) for document in documents}
+
+
+async def find_given_up(connection: Connection, log: Log, head: AuditedHead) -> int:
+    """The size at which the next origin's first entry says that this one ended, if it says what was kept of it.
+
+    That the Commission signed it is for those to verify who hold its keys.
+    """
+    data = await connection.fetchval(
+        """
+        SELECT e.bytes FROM ledger.leaf l JOIN ledger.entry e ON e.id = l.entry
+        WHERE l.log = $1::text::ledger.log AND l.generation = $2 AND l.index = 0 AND e.kind = 'ledger.reopened'
+        """,
+        log.value,
+        head.generation + 1,
+    )
+    if data is None:
+        return 0
+    document = msgspec.json.decode(data)
+    kept, previous = document["kept"], document["previous"]
+    return int(previous["size"]) if (kept["size"], previous["origin"]) == (head.size, head.origin) else 0

@@ -108,6 +108,8 @@ class _Auditor:
         self._private = private
         self._repair = repair
         self._rows_whole = True
+        # Leaves of a closed origin that its successor's first entry says are lost.
+        self._given_up = 0
         self._blanked: dict[UUID, list[tuple[str, int]]] = {}
 
     async def audit(
@@ -135,6 +137,8 @@ class _Auditor:
         ]
         cosigned = [(where, found) for where, found in opened if found is not None]
         report.cosigned = max((found.size for _, found in cosigned), default=0)
+        if head.closed:
+            self._given_up = await store.find_given_up(self._connection, report.log, head)
         await self._walk(checkpoint, cosigned)
         await self._check_erasures()
         for name, size in told:
@@ -213,14 +217,14 @@ class _Auditor:
         self, where: str, bound: Checkpoint, of_rows: dict[int, bytes], of_tiles: dict[int, bytes]
     ) -> None:
         report, head = self._report, self._head
-        if bound.size > head.size:
+        if bound.size > max(head.size, self._given_up):
             report.add(
                 "rows_below_checkpoint_missing",
                 "ledger.leaf",
                 index=head.size,
                 why=f"the head has {head.size} leaves, {where} {bound.size}",
             )
-        elif self._rows_whole and of_rows.get(bound.size) != bound.root:
+        elif bound.size <= head.size and self._rows_whole and of_rows.get(bound.size) != bound.root:
             report.add("rows_differ_from_checkpoint", "ledger.leaf", why=f"{where} of {bound.size}")
         if bound.size <= report.published and of_tiles.get(bound.size, bound.root) != bound.root:
             report.add("tiles_differ_from_checkpoint", "tile/0", why=f"{where} of {bound.size}")

@@ -1,6 +1,7 @@
 """The sequencer's SQL: pending rows become leaves, heads move."""
 
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -48,7 +49,40 @@ async def find_head(connection: Connection, log: Log) -> Head | None:
         """,
         log.value,
     )
+    return _head(log, row)
+
+
+async def lock_head(connection: Connection, log: Log) -> Head | None:
+    """As `find_head`; nobody moves it until this transaction ends."""
+    row = await connection.fetchrow(
+        """
+        SELECT generation, origin, vkey, size, root, edge, fence FROM ledger.head
+        WHERE log = $1::text::ledger.log AND NOT closed ORDER BY generation DESC LIMIT 1 FOR UPDATE
+        """,
+        log.value,
+    )
+    return _head(log, row)
+
+
+def _head(log: Log, row: Any) -> Head | None:
     return Head(log=log, **{**row, "edge": tuple(row["edge"])}) if row else None
+
+
+async def close_generation(connection: Connection, head: Head, next_origin: str) -> bool:
+    """The generation takes no leaf any more; false when `next_origin` is or was another one's name."""
+    if await connection.fetchval("SELECT true FROM ledger.head WHERE origin = $1", next_origin):
+        return False
+    await connection.execute(
+        "UPDATE ledger.head SET closed = true WHERE log = $1::text::ledger.log AND generation = $2",
+        head.log.value,
+        head.generation,
+    )
+    return True
+
+
+async def drop_pending(connection: Connection, entry: UUID) -> None:
+    """The entry waits for no number: this transaction gives it one."""
+    await connection.execute("DELETE FROM ledger.pending WHERE entry = $1", entry)
 
 
 async def open_generation(connection: Connection, log: Log, generation: int, origin: str, vkey: str) -> None:
