@@ -205,6 +205,16 @@ def b64(value: bytes | dict[str, Any]) -> str:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
+async def test_clocks_may_differ_by_a_minute_and_no_more(victim, liar, clock):
+    now = int(clock.now().timestamp())
+    assert await sign_in(victim, liar, exp=now - 59) == "mallory"
+    assert await sign_in(victim, liar, iat=now + 60) == "mallory"
+    for changed in ({"exp": now - 60}, {"iat": now + 61}, {"nbf": now + 61}):
+        with pytest.raises(NotIdentified) as error:
+            await sign_in(victim, liar, **changed)
+        assert error.value.code == "id_token_invalid"
+
+
 async def test_id_token_with_alg_none_is_refused(victim, liar, monkeypatch):
     monkeypatch.setattr(liar, "id_token", lambda: f"{b64({'alg': 'none', 'kid': 'one'})}.{b64(liar.claims)}.")
     with pytest.raises(NotIdentified) as error:

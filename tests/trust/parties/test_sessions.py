@@ -384,6 +384,20 @@ async def test_roles_are_read_for_the_day_in_brussels(region, sessions):
         assert await sessions.choices(connection, ISSUER, "nina", region.at) == []
 
 
+async def test_the_stand_in_for_a_missing_account_opens_nothing_and_a_cut_password_neither(
+    region, accounts, monkeypatch
+):
+    longest = "x" * 128
+    async with region.database.transaction() as connection:
+        await accounts.set_password(connection, "anna", longest, region.at)
+    for login, password in (("anna", longest + "y"), ("nobody", longest)):
+        monkeypatch.setattr(accounts, "_nobody", CHEAP.hash(longest))
+        with pytest.raises(NotIdentified) as error:
+            await accounts.sign_in(login, password, address="192.0.2.1", at=region.at)
+        assert error.value.code == "sign_in_failed"
+    assert await accounts.sign_in("anna", longest, address="192.0.2.1", at=region.at) == "anna"
+
+
 async def test_setting_a_password_is_in_the_ledger_without_login_or_password(region, accounts):
     (entry,) = await region.entries("account.set")
     assert b"anna" not in entry.data

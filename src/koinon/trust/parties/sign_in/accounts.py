@@ -1,6 +1,7 @@
 """Accounts of our own: argon2id, and only in the embedded default. Production signs in by OpenID Connect."""
 
 import asyncio
+import secrets
 import unicodedata
 from datetime import datetime
 
@@ -41,7 +42,7 @@ class LocalAccounts:
         self._attempts = attempts or Attempts(database)
         self._slots = asyncio.Semaphore(_HASHES_AT_ONCE)
         # What the password of an account that does not exist is compared with.
-        self._nobody = self._hasher.hash("nobody has this password")
+        self._nobody = self._hasher.hash(secrets.token_hex())
 
     async def sign_in(self, login: str, password: str, *, address: str, at: datetime) -> str:
         """The login, proven by its password.
