@@ -62,7 +62,7 @@ TARGETS: Mapping[TargetKind, Text] = {
     TargetKind.CONVENTION: Text("overeenkomst", "convention", "convention"),
     TargetKind.ADVISER: Text("veiligheidsadviseur", "conseiller en sécurité", "security adviser"),
     TargetKind.AUTHORISATION: Text("machtiging", "autorisation", "authorisation"),
-    TargetKind.PARTY: Text("partij", "participant", "party"),
+    TargetKind.PARTY: Text("partij", "partie", "party"),
     TargetKind.PERSON: Text("persoon", "personne", "person"),
     TargetKind.KEY: Text("sleutel", "clé", "key"),
     TargetKind.RULE: Text("regel", "règle", "rule"),

@@ -39,7 +39,7 @@ CONVENTION_STATES = {
     ConventionState.SIGNED: (N_("signed, begins later"), "info"),
     ConventionState.IN_FORCE: (N_("in force"), "good"),
     ConventionState.NOTICE_GIVEN: (N_("in force, notice given"), "warn"),
-    ConventionState.ENDED: (N_("ended"), "neutral"),
+    ConventionState.ENDED: (N_("no longer in force"), "neutral"),
 }
 _PAGE = 50
 
