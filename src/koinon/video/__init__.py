@@ -1,0 +1,1 @@
+"""Shared video surveillance: recorded, watched, looked back at and forgotten under the convention."""
