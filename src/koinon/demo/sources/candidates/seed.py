@@ -66,7 +66,7 @@ async def seed_candidates(
     finally:
         await own.close()
     parts = urlsplit(admin_url)
-    where = parts.netloc.rpartition("@")[2] or "127.0.0.1"
+    where = parts.netloc.rpartition("@")[2]
     return urlunsplit(("postgresql", f"{reader}:{quote(password)}@{where}", f"/{database}", parts.query, ""))
 
 

@@ -52,7 +52,8 @@ class RijksregisterSource:
         content = (
             self._person(number, elements, trick) if name == "GetPerson" else self._household(number, trick)
         )
-        return f'<rr:{name}Response xmlns:rr="{_NAMESPACE}"><rr:ticket>{uuid4()}</rr:ticket>{content}</rr:{name}Response>'
+        content = f"<rr:ticket>{uuid4()}</rr:ticket>{content}"
+        return f'<rr:{name}Response xmlns:rr="{_NAMESPACE}">{content}</rr:{name}Response>'
 
     def _unknown(self, number: str) -> str:
         current = self._population.replacement(number)

@@ -8,8 +8,7 @@ followed.
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Sequence
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import msgspec
 
@@ -62,7 +61,11 @@ class Reachable(msgspec.Struct, frozen=True):
 
 
 class Address(msgspec.Struct, frozen=True):
-    """Where a source listens: what is left of a configured URL after checking."""
+    """Where a source listens: what is left of a configured URL after checking.
+
+    Attributes:
+        socket: folder of a Unix socket instead of `host`, for a PostgreSQL on this machine.
+    """
 
     scheme: str
     host: str
@@ -70,6 +73,7 @@ class Address(msgspec.Struct, frozen=True):
     path: str
     user: str = ""
     password: str = ""
+    socket: str = ""
 
     @property
     def authority(self) -> str:
@@ -78,7 +82,7 @@ class Address(msgspec.Struct, frozen=True):
         return host if DEFAULT_PORTS[self.scheme] == self.port else f"{host}:{self.port}"
 
 
-def read_address(url: str, reachable: Reachable, schemes: Sequence[str] = ("https", "http")) -> Address:
+def read_address(url: str, reachable: Reachable) -> Address:
     """The address that `url` names.
 
     Raises:
@@ -96,22 +100,28 @@ def read_address(url: str, reachable: Reachable, schemes: Sequence[str] = ("http
         port = parts.port
     except ValueError:
         raise refuse("malformed") from None
-    if parts.scheme not in schemes:
+    if parts.scheme not in DEFAULT_PORTS:
         raise refuse("scheme")
     if parts.scheme == "http" and not reachable.plain_http:
         raise refuse("not_encrypted")
-    if not parts.hostname or parts.fragment or parts.query:
+    folder = _socket_folder(parts.query) if parts.scheme == "postgresql" and not parts.hostname else ""
+    if parts.fragment or not (folder or (parts.hostname and not parts.query)):
         raise refuse("malformed")
+    if folder and not reachable.plain_http:
+        raise refuse("address")
     if parts.scheme != "postgresql" and (parts.username or parts.password):
         raise refuse("credentials")
     address = Address(
         parts.scheme,
-        parts.hostname,
+        parts.hostname or "",
         DEFAULT_PORTS[parts.scheme] if port is None else port,
         parts.path or "/",
         unquote(parts.username or ""),
         unquote(parts.password or ""),
+        folder,
     )
+    if folder:
+        return address
     try:
         literal = ipaddress.ip_address(address.host)
     except ValueError:
@@ -119,6 +129,12 @@ def read_address(url: str, reachable: Reachable, schemes: Sequence[str] = ("http
     if not reachable.permits(literal):
         raise refuse("address")
     return address
+
+
+def _socket_folder(query: str) -> str:
+    found = parse_qs(query)
+    folder = found["host"][0] if list(found) == ["host"] and len(found["host"]) == 1 else ""
+    return folder if folder.startswith("/") else ""
 
 
 async def resolve(address: Address, reachable: Reachable) -> str:

@@ -42,7 +42,7 @@ class SqlClient:
         self._address = address
         self._reachable = reachable
         self._tls: ssl.SSLContext | bool = (
-            False if reachable.plain_http else tls or ssl.create_default_context()
+            False if address.socket or reachable.plain_http else tls or ssl.create_default_context()
         )
         self._statement_timeout_ms = int(statement_timeout_seconds * 1000)
         self._max_connections = max_connections
@@ -107,5 +107,7 @@ class SqlClient:
         With TLS it is opened by name, for the certificate to be checked against; without, at the checked IP
         address.
         """
+        if self._address.socket:
+            return await asyncpg.connect(host=self._address.socket, **options)
         checked = await resolve(self._address, self._reachable)
         return await asyncpg.connect(host=self._address.host if self._tls else checked, **options)
