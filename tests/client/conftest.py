@@ -41,6 +41,8 @@ class Platform:
         self.bend_message = lambda status, headers, body: (status, headers, body)
         self.bend_proof = lambda proof: proof
         self.refusal = None
+        self.stream = None  # the signature of a request -> the lines of its stream
+        self.reset_stream = False
         self.port = None
         self.clock = SystemClock()
 
@@ -55,6 +57,16 @@ class Platform:
         status, headers, content = await self.answer(scope, body)
         if status is None:
             scope["extensions"]["transport"].abort()
+            return
+        if isinstance(content, list):
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            for line in content:
+                await send({"type": "http.response.body", "body": line, "more_body": True})
+            if self.reset_stream:
+                await asyncio.sleep(0.1)
+                scope["extensions"]["transport"].abort()
+                return
+            await send({"type": "http.response.body", "body": b""})
             return
         headers = [*headers, (b"content-length", b"%d" % len(content))]
         await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -90,6 +102,8 @@ class Platform:
             return fault
         if scope["path"].startswith("/api/ledger/proofs/"):
             return self.prove(UUID(scope["path"].rpartition("/")[2]))
+        if scope["path"] == "/api/communications" and self.refusal is None:
+            return 200, [(b"content-type", b"application/jsonl")], self.stream(parsed.signature)
         if self.refusal is not None:
             status, content = self.refusal.status, json.dumps(self.refusal.problem()).encode()
             kind = "application/problem+json"

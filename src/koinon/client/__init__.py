@@ -11,10 +11,11 @@
 
 from koinon.client.clients import AsyncClient, Client
 from koinon.client.conversation import Retries
-from koinon.client.errors import PromiseBroken, Refused, Untrusted
+from koinon.client.errors import PromiseBroken, Refused, StreamCut, Untrusted
 from koinon.client.evidence import Evidence
 from koinon.client.model import Answer, FieldAnswer, Receipt, VerifiedReceipt
 from koinon.client.pins import Pins, discover
+from koinon.client.streams import Row
 
 __all__ = [
     "Answer",
@@ -27,6 +28,8 @@ __all__ = [
     "Receipt",
     "Refused",
     "Retries",
+    "Row",
+    "StreamCut",
     "Untrusted",
     "VerifiedReceipt",
     "discover",

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -12,9 +12,11 @@ import httpx
 
 from koinon.base.clock import Clock, SystemClock
 from koinon.base.crypto import SigningKey
+from koinon.base.errors import Unavailable
 from koinon.client.conversation import Conversation, Reply, Retries, Steps
 from koinon.client.model import Answer, VerifiedReceipt
 from koinon.client.pins import Pins
+from koinon.client.streams import Row, StreamReader
 
 TIMEOUT_SECONDS = 30.0
 
@@ -79,6 +81,35 @@ class Client:
         question = _question(flow, purpose, case, subject, fields, authorisation, user, user_assertion)
         answer: Answer = self._run(self._conversation.ask(question, idempotency_key))
         return answer
+
+    def communicate(self, *, flow: str, purpose: str, case: str) -> Iterator[Row]:
+        """The answers about all of the party's own dossiers of the purpose, as they come.
+
+        Rows are to be believed when the iteration has ended by itself: only the last line is signed, over all.
+        It is not tried again.
+
+        Raises:
+            StreamCut: the stream ended before its end.
+            Refused, Untrusted, Unavailable: as `ask`.
+        """
+        pins = self._run(self._conversation.get_pins())
+        signed, request = self._conversation.stream_request({"flow": flow, "purpose": purpose, "case": case})
+        reader = StreamReader(signed.signature, pins)
+        try:
+            response = self._http.send(request, stream=True)
+        except httpx.RequestError as error:
+            raise Unavailable("platform_unavailable", why=type(error).__name__) from None
+        try:
+            if response.status_code != 200:
+                response.read()
+                raise self._conversation.refusal(response, signed, pins)
+            for data in response.iter_raw():
+                yield from reader.feed(data)
+        except httpx.RequestError:
+            pass  # a reset is how a stream is cut: the reader knows whether it had ended
+        finally:
+            response.close()
+        reader.finish()
 
     def fetch_proof(self, entry: UUID) -> bytes | None:
         """The proof of an entry as the platform gives it, unverified; None while there is none."""
@@ -170,6 +201,28 @@ class AsyncClient:
         question = _question(flow, purpose, case, subject, fields, authorisation, user, user_assertion)
         answer: Answer = await self._run(self._conversation.ask(question, idempotency_key))
         return answer
+
+    async def communicate(self, *, flow: str, purpose: str, case: str) -> AsyncIterator[Row]:
+        """As `Client.communicate`."""
+        pins = await self._run(self._conversation.get_pins())
+        signed, request = self._conversation.stream_request({"flow": flow, "purpose": purpose, "case": case})
+        reader = StreamReader(signed.signature, pins)
+        try:
+            response = await self._http.send(request, stream=True)
+        except httpx.RequestError as error:
+            raise Unavailable("platform_unavailable", why=type(error).__name__) from None
+        try:
+            if response.status_code != 200:
+                await response.aread()
+                raise self._conversation.refusal(response, signed, pins)
+            async for data in response.aiter_raw():
+                for row in reader.feed(data):
+                    yield row
+        except httpx.RequestError:
+            pass  # as above
+        finally:
+            await response.aclose()
+        reader.finish()
 
     async def fetch_proof(self, entry: UUID) -> bytes | None:
         """As `Client.fetch_proof`."""

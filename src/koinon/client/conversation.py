@@ -86,7 +86,7 @@ class Conversation:
         again = idempotency_key or str(new_id())
         if len(again) > _MAX_IDEMPOTENCY_KEY or not all("!" <= character <= "~" for character in again):
             raise Invalid("idempotency_key_malformed")
-        pins = yield from self._get_pins()
+        pins = yield from self.get_pins()
         signed, asked_at, response = yield from self._send("POST", "/api/exchanges", body, again)
         self._believe(response, signed, pins)
         try:
@@ -122,7 +122,7 @@ class Conversation:
 
     def verify_receipt(self, answer: Answer, witnesses: int) -> Steps:
         """See `Client.verify_receipt`; returns the VerifiedReceipt."""
-        pins: Pins = yield from self._get_pins()
+        pins: Pins = yield from self.get_pins()
         deadline = _deadline(answer.receipt, answer.evidence)
         wait = self._retries.first_wait_seconds
         while True:
@@ -147,7 +147,12 @@ class Conversation:
             yield min(max(left, 0.05), wait)
             wait = min(wait * 2, 2.0)
 
-    def _get_pins(self) -> Steps:
+    def stream_request(self, question: Mapping[str, Any]) -> tuple[Signed, httpx.Request]:
+        """The signed request for a stream; it is sent once."""
+        return self._request("POST", "/api/communications", msgspec.json.encode(question), None)
+
+    def get_pins(self) -> Steps:
+        """The platform's keys: given, kept, or discovered and kept."""
         if isinstance(self._pins, Pins):
             return self._pins
         path = self._pins
@@ -173,33 +178,19 @@ class Conversation:
         wait = self._retries.first_wait_seconds
         for attempt in range(1, self._retries.attempts + 1):
             now = self._clock.now()
-            signed = sign_request(self._key, method, self._authority, path.encode("ascii"), b"", body, now)
-            headers = [
-                *signed.headers,
-                (b"accept", b"application/json, application/problem+json"),
-                # The digest covers the bytes as they travel.
-                (b"accept-encoding", b"identity"),
-            ]
-            if idempotency_key is not None:
-                headers.append((b"idempotency-key", idempotency_key.encode("ascii")))
-            reply = yield httpx.Request(
-                method,
-                self._base.join(path),
-                headers=headers,
-                content=body or None,
-                extensions=self._extensions,
-            )
+            signed, request = self._request(method, path, body, idempotency_key)
+            reply = yield request
             last = attempt == self._retries.attempts
             if isinstance(reply, httpx.Response):
                 if reply.status_code not in _TRY_AGAIN:
                     if reply.status_code != 200:
-                        pins = yield from self._get_pins()
-                        raise self._refusal(reply, signed, pins)
+                        pins = yield from self.get_pins()
+                        raise self.refusal(reply, signed, pins)
                     return signed, now, reply
                 asked = _retry_after(reply, now)
                 if last or (asked is not None and asked > self._retries.longest_wait_seconds):
-                    pins = yield from self._get_pins()
-                    raise self._refusal(reply, signed, pins)
+                    pins = yield from self.get_pins()
+                    raise self.refusal(reply, signed, pins)
             else:
                 asked = None
                 if last:
@@ -209,6 +200,24 @@ class Conversation:
             yield min(max(asked or 0.0, drawn), self._retries.longest_wait_seconds)
             wait *= 2
         raise AssertionError("the last attempt returns or raises")
+
+    def _request(
+        self, method: str, path: str, body: bytes, idempotency_key: str | None
+    ) -> tuple[Signed, httpx.Request]:
+        created = self._clock.now()
+        signed = sign_request(self._key, method, self._authority, path.encode("ascii"), b"", body, created)
+        headers = [
+            *signed.headers,
+            (b"accept", b"application/json, application/jsonl, application/problem+json"),
+            # The digest covers the bytes as they travel.
+            (b"accept-encoding", b"identity"),
+        ]
+        if idempotency_key is not None:
+            headers.append((b"idempotency-key", idempotency_key.encode("ascii")))
+        request = httpx.Request(
+            method, self._base.join(path), headers=headers, content=body or None, extensions=self._extensions
+        )
+        return signed, request
 
     def _believe(self, response: httpx.Response, signed: Signed, pins: Pins) -> None:
         """Returns only if the platform signed this response to this request."""
@@ -222,7 +231,7 @@ class Conversation:
         except KoinonError as error:
             raise Untrusted(error.code, **error.facts) from None
 
-    def _refusal(self, response: httpx.Response, signed: Signed, pins: Pins) -> KoinonError:
+    def refusal(self, response: httpx.Response, signed: Signed, pins: Pins) -> KoinonError:
         """The refusal that `response` tells; raises Untrusted when it is signed, and not by the platform."""
         has_signature = "signature" in response.headers
         if has_signature:

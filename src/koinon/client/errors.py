@@ -38,6 +38,14 @@ class Untrusted(KoinonError):
     title = "Not trusted"
 
 
+class StreamCut(KoinonError):
+    """`stream_cut`: a stream ended before its signed end; the fact `rows` says how many rows had come."""
+
+    status = 502
+    exit_code = 75
+    title = "Stream cut"
+
+
 class PromiseBroken(KoinonError):
     """The platform signed that an entry would be in the ledger, and it is not: `promise_broken`.
 
