@@ -19,7 +19,7 @@ import httpx
 import msgspec
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from koinon.base.clock import SystemClock
 from koinon.base.crypto import SigningKey
@@ -91,7 +91,7 @@ def list_agreements(as_json: Json = False) -> None:
         if as_json:
             _print(agreements)
             return
-        table = Table("what", "name", "digest", "from", "until", "statements")
+        table = Table("what", Column("name", no_wrap=True), "digest", "from", "until", "said")
         for versions in agreements.conventions.values():
             for each in versions:
                 said = agreements.statements.get(each.digest, ())

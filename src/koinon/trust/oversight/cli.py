@@ -16,6 +16,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from koinon.base.clock import SystemClock
@@ -418,10 +419,8 @@ def _show(act: Act, document: bytes | None, yes: bool, language: str) -> None:
         raise Invalid("invalid_setting", setting="language", why=language)
     spoken: Language = language  # type: ignore[assignment]
     console = Console(stderr=True)
-    table = Table(show_header=False)
-    for label, text in describe(act):
-        table.add_row(label.in_(spoken), text.in_(spoken))
-    console.print(table)
+    for label, text in describe(act):  # one line each: a digest is compared, not read in two halves
+        console.print(f"[bold]{label.in_(spoken)}[/bold]: {escape(text.in_(spoken))}", soft_wrap=True)
     if document is not None:
         if hashlib.sha256(document).hexdigest() != act.target.digest:
             raise Conflict("document_differs", digest=act.target.digest)
