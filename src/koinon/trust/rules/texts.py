@@ -100,6 +100,7 @@ WORDS: dict[str, Text] = {
         "condition : {condition} ; connu : {value} → {outcome}",
         "condition: {condition}; known: {value} → {outcome}",
     ),
+    "known": Text("bekend: {value}", "connu : {value}", "known: {value}"),
     "value_unknown": Text("niets", "rien", "nothing"),
     "outcome_is_true": Text("vervuld", "remplie", "met"),
     "outcome_is_false": Text("niet vervuld", "non remplie", "not met"),

@@ -6,7 +6,7 @@ never applies, nor a misspelt field of a forbid one that never protects.
 
 import hashlib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import msgspec
 from koinon.base.canonical import canonical
 from koinon.base.errors import Invalid, TooLarge
 from koinon.base.text import Text
-from koinon.trust.rules.model import FactType, group_of
+from koinon.trust.rules.model import ANY, FactType, Rule, group_of
 
 FILE_NAME = "vocabulary.toml"
 LIMIT_BYTES = 1 << 20
@@ -116,3 +116,25 @@ def read_vocabulary(path: Path) -> Vocabulary:
         return parse_vocabulary(file.read_text(encoding="utf-8"), str(file))
     except (OSError, UnicodeDecodeError) as error:
         raise Invalid("vocabulary_missing", file=str(file), why=type(error).__name__) from None
+
+
+def complete(vocabulary: Vocabulary, rules: Iterable[Rule]) -> Vocabulary:
+    """`vocabulary` with every name that `rules` use; one that it lacks stands for itself in all languages."""
+    named: dict[str, dict[str, Text]] = {
+        kind: dict(getattr(vocabulary, kind)) for kind in ("actions", "purposes", "party_kinds", "profiles")
+    }
+    facts, resources = dict(vocabulary.facts), dict(vocabulary.resources)
+    for rule in rules:
+        for kind, words in named.items():
+            for name in getattr(rule, kind) - {ANY}:
+                words.setdefault(name, _itself(name))
+        for condition in rule.conditions:
+            facts.setdefault(condition.fact, FactWord(condition.type, _itself(condition.fact)))
+        word = resources.get(rule.resource) or ResourceWord(_itself(rule.resource))
+        missing = {name: _itself(name) for name in sorted(rule.fields) if name not in word.fields}
+        resources[rule.resource] = ResourceWord(word.title, {**word.fields, **missing})
+    return Vocabulary(facts=facts, resources=resources, masks=vocabulary.masks, **named)
+
+
+def _itself(name: str) -> Text:
+    return Text(name, name, name)
