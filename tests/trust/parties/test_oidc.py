@@ -14,7 +14,8 @@ import pytest
 from koinon.base.clock import SystemClock
 from koinon.base.errors import Invalid, NotIdentified, Unavailable
 from koinon.base.settings import Settings
-from koinon.trust.parties.sign_in import OidcClient, check_sign_in_settings
+from koinon.trust.parties.sign_in import check_sign_in_settings
+from koinon.trust.parties.sign_in.oidc import OidcClient
 
 HOME = Path("/nonexistent")
 

@@ -4,8 +4,7 @@
 verbs of `service` change it and write the ledger. Sign-in and sessions: `koinon.trust.parties.sign_in`.
 """
 
-from pathlib import Path
-
+from koinon.trust.parties.assertion import AssertedUser, asserted_by_party, verify_user_assertion
 from koinon.trust.parties.model import (
     LOCAL_ISSUER,
     Adviser,
@@ -40,17 +39,15 @@ from koinon.trust.parties.policy import (
 from koinon.trust.parties.store import load_register
 from koinon.trust.parties.vocabulary import KEY_USES, PARTY_KINDS, PROFILES, KeyUse
 
-MIGRATIONS = Path(__file__).parent / "migrations"
-
 __all__ = [
     "INSTALLER",
     "KEY_USES",
     "LOCAL_ISSUER",
-    "MIGRATIONS",
     "PARTY_KINDS",
     "PROFILES",
     "Adviser",
     "AdviserId",
+    "AssertedUser",
     "Author",
     "Charter",
     "CharterSignature",
@@ -68,6 +65,7 @@ __all__ = [
     "Training",
     "Unit",
     "UnitId",
+    "asserted_by_party",
     "check_adviser",
     "check_enterprise_number",
     "check_key",
@@ -76,4 +74,5 @@ __all__ = [
     "check_system",
     "earliest",
     "load_register",
+    "verify_user_assertion",
 ]

@@ -50,35 +50,37 @@ class PublicKey(msgspec.Struct, frozen=True):
     state: str
 
 
-class Parties(msgspec.Struct, frozen=True):
+class PublicParties(msgspec.Struct, frozen=True):
     """Every party, the one that joined first leading."""
 
     parties: list[PublicParty]
 
 
-class Keys(msgspec.Struct, frozen=True):
+class PartyKeys(msgspec.Struct, frozen=True):
     """Every key that was ever registered."""
 
     keys: list[PublicKey]
 
 
 @get("/api/parties", opt={"public": True}, tags=["parties"], summary="Who takes part")
-async def list_parties(database: Database, clock: Clock) -> Parties:
+async def list_parties(database: Database, clock: Clock) -> PublicParties:
     """Every party with its kind, its dates and its security adviser."""
     async with database.acquire() as connection:
         register = await store.load_part(connection)
     at = clock.now()
     parties = sorted(register.parties.values(), key=lambda party: (party.joined_on, party.enterprise_number))
-    return Parties([msgspec.convert(party_facts(register, party, at), PublicParty) for party in parties])
+    return PublicParties(
+        [msgspec.convert(party_facts(register, party, at), PublicParty) for party in parties]
+    )
 
 
 @get("/api/parties/keys", opt={"public": True}, tags=["parties"], summary="Keys of the parties")
-async def list_keys(database: Database, clock: Clock) -> Keys:
+async def list_keys(database: Database, clock: Clock) -> PartyKeys:
     """Every key with its owner, use, term and state, to verify what a party signed."""
     async with database.acquire() as connection:
         register = await store.load_part(connection)
     at = clock.now()
-    return Keys(
+    return PartyKeys(
         [
             PublicKey(
                 jwk=VerifyKey(key.public).to_jwk(),

@@ -4,23 +4,19 @@ The system that calls is known by its signature; whom it calls for is the party'
 identity provider signed for this call makes that word a proof that the party cannot take back.
 """
 
-from datetime import datetime, timedelta
-from typing import Any, Literal
+from datetime import datetime
+from typing import Literal
 
 import msgspec
-from joserfc import jwt
-from joserfc.errors import JoseError
-from joserfc.jwk import OKPKey
-from joserfc.jws import extract_compact
 
-from koinon.base.crypto import b64url
+from koinon.base.crypto import Jws, VerifyKey, parse_jws
 from koinon.base.errors import Invalid, NotIdentified
 from koinon.trust.parties.model import Key, PartyId, Register
 from koinon.trust.parties.policy import check_key
 from koinon.trust.parties.vocabulary import KeyUse
 
-LONGEST_LIFE = timedelta(minutes=5)
-CLOCK_SKEW = timedelta(seconds=60)
+LONGEST_LIFE_SECONDS = 300
+CLOCK_SKEW_SECONDS = 60
 MAX_LENGTH = 8192
 TYPE = "koinon-user+jwt"
 """The header's `typ`, so that no other JWT of that provider passes for one (RFC 8725 section 3.11)."""
@@ -40,50 +36,53 @@ class AssertedUser(msgspec.Struct, frozen=True, kw_only=True):
     key: str | None = None
 
 
+class _Claims(msgspec.Struct, frozen=True):
+    iss: str
+    sub: str
+    aud: str
+    purpose: str
+    jti: str
+    iat: int
+    exp: int
+
+
+_decode = msgspec.json.Decoder(_Claims).decode
+
+
 def verify_user_assertion(
     token: str, register: Register, *, party: PartyId, purpose: str, audience: str, at: datetime
 ) -> AssertedUser:
     """The end user whom the party's identity provider names for this purpose, now.
 
-    The token is a JWT signed with EdDSA by a key of the party registered for `user_assertion`: header `typ`
-    `koinon-user+jwt`, `kid`; claims `iss` (the party's id), `sub` (the user), `aud` (the platform's origin),
-    `purpose`, `iat`, `exp` (at most 5 minutes after `iat`), `jti`.
+    The token is a JWT signed with EdDSA (Ed25519) by a key of the party registered for `user_assertion`: header
+    `alg`, `kid` and `typ` `koinon-user+jwt`; claims `iss` (the party's id), `sub` (the user), `aud` (the
+    platform's origin, one text), `purpose`, `jti`, `iat` and `exp` (whole seconds, at most 300 apart).
 
     Raises:
-        Invalid: `user_assertion_malformed`.
+        Invalid: `user_assertion_malformed`, also for another header or a claim that is absent or not of its type.
         NotAllowed: the codes of `policy.check_key`.
-        NotIdentified: `user_assertion_invalid` with the fact `why`: `signature`, `party`, `purpose`, or a
-        claim.
+        NotIdentified: `user_assertion_invalid` with the fact `why`: `party`, `signature`, or the claim.
     Source: RFC 7519, RFC 8725, RFC 8037.
     """
-    kid = _kid(token)
-    key, _ = check_key(register, kid, KeyUse.USER_ASSERTION, at)
+    jws = _parse(token)
+    key, _ = check_key(register, jws.key_id, KeyUse.USER_ASSERTION, at)
     if key.party != party:
-        raise NotIdentified("user_assertion_invalid", why="party")
-    claims = _claims(token, key)
-    registry = jwt.JWTClaimsRegistry(
-        now=int(at.timestamp()),
-        leeway=int(CLOCK_SKEW.total_seconds()),
-        iss={"essential": True, "value": str(party)},
-        aud={"essential": True, "value": audience},
-        sub={"essential": True},
-        purpose={"essential": True, "value": purpose},
-        iat={"essential": True},
-        exp={"essential": True},
-        jti={"essential": True},
-    )
-    try:
-        registry.validate(claims)
-    except JoseError as error:
-        raise NotIdentified(
-            "user_assertion_invalid", why=getattr(error, "claim", None) or error.error
-        ) from None
-    if claims["exp"] - claims["iat"] > LONGEST_LIFE.total_seconds():
-        raise NotIdentified("user_assertion_invalid", why="life")
-    user = claims["sub"]
-    if not isinstance(user, str) or not 0 < len(user) <= 255:
-        raise NotIdentified("user_assertion_invalid", why="sub")
-    return AssertedUser(user=user, by="identity_provider", key=kid)
+        raise _invalid("party")
+    claims = _believed(jws, key)
+    now = int(at.timestamp())
+    for holds, why in (
+        (claims.iss == str(party), "iss"),
+        (claims.aud == audience, "aud"),
+        (claims.purpose == purpose, "purpose"),
+        (0 < len(claims.sub) <= 255 and claims.sub.isprintable(), "sub"),
+        (claims.jti != "", "jti"),
+        (claims.iat <= now + CLOCK_SKEW_SECONDS, "iat"),
+        (now < claims.exp + CLOCK_SKEW_SECONDS, "exp"),
+        (0 <= claims.exp - claims.iat <= LONGEST_LIFE_SECONDS, "life"),
+    ):
+        if not holds:
+            raise _invalid(why)
+    return AssertedUser(user=claims.sub, by="identity_provider", key=key.kid)
 
 
 def asserted_by_party(user: str) -> AssertedUser:
@@ -97,23 +96,26 @@ def asserted_by_party(user: str) -> AssertedUser:
     return AssertedUser(user=user, by="party")
 
 
-def _kid(token: str) -> str:
-    if len(token) > MAX_LENGTH:
-        raise Invalid("user_assertion_malformed")
+def _parse(token: str) -> Jws:
     try:
-        header = extract_compact(token.encode()).protected
-    except (JoseError, ValueError, TypeError):
+        jws = parse_jws(token) if len(token) <= MAX_LENGTH else None
+    except Invalid:
+        jws = None
+    if jws is None or jws.typ != TYPE:
+        raise Invalid("user_assertion_malformed")
+    return jws
+
+
+def _believed(jws: Jws, key: Key) -> _Claims:
+    try:
+        payload = jws.verify(VerifyKey(key.public))
+    except NotIdentified:
+        raise _invalid("signature") from None
+    try:
+        return _decode(payload)
+    except (msgspec.DecodeError, msgspec.ValidationError):
         raise Invalid("user_assertion_malformed") from None
-    kid = header.get("kid")
-    if not isinstance(kid, str) or header.get("typ") != TYPE:
-        raise Invalid("user_assertion_malformed")
-    return kid
 
 
-def _claims(token: str, key: Key) -> dict[str, Any]:
-    jwk = OKPKey.import_key({"kty": "OKP", "crv": "Ed25519", "x": b64url(key.public), "kid": key.kid})
-    try:
-        claims: dict[str, Any] = jwt.decode(token, jwk, algorithms=["EdDSA"]).claims
-    except (JoseError, ValueError, TypeError):
-        raise NotIdentified("user_assertion_invalid", why="signature") from None
-    return claims
+def _invalid(why: str) -> NotIdentified:
+    return NotIdentified("user_assertion_invalid", why=why)

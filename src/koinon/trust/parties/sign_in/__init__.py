@@ -1,9 +1,12 @@
-"""Signing in: OpenID Connect, accounts of our own in the embedded default, sessions."""
+"""Signing in: OpenID Connect, accounts of our own in the embedded default, sessions.
+
+The OpenID Connect client is `sign_in.oidc.OidcClient`, which `SignIn` imports where a provider is set.
+"""
 
 from koinon.trust.parties.sign_in.accounts import LocalAccounts
+from koinon.trust.parties.sign_in.addresses import check_sign_in_settings
 from koinon.trust.parties.sign_in.attempts import Attempts
 from koinon.trust.parties.sign_in.edge import SignIn, provide_session, viewer_of
-from koinon.trust.parties.sign_in.oidc import OidcClient, check_sign_in_settings
 from koinon.trust.parties.sign_in.sessions import (
     Choice,
     Session,
@@ -15,7 +18,6 @@ __all__ = [
     "Attempts",
     "Choice",
     "LocalAccounts",
-    "OidcClient",
     "Session",
     "Sessions",
     "SignIn",

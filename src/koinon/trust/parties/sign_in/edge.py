@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from litestar import Request
 from litestar.connection import ASGIConnection
@@ -19,8 +19,11 @@ from koinon.base.text import Language
 from koinon.trust.ledger import Sealer
 from koinon.trust.parties.model import LOCAL_ISSUER
 from koinon.trust.parties.sign_in.accounts import LocalAccounts
-from koinon.trust.parties.sign_in.oidc import Begun, OidcClient, check_sign_in_settings
+from koinon.trust.parties.sign_in.addresses import check_sign_in_settings
 from koinon.trust.parties.sign_in.sessions import Session, Sessions
+
+if TYPE_CHECKING:
+    from koinon.trust.parties.sign_in.oidc import Begun, OidcClient
 
 SESSION_COOKIE = "koinon_session"
 BROWSER_COOKIE = "koinon_sign_in"
@@ -47,7 +50,7 @@ class SignIn:
         settings: Settings,
         clock: Clock,
         *,
-        oidc: OidcClient | None = None,
+        oidc: "OidcClient | None" = None,
         accounts: LocalAccounts | None = None,
     ) -> None:
         """Raises `Invalid: invalid_setting` when nobody could sign in so, or not safely."""
@@ -56,7 +59,12 @@ class SignIn:
         self._clock = clock
         self._secure = settings.origin.startswith("https:")
         self.sessions = Sessions(sealer)
-        self.oidc = oidc or (OidcClient(database, settings, clock) if settings.oidc_issuer else None)
+        if oidc is None and settings.oidc_issuer:
+            # Imported where a provider is set: its JOSE library costs a start a tenth of a second.
+            from koinon.trust.parties.sign_in.oidc import OidcClient
+
+            oidc = OidcClient(database, settings, clock)
+        self.oidc = oidc
         self.accounts = accounts or (
             LocalAccounts(database, settings, sealer=sealer) if settings.mode == "embedded" else None
         )
@@ -101,7 +109,7 @@ class SignIn:
             subject = await self.accounts.sign_in(login, password, address=address, at=self._clock.now())
             return await self._open(request, LOCAL_ISSUER, subject)
 
-    async def begin_oidc(self, return_to: str) -> Begun:
+    async def begin_oidc(self, return_to: str) -> "Begun":
         """Where to send the browser. Raises `NotFound: no_identity_provider`, or as `OidcClient.begin`."""
         if self.oidc is None:
             raise NotFound("no_identity_provider")

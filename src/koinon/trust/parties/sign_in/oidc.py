@@ -8,7 +8,6 @@ import asyncio
 import base64
 import hashlib
 import hmac
-import ipaddress
 import secrets
 from collections.abc import Mapping
 from datetime import timedelta
@@ -24,9 +23,10 @@ from joserfc.jwk import KeySet
 from koinon.base.clock import Clock
 from koinon.base.crypto import b64url
 from koinon.base.database import Database
-from koinon.base.errors import Invalid, NotIdentified, Unavailable
+from koinon.base.errors import NotIdentified, Unavailable
 from koinon.base.settings import Settings
 from koinon.trust.parties.sign_in import store
+from koinon.trust.parties.sign_in.addresses import acceptable_address, check_sign_in_settings
 
 # Signatures that only the provider can make: no `none`, and no HMAC, whose key the client would share.
 ALGORITHMS = frozenset(
@@ -248,7 +248,7 @@ class OidcClient:
             if metadata.issuer != self.issuer:
                 raise Unavailable("identity_provider_unavailable", what="issuer")
             for endpoint in (metadata.authorization_endpoint, metadata.token_endpoint, metadata.jwks_uri):
-                if not _acceptable(endpoint, loopback=self._loopback):
+                if not acceptable_address(endpoint, loopback=self._loopback):
                     raise Unavailable("identity_provider_unavailable", what="endpoint")
             self._metadata, self._metadata_until = metadata, now + METADATA_LIFE_SECONDS
             return metadata
@@ -284,40 +284,6 @@ class OidcClient:
                     return response.status_code, bytes(body)
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError):
             raise Unavailable("identity_provider_unavailable", what="connection") from None
-
-
-def check_sign_in_settings(settings: Settings) -> None:
-    """The settings say how people sign in; called when a process starts, so that a wrong one does not.
-
-    Raises:
-        Invalid: `invalid_setting` when production has no provider, when the provider or the public origin is
-        not
-            reached by https (the embedded mode permits this machine's own), or when the client has no id.
-    """
-    if not settings.oidc_issuer:
-        if settings.mode != "embedded":
-            raise Invalid("invalid_setting", setting="oidc_issuer", why="production has no local accounts")
-        return
-    loopback = settings.mode == "embedded"
-    for name, address in (("oidc_issuer", settings.oidc_issuer), ("public_origin", settings.origin)):
-        if not _acceptable(address, loopback=loopback):
-            raise Invalid("invalid_setting", setting=name, why="must be an https address")
-    if not settings.oidc_client_id:
-        raise Invalid("invalid_setting", setting="oidc_client_id", why="missing")
-
-
-def _acceptable(address: str, *, loopback: bool) -> bool:
-    parts = urlsplit(address)
-    if parts.scheme == "https":
-        return bool(parts.hostname) and not parts.fragment
-    if parts.scheme != "http" or not loopback:
-        return False
-    if parts.hostname == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(parts.hostname or "").is_loopback
-    except ValueError:
-        return False
 
 
 def _hash(token: str) -> bytes:
