@@ -1,5 +1,7 @@
+import time
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from uuid import RFC_4122
 
 import asyncpg
 import msgspec
@@ -21,6 +23,7 @@ from koinon.trust.ledger import (
     read_private,
 )
 from koinon.trust.ledger.merkle import leaf_hash
+from koinon.trust.ledger.model import id_at, new_entry_id
 
 AT = datetime(2026, 11, 24, 9, 31, 27, 123456, tzinfo=UTC)
 ANN, BOB = "85612300155", "90670512304"
@@ -265,3 +268,19 @@ async def test_key_files_can_be_read_by_their_owner_only(sealer):
     modes = {path.name: path.stat().st_mode & 0o777 for path in sealer.keys.folder.iterdir()}
     assert modes == {"index.key": 0o600, "2026-11.kek": 0o600}
     assert sealer.keys.folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_ids_of_uses_tell_the_minute_and_rise_within_a_process():
+    ids = [new_entry_id(coarse=True) for _ in range(2000)]
+    assert ids == sorted(ids) or ids[0].int >> 80 != ids[-1].int >> 80
+    assert len(set(ids)) == 2000
+    assert all(each.version == 7 and each.variant == RFC_4122 for each in ids)
+    assert {(each.int >> 80) % 60_000 for each in ids} == {0}
+    exact = new_entry_id(coarse=False)
+    assert abs((exact.int >> 80) - time.time() * 1000) < 5000
+
+
+def test_the_lowest_id_of_an_instant_is_below_those_made_then(monkeypatch):
+    moment = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
+    monkeypatch.setattr("koinon.trust.ledger.model.time.time", moment.timestamp)
+    assert id_at(moment) < new_entry_id(coarse=True) < id_at(moment + timedelta(milliseconds=1))

@@ -19,7 +19,7 @@ from koinon.trust.ledger.proving import get_proof
 from koinon.trust.ledger.published import CHECKPOINT
 from koinon.trust.ledger.tiles import Bundle, Tile
 
-READER = Path(__file__).with_name("independent_reader.py")
+READER = Path(__file__).parents[3] / "src" / "koinon" / "demo" / "independent_reader.py"
 ANN, BOB = "85612300155", "90670512304"
 
 

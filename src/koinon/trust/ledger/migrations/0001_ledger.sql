@@ -11,11 +11,11 @@ CREATE TABLE ledger.entry (
     id uuid PRIMARY KEY,
     log ledger.log NOT NULL,
     bytes bytea NOT NULL CHECK (octet_length(bytes) BETWEEN 1 AND 65535),
-    kind text NOT NULL,
+    kind text COLLATE "C" NOT NULL,
     at timestamptz NOT NULL,
-    party text,
-    keeper text,
-    "authorisation" text,
+    party text COLLATE "C",
+    keeper text COLLATE "C",
+    "authorisation" text COLLATE "C",
     sealed bytea
 );
 CREATE INDEX entry_party ON ledger.entry (party, id) WHERE party IS NOT NULL;
