@@ -198,8 +198,7 @@ def _lines(explanation: Explanation, language: Language, vocabulary: Vocabulary)
         resource=words.resource(request.resource),
         purpose=words.of("purposes", request.purpose),
         profile=words.of("profiles", request.profile),
-        kind=words.of("party_kinds", request.party_kind),
-        party=request.party,
+        who=_who(words.of("party_kinds", request.party_kind), request.party),
         at=moment(request.at),
     )
     yield say(language, f"decision_{decision.code}")
@@ -241,6 +240,10 @@ def _lines(explanation: Explanation, language: Language, vocabulary: Vocabulary)
         for tested in candidate.conditions:
             yield "  " + _tested(tested, language, vocabulary)
         yield "  → " + say(language, f"outcome_{candidate.outcome}")
+
+
+def _who(kind: str, party: str) -> str:
+    return f"{party} ({kind})" if party else kind
 
 
 def _tested(tested: Tested, language: Language, vocabulary: Vocabulary) -> str:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
@@ -13,8 +13,13 @@ from koinon.base.canonical import canonical
 from koinon.base.database import Connection
 from koinon.base.errors import Conflict, Invalid
 from koinon.trust.rules.decision import Decision
-from koinon.trust.rules.document import rule_document, rule_from_document
-from koinon.trust.rules.model import Facts, Recorded, Request, Rule, StoredRule
+from koinon.trust.rules.document import (
+    facts_document,
+    facts_from_document,
+    rule_document,
+    rule_from_document,
+)
+from koinon.trust.rules.model import Recorded, Request, Rule, StoredRule
 from koinon.trust.rules.vocabulary import Vocabulary, vocabulary_from_document
 
 ReportKind = Literal["analysis", "replay"]
@@ -164,7 +169,7 @@ async def insert_decisions(
                 request.party,
                 request.profile,
                 sorted(request.fields),
-                _plain_facts(request.facts),
+                facts_document(request.facts),
                 request.at,
                 decision.allowed,
                 decision.code,
@@ -222,7 +227,7 @@ def _recorded(row: asyncpg.Record) -> Recorded:
             party=row["party"],
             profile=row["profile"],
             fields=frozenset(row["fields"]),
-            facts=read_facts(row["facts"]),
+            facts=facts_from_document(row["facts"]),
             at=row["decided_at"],
         )
     return Recorded(
@@ -235,26 +240,3 @@ def _recorded(row: asyncpg.Record) -> Recorded:
         given=frozenset(row["given"] or ()),
         grounds=tuple(row["grounds"]),
     )
-
-
-def _plain_facts(facts: Facts) -> dict[str, Any]:
-    """Facts as JSON; a day becomes `{"date": "2026-01-31"}`, so that it is not read back as text."""
-    return {
-        name: {"date": value.isoformat()} if isinstance(value, date) else value
-        for name, value in facts.items()
-        if value is not None
-    }
-
-
-def read_facts(document: dict[str, Any]) -> Facts:
-    """The facts that `_plain_facts` wrote; an unknown shape stays unknown."""
-    facts: dict[str, Any] = {}
-    for name, value in document.items():
-        if isinstance(value, dict):
-            try:
-                facts[name] = date.fromisoformat(value["date"])
-            except (KeyError, TypeError, ValueError):
-                facts[name] = None
-        else:
-            facts[name] = value
-    return facts

@@ -10,10 +10,9 @@ def say(language: Language, key: str, **values: object) -> str:
 
 WORDS: dict[str, Text] = {
     "asked": Text(
-        "Gevraagd: {action}, {resource}; doel: {purpose}; door {party} ({kind}), profiel {profile}; op {at}.",
-        "Demandé : {action}, {resource} ; finalité : {purpose} ; par {party} ({kind}), "
-        "profil {profile} ; le {at}.",
-        "Asked: {action}, {resource}; purpose: {purpose}; by {party} ({kind}), profile {profile}; on {at}.",
+        "Gevraagd: {action}, {resource}; doel: {purpose}; door {who}, profiel {profile}; op {at}.",
+        "Demandé : {action}, {resource} ; finalité : {purpose} ; par {who}, profil {profile} ; le {at}.",
+        "Asked: {action}, {resource}; purpose: {purpose}; by {who}, profile {profile}; on {at}.",
     ),
     "decision_allowed": Text("Toegelaten.", "Autorisé.", "Allowed."),
     "decision_no_rule": Text(
