@@ -163,8 +163,8 @@ class Source(Protocol):
         """The source's answer about one subject, with no other fields than those asked.
 
         Raises:
-            Invalid: `unknown_service`, `unknown_field`, `invalid_subject` or `invalid_context`: the caller's
-                mistake, never the source's.
+            Invalid: `unknown_service`, `unknown_field`, `invalid_subject`, `invalid_context` or
+                `missing_parameter`: the caller's mistake, never the source's.
         """
 
     async def fetch_many(
@@ -227,6 +227,7 @@ class Driver:
 
         Raises:
             WireFault: no reply could be had, or none that makes sense.
+            Invalid: `missing_parameter`: the context lacks something the service needs.
         """
         raise NotImplementedError
 
@@ -305,6 +306,8 @@ class Driver:
             if fault.code == "unreachable":
                 self._count_failure()
             return self._failed(service, subjects, fault, started)
+        except Invalid:
+            raise
         except Exception as error:
             # A driver's mistake must not take the exchange down with it, nor pass for an answer. Only its kind and
             # place are logged: its message and locals may hold what the source said about a person.
