@@ -88,7 +88,7 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
             *(handler for each in _SLICES for handler in each.handlers),
         ],
         dependencies={
-            name: Provide(lambda value=value: value, sync_to_thread=False)  # type: ignore[misc]
+            name: Provide(_constant(value), sync_to_thread=False)
             for name, value in {
                 "database": platform.database,
                 "clock": platform.clock,
@@ -154,6 +154,13 @@ async def document_communication(data: CommunicationRequest) -> str:
     Never reached, as above.
     """
     raise NotImplementedError
+
+
+def _constant(value: Any) -> Callable[[], Any]:
+    def provide() -> Any:
+        return value
+
+    return provide
 
 
 def _package(module: str) -> str:

@@ -31,8 +31,10 @@ def narrow(transport: asyncio.Transport) -> None:
 
 def reset(transport: asyncio.Transport) -> None:
     """The connection has been ended by a TCP reset: what was buffered and not sent is thrown away."""
+    if transport.is_closing():
+        return
     connection = transport.get_extra_info("socket")
     if connection is not None:
-        with contextlib.suppress(OSError):  # it may be gone already
+        with contextlib.suppress(OSError):  # the peer may have gone a moment ago
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     transport.abort()

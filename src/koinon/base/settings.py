@@ -71,7 +71,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """`public_origin`, or the listening address."""
         return self.public_origin or f"http://{self.host}:{self.port}"
 
-
     @property
     def authority(self) -> str:
         """Host and port of `origin`, without the port where it is the scheme's own (RFC 9421 section 2.2.3)."""

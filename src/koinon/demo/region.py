@@ -104,7 +104,8 @@ PARTIES: tuple[DemoParty, ...] = (
         Text("Demo-woonmaatschappij Noord", "Société de logement démo Nord", "Demo housing company North"),
         (
             ("an", "An Demo", ("case_handler",), "nl"),
-            ("marc", "Marc Démo", ("housing_manager", "party_manager"), "fr"),
+            ("eva", "Eva Démo", ("housing_manager",), "fr"),
+            ("marc", "Marc Démo", ("party_manager",), "fr"),
             ("sara", "Sara Demo", ("security_adviser",), "nl"),
         ),
     ),

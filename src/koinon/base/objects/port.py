@@ -3,7 +3,7 @@
 import re
 from collections.abc import AsyncIterator
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 import msgspec
 
@@ -24,6 +24,7 @@ class ObjectInfo(msgspec.Struct, frozen=True):
     modified_at: datetime
 
 
+@runtime_checkable
 class Objects(Protocol):
     """A store of named bytes.
 

@@ -1,8 +1,9 @@
 """Who keeps what, as the services that hold sources tell the gate's pages."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
+@runtime_checkable
 class Keepers(Protocol):
     """The keepers of resources."""
 

@@ -34,7 +34,7 @@ BEGIN
         WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition
           AND (n.nspname IN ('parties', 'agreements', 'rules') OR n.nspname = 'standing' AND c.relname IN ('act', 'genesis'))
           AND n.nspname || '.' || c.relname NOT IN (
-              'parties.account', 'parties.identity', 'parties.session', 'parties.attempt', 'parties.sign_in',
+              'parties.account', 'parties.session', 'parties.attempt', 'parties.sign_in',
               'rules.decision_input', 'rules.report')
           AND NOT EXISTS (SELECT 1 FROM pg_trigger g WHERE g.tgrelid = c.oid AND g.tgname = 'raise_epoch')
     LOOP

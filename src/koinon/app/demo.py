@@ -1,0 +1,281 @@
+"""`koinon demo`: the Brussels demo region on this machine, or its story once."""
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from koinon.app.platform import Family, Member, platform_members
+from koinon.app.wiring import database_url, prepare_database
+from koinon.base.database import Database, embedded
+from koinon.base.errors import Unavailable
+from koinon.base.files import replace_file
+from koinon.base.logging import configure
+from koinon.base.settings import Settings, load_settings
+from koinon.demo.region import NORTH, PARTIES, PASSWORD, PURPOSE, SOUTH, Seeder, enterprise_number, is_seeded
+from koinon.demo.story import Step, Story
+from koinon.integrator.sources import FILE as SOURCES_FILE
+from koinon.trust.ledger import Log, Sealer
+
+app = typer.Typer(help="The Brussels demo region; every person, organisation and figure in it is made up.")
+
+# Written at each start; a database that already listens keeps nothing of it but the ledger's origin.
+_NAMES = ("partner", "commission")
+_WAIT_SECONDS = 40.0
+_HEADS = 400
+
+
+@app.callback(invoke_without_command=True)
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="Run the story and stop, without serving.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="With --once: the report as JSON.")] = False,
+    port: Annotated[int, typer.Option(help="Port to serve on; with --once a free one.")] = 8000,
+) -> None:
+    """Brings the platform up with three simulated sources and two witnesses, tells the story, and goes on serving.
+
+    State lives in KOINON_HOME, or in ./koinon-home; with --once and no KOINON_HOME in a folder that is removed.
+    """
+    with ExitStack() as stack:
+        if once and "KOINON_HOME" not in os.environ:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="koinon-demo-")))
+            folder.chmod(0o755)
+            home = folder / "home"
+            stack.callback(embedded.stop, home)
+        else:
+            home = Path(os.environ.get("KOINON_HOME") or "koinon-home").resolve()
+        console = Console(stderr=True) if json else Console()
+        raise SystemExit(Demo(home, free_port() if once else port, console).run(once=once, json=json))
+
+
+class Demo:
+    """The region's processes, their state in `home`."""
+
+    def __init__(self, home: Path, port: int, console: Console) -> None:
+        self.home = home
+        self.port = port
+        self.console = console
+        self.family = Family()
+        self.started = time.monotonic()
+
+    def run(self, *, once: bool, json: bool) -> int:
+        """The exit code: 0 only if every step held (`once`), or after Ctrl-C."""
+        settings = self.prepare()
+        configure(settings.log_level, "demo")
+        url = settings.origin
+        self.console.print(f"[bold]Koinon[/bold] demo region · state in {self.home}")
+        with self.console.status("bringing the platform up"):
+            asyncio.run(self._seed(settings))
+            self._start(settings)
+            self._await(f"{url}/health/ready")
+            seconds = time.monotonic() - self.started
+        try:
+            self.console.print(f"up in {seconds:.1f} s: {url}")
+            if once:
+                story = self.tell(settings)
+                if json:
+                    print(msgspec.json.format(msgspec.json.encode(report(story)), indent=2).decode())
+                return 0 if story.ok else 1
+            self.greet(settings)
+            self.family.watch(tick=self._first_story(settings))
+            return 0
+        finally:
+            self.family.stop()
+
+    def prepare(self) -> Settings:
+        """Folders and `koinon.toml`, so that other commands find the same platform."""
+        from koinon.trust.ledger.witness.server import prepare_witness
+
+        self.home.mkdir(mode=0o755, parents=True, exist_ok=True)
+        self.witnesses = {name: free_port() for name in _NAMES}
+        self.sources = {name: free_port() for name in ("rijksregister", "ksz", "kbo")}
+        keys = [
+            str(prepare_witness(self.home / "demo" / "witness" / name, f"witness.invalid/{name}").verifier)
+            for name in _NAMES
+        ]
+        values = {
+            "host": "127.0.0.1",
+            "port": self.port,
+            "ledger_origin": "koinon.invalid/brussels-demo",
+            "ledger_quorum": len(_NAMES),
+            "witness_urls": ",".join(f"http://127.0.0.1:{port}" for port in self.witnesses.values()),
+            "witness_keys": ",".join(keys),
+            "log_level": "error",
+        }
+        lines = [f"{name} = {msgspec.json.encode(value).decode()}" for name, value in values.items()]
+        head = "# Written by `koinon demo` at each start.\n"
+        replace_file(self.home / "koinon.toml", (head + "\n".join(lines) + "\n").encode())
+        return load_settings({}, home=self.home)
+
+    async def _seed(self, settings: Settings) -> None:
+        """The region stands in the database and in the simulated sources; at a later start only addresses change."""
+        from datetime import UTC, datetime, timedelta
+
+        from koinon.demo.population import open_population
+        from koinon.demo.sources import register_households, seed_candidates
+        from koinon.trust.ledger.sequencing.running import make_signer
+
+        url = database_url(settings)
+        await prepare_database(url)
+        for name in _NAMES:
+            keys = [
+                str(make_signer(self.home, log, f"{settings.ledger_origin}/{log.value}").verifier)
+                for log in Log
+            ]
+            folder = self.home / "demo" / "witness" / name
+            replace_file(folder / "logs.txt", ("\n".join(keys) + "\n").encode(), 0o644)
+        numbers = {each.code: enterprise_number(serial) for serial, each in enumerate(PARTIES, start=1)}
+        candidates_file = self.home / "demo" / "candidates.address"
+        async with await Database.open(url, kind="owner", max_size=3) as database:
+            if not await is_seeded(database):
+                population = open_population(self.home)
+                north = list(dict.fromkeys([p.number for p in population.personas().values()]))
+                heads = population.heads(_HEADS)
+                subjects = {NORTH: [*north, *(h for h in heads[100:] if h not in north)], SOUTH: heads[:100]}
+                today = datetime.now(UTC).date()
+                for code, persons in subjects.items():
+                    register_households(
+                        settings,
+                        population,
+                        persons,
+                        numbers[code],
+                        PURPOSE,
+                        today - timedelta(days=1),
+                        today + timedelta(days=730),
+                    )
+                address = await seed_candidates(settings, url, population, (numbers[NORTH], numbers[SOUTH]))
+                replace_file(candidates_file, address.encode())
+                seeder = Seeder(settings, database, Sealer.of(self.home), datetime.now(UTC))
+                await seeder.seed(subjects)
+        lines = []
+        for name, port in self.sources.items():
+            lines += [f"[{name}]", f'address = "http://127.0.0.1:{port}"', 'networks = ["127.0.0.0/8"]']
+            lines += [f'keeper = "{numbers[name]}"', "simulated = true", ""]
+        lines += ["[candidates]", f'address = "{candidates_file.read_text()}"', "simulated = true", ""]
+        replace_file(self.home / SOURCES_FILE, "\n".join(lines).encode())
+
+    def _start(self, settings: Settings) -> None:
+        from koinon.demo.sources import run_source
+        from koinon.trust.ledger.witness.server import run_witness
+
+        for member in platform_members(settings):
+            self.family.start(member)
+        for name, port in self.sources.items():
+            self.family.start(Member(f"source-{name}", call(run_source, name, settings, port), stage=0))
+        for name, port in self.witnesses.items():
+            folder = self.home / "demo" / "witness" / name
+            self.family.start(
+                Member(
+                    f"witness-{name}",
+                    call(run_witness, folder, f"witness.invalid/{name}", "127.0.0.1", port),
+                    stage=0,
+                )
+            )
+
+    def _await(self, url: str) -> None:
+        deadline = time.monotonic() + _WAIT_SECONDS
+        while time.monotonic() < deadline:
+            self.family.collect()
+            if self.family.stopping:
+                break
+            try:
+                if httpx.get(url, timeout=2).status_code == 200:
+                    return
+            except httpx.HTTPError:
+                pass
+            time.sleep(0.02)
+        raise Unavailable("demo_not_ready", seconds=_WAIT_SECONDS)
+
+    def tell(self, settings: Settings) -> Story:
+        """The story, each step shown as it ends."""
+        from koinon.demo.population import open_population
+
+        persona = open_population(self.home).personas()["single_modest_income"]
+
+        def show(step: Step) -> None:
+            mark = "[green]held[/green]" if step.ok else f"[red]failed[/red] {step.why}"
+            self.console.print(f"  {step.seconds:6.2f} s  {mark}  {step.name}")
+
+        with tempfile.TemporaryDirectory(prefix="koinon-export-") as folder:
+            story = Story(settings.origin, self.home, persona.number, witnesses=len(_NAMES), tell=show)
+            story.run(lambda: self._export(Path(folder) / "exchange"), self._verify)
+        return story
+
+    def _export(self, folder: Path) -> Path:
+        self._koinon("ledger", "export", str(folder))
+        return folder
+
+    def _verify(self) -> None:
+        self._koinon("ledger", "verify")
+
+    def _koinon(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "koinon.app.cli", *arguments],
+            env={**os.environ, "KOINON_HOME": str(self.home)},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        if done.returncode:
+            raise Unavailable(
+                "command_failed", command=" ".join(arguments), why=(done.stdout + done.stderr)[-500:]
+            )
+        return done
+
+    def greet(self, settings: Settings) -> None:
+        """Who may sign in, and where."""
+        table = Table(title="Accounts of the demo region", caption=f"password of all of them: {PASSWORD}")
+        for column in ("sign in as", "for", "in the profile"):
+            table.add_column(column)
+        for party in PARTIES:
+            for login, _name, profiles, _language in party.persons:
+                table.add_row(login, party.name.en, ", ".join(profiles))
+        self.console.print(table)
+        self.console.print(f"Pages: [bold]{settings.origin}[/bold] · Ctrl-C stops everything")
+
+    def _first_story(self, settings: Settings) -> Callable[[], None]:
+        """Tells the story once, after the pages are up; a failing step is shown and does not stop the service."""
+        told = [False]
+
+        def tick() -> None:
+            if not told[0]:
+                told[0] = True
+                self.console.print("The story:")
+                self.tell(settings)
+
+        return tick
+
+
+def report(story: Story) -> dict[str, Any]:
+    """What `koinon demo --once --json` prints."""
+    steps = [{"name": step.name, "ok": step.ok, "seconds": step.seconds} for step in story.steps]
+    for entry, step in zip(steps, story.steps, strict=True):
+        if step.why:
+            entry["why"] = step.why
+    absent = {"exchange": None, "receipt": None, "refusal": None, "cut_seconds": None, "ledger": None}
+    return {"steps": steps, **absent, **story.told}
+
+
+def call(function: Callable[..., None], *arguments: Any) -> Callable[[], None]:
+    """The call, to be made in a child."""
+    return lambda: function(*arguments)
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
