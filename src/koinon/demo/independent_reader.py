@@ -14,6 +14,7 @@ import hashlib
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -23,15 +24,15 @@ class Wrong(Exception):
     """What does not hold."""
 
 
-def leaf(data):
+def leaf(data: bytes) -> bytes:
     return hashlib.sha256(b"\x00" + data).digest()
 
 
-def node(left, right):
+def node(left: bytes, right: bytes) -> bytes:
     return hashlib.sha256(b"\x01" + left + right).digest()
 
 
-def tree_hash(leaves):
+def tree_hash(leaves: list[bytes]) -> bytes:
     """MTH of RFC 9162 section 2.1.1, as it is defined there."""
     if not leaves:
         return hashlib.sha256(b"").digest()
@@ -43,7 +44,7 @@ def tree_hash(leaves):
     return node(tree_hash(leaves[:k]), tree_hash(leaves[k:]))
 
 
-def parse_vkey(text):
+def parse_vkey(text: str) -> Any:
     name, key_hash, encoded = text.strip().split("+", 2)
     raw = base64.b64decode(encoded, validate=True)
     if raw[0] not in (1, 4) or len(raw) != 33:
@@ -54,7 +55,7 @@ def parse_vkey(text):
     return name, expected, raw[0], raw[1:]
 
 
-def verify_note(note, vkey):
+def verify_note(note: str, vkey: Any) -> Any:
     """The text of a note that `vkey` has signed."""
     name, key_hash, kind, public = parse_vkey(vkey)
     text, _, signatures = note.rpartition("\n\n")
@@ -76,12 +77,12 @@ def verify_note(note, vkey):
     raise Wrong(f"no signature of {name}")
 
 
-def parse_checkpoint(text):
+def parse_checkpoint(text: str) -> Any:
     origin, size, root = text.split("\n")[:3]
     return origin, int(size), base64.b64decode(root, validate=True)
 
 
-def number(n):
+def number(n: int) -> str:
     parts = [f"{n % 1000:03}"]
     while n >= 1000:
         n //= 1000
@@ -89,7 +90,7 @@ def number(n):
     return "/".join(parts)
 
 
-def read(folder, kind, index, width):
+def read(folder: Path, kind: Any, index: int, width: int) -> bytes:
     path = folder / "tile" / kind / (number(index) + ("" if width == 256 else f".p/{width}"))
     try:
         return path.read_bytes()
@@ -97,7 +98,7 @@ def read(folder, kind, index, width):
         raise Wrong(f"{path.relative_to(folder)}: {error.strerror}") from None
 
 
-def read_entries(data):
+def read_entries(data: bytes) -> list[bytes]:
     entries, position = [], 0
     while position < len(data):
         length = int.from_bytes(data[position : position + 2], "big")
@@ -109,7 +110,7 @@ def read_entries(data):
     return entries
 
 
-def verify_tree(folder, size):
+def verify_tree(folder: Path, size: int) -> Any:
     """The root over all entries, after comparing bundles and tiles of every level."""
     leaves = []
     for index in range(-(-size // 256)):
@@ -130,11 +131,11 @@ def verify_tree(folder, size):
     return tree_hash(leaves)
 
 
-def from_url64(text):
+def from_url64(text: str) -> bytes:
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
-def verify_proof(proof, vkey, witnesses):
+def verify_proof(proof: Any, vkey: Any, witnesses: Any) -> Any:
     """RFC 9162 section 2.1.3.2."""
     text = verify_note(proof["checkpoint"], vkey)
     for each in witnesses:
@@ -162,7 +163,7 @@ def verify_proof(proof, vkey, witnesses):
         raise Wrong("the proof does not lead to the checkpoint's root")
 
 
-def main(arguments):
+def main(arguments: list[str] | None) -> Any:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("vkey", nargs="?")

@@ -1,6 +1,8 @@
 """Pages of the integrator: consult."""
 
 from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -30,7 +32,19 @@ SERVICE_NAMES = {
     "income": N_("income"),
     "property": N_("rights in property"),
     "functions": N_("functions in enterprises"),
-    "applications": N_("applications"),
+    "social_status": N_("social status"),
+    "application": N_("applications"),
+}
+# Of the parameters that answers name, in words; one that is not here is shown by its code.
+PARAMETER_NAMES = {
+    "minimum_age": N_("minimum age"),
+    "income_years_back": N_("years between application and income"),
+    "ceiling_single": N_("income ceiling, one person"),
+    "ceiling_one_income": N_("income ceiling, several persons, one income"),
+    "ceiling_several_incomes": N_("income ceiling, several incomes"),
+    "addition_child": N_("addition for each dependent child"),
+    "addition_disabled_adult": N_("addition for each disabled adult"),
+    "disabled_child_counts_as": N_("a disabled dependent child counts as"),
 }
 _WORDS = {True: N_("yes"), False: N_("no"), "yes": N_("yes"), "no": N_("no")}
 
@@ -200,14 +214,15 @@ def _refused(request: Request[Any, Any, Any], error: KoinonError) -> Any:
 
 def _shown(answer: ExchangeAnswer, flow: Flow) -> dict[str, Any]:
     rule = answer.rule.id or "–"
+    fields = [
+        {"name": name, "label": label, "status": field.status, "shown": _word(field), "why": _why(field)}
+        for name, label in flow.fields.items()
+        if (field := answer.answer.get(name)) is not None
+    ]
     return {
         "answer": answer,
         "flow": flow,
-        "fields": [
-            {"label": label, "status": field.status, "shown": _word(field), "why": _why(field)}
-            for name, label in flow.fields.items()
-            if (field := answer.answer.get(name)) is not None
-        ],
+        "fields": fields,
         "filtered": [flow.fields[each.field] for each in answer.filtered if each.field in flow.fields],
         "sources": [
             {
@@ -224,7 +239,18 @@ def _shown(answer: ExchangeAnswer, flow: Flow) -> dict[str, Any]:
         ],
         "silent": any(each.status == "no_answer" for each in answer.sources),
         "illustrative": any(each.mark == "illustrative" for each in answer.parameters),
-        "parameters": answer.parameters,
+        "verdict": next((each for each in fields if each["name"] == "admissible"), None),
+        "parameters": [
+            {
+                "label": PARAMETER_NAMES.get(each.name, each.name),
+                "money": Decimal(each.value) / 100 if each.unit == "eurocent" else None,
+                "plain": each.value,
+                "valid_from": date.fromisoformat(each.valid_from),
+                "source": each.source,
+                "mark": each.mark,
+            }
+            for each in answer.parameters
+        ],
         "purpose": flow.purposes[answer.purpose],
         "rule_link": Markup('<a href="/rules/{}">{} v{}</a>').format(rule, rule, answer.rule.version or 0),
     }

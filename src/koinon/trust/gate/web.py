@@ -207,7 +207,8 @@ def _use(entry: Stored, private: object, register: Register) -> Use:
         party=party.name if party is not None else "",
         who=who,
         case=str(fields.get("case", "")),
-        purpose=str(fields.get("purpose", "")),
+        # A code of the register; shown with spaces so that it may be folded.
+        purpose=str(fields.get("purpose", "")).replace("_", " "),
         authorisation=str(entry.public.get("authorisation", "")),
         resources=[str(each) for each in entry.public.get("resources", ())],
         code=str(entry.public.get("code") or entry.public.get("reason") or ""),
