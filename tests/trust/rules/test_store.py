@@ -18,6 +18,8 @@ from koinon.trust.rules import (
     Vocabulary,
     adopt_vocabulary,
     build_bank,
+    forget_inputs,
+    keep_inputs,
     load_rules,
     propose,
     record_report,
@@ -149,8 +151,7 @@ async def test_inputs_are_kept_for_replay_and_erased_and_deleted_in_time(
     async with web.transaction() as connection:
         for number, at in enumerate(moments):
             request = world.request(facts=FACTS, fields={"f1", "f3"}, at=at)
-            decided = [(request, bank.decide(request))]
-            await store.insert_decisions(connection, UUID(int=number), decided)
+            assert await keep_inputs(connection, UUID(int=number), [(request, bank.decide(request))])
     async with worker.transaction() as connection:
         kept = await store.list_decisions(connection)
         assert [each.at for each in kept] == moments[::-1]
@@ -176,6 +177,30 @@ async def test_inputs_are_kept_for_replay_and_erased_and_deleted_in_time(
     async with web.acquire() as connection:
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await store.delete_decisions(connection, NOW)
+
+
+async def test_a_sample_keeps_one_exchange_in_so_many_and_is_forgotten_at_its_term(
+    world: Any, open_database: Any
+) -> None:
+    web, worker = await open_database("web"), await open_database("worker")
+    bank = RuleBank([world.rule()])
+    async with web.transaction() as connection:
+        kept = [
+            await keep_inputs(
+                connection,
+                UUID(int=number),
+                [(request, bank.decide(request))],
+                one_in=4,
+            )
+            for number in range(8)
+            for request in [world.request(at=NOW - timedelta(days=91 + 400 * (number // 4)))]
+        ]
+    assert kept == [True, False, False, False] * 2
+    async with worker.transaction() as connection:
+        assert await forget_inputs(connection, NOW) == (1, 0)
+        assert await forget_inputs(connection, NOW + timedelta(days=300)) == (1, 1)
+        (left,) = await store.list_decisions(connection)
+        assert (left.exchange, left.request) == (UUID(int=0), None)
 
 
 def test_a_bank_at_a_moment_leaves_out_what_was_replaced_and_keeps_what_ended(world: Any) -> None:

@@ -20,7 +20,14 @@ from koinon.trust.rules.model import (
     StoredRule,
 )
 from koinon.trust.rules.parse import parse_rule, read_rules
-from koinon.trust.rules.service import adopt_vocabulary, parse_rules, propose, record_report
+from koinon.trust.rules.service import (
+    adopt_vocabulary,
+    forget_inputs,
+    keep_inputs,
+    parse_rules,
+    propose,
+    record_report,
+)
 from koinon.trust.rules.store import load_rules
 from koinon.trust.rules.vocabulary import Vocabulary, read_vocabulary
 
@@ -40,6 +47,8 @@ __all__ = [
     "Vocabulary",
     "adopt_vocabulary",
     "build_bank",
+    "forget_inputs",
+    "keep_inputs",
     "load_rules",
     "parse_rule",
     "parse_rules",

@@ -1,15 +1,22 @@
 """What is done to the rule bank; each change is a line of the register log, in the same transaction."""
 
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from koinon.base.database import Connection
 from koinon.trust.ledger import Entry, Log, Sealer, append
 from koinon.trust.rules import policy, store
-from koinon.trust.rules.model import Rule, StoredRule
+from koinon.trust.rules.decision import Decision
+from koinon.trust.rules.model import Request, Rule, StoredRule
 from koinon.trust.rules.parse import read_rules
 from koinon.trust.rules.vocabulary import Vocabulary, read_vocabulary
+
+# A change is replayed on the last quarter; that there was a decision is kept for as long as the yearly report needs.
+KEPT_INPUTS = timedelta(days=92)
+KEPT_DECISIONS = timedelta(days=730)
 
 
 def parse_rules(folder: Path) -> list[Rule]:
@@ -58,6 +65,28 @@ async def record_report(
     await store.insert_report(connection, kind, stored.digest, report, passed, at)
     what = "rule.analysed" if kind == "analysis" else "rule.replayed"
     await _log(connection, sealer, what, stored, at, passed=passed)
+
+
+async def keep_inputs(
+    connection: Connection, exchange: UUID, decided: Sequence[tuple[Request, Decision]], *, one_in: int = 1
+) -> bool:
+    """The decisions of an exchange are kept for replay, if it is in the sample of one in `one_in` exchanges.
+
+    Which exchanges are in it hangs on their id alone, so all decisions of one are kept, or none.
+    """
+    if exchange.int % one_in:
+        return False
+    await store.insert_decisions(connection, exchange, decided)
+    return True
+
+
+async def forget_inputs(connection: Connection, at: datetime) -> tuple[int, int]:
+    """What was asked and known is erased, and later the rest deleted, at the end of their terms.
+
+    Returns how many decisions were erased and how many deleted. To be called each day by the worker.
+    """
+    erased = await store.erase_inputs(connection, at - KEPT_INPUTS)
+    return erased, await store.delete_decisions(connection, at - KEPT_DECISIONS)
 
 
 async def adopt_vocabulary(
