@@ -18,6 +18,7 @@ REFERENCE_DAY = date(2026, 1, 1)
 INCOME_YEARS = tuple(range(2018, 2025))
 
 _TODAY = REFERENCE_DAY.toordinal()
+_ADULT_SINCE = date(REFERENCE_DAY.year - 18, REFERENCE_DAY.month, REFERENCE_DAY.day).toordinal()
 _YEAR = 365.2425
 _NATIONALITIES = ("FR", "MA", "RO", "IT", "ES", "PL", "PT", "DE", "TR", "SY", "CD", "BR")
 
@@ -148,7 +149,7 @@ class _Settling:
         if first >= last:
             return
         birth = first + int(self.draw.random() * (last - first))
-        minor = _TODAY - birth < 18 * _YEAR - 1
+        minor = birth > _ADULT_SINCE
         dependent = minor or self.draw.random() < 0.7
         child = self.person(birth, nationality, home, "child", name=head.last_name, dependent=dependent)
         if not minor:

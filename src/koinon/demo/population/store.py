@@ -14,7 +14,7 @@ from koinon.base.text import Text
 from koinon.demo.population.people import INCOME_YEARS, Household, Person, Settlement, settle
 from koinon.demo.population.personas import Persona, find_personas
 
-VERSION = 1
+VERSION = 2
 """Raised when the drawing or the tables change: an older file is then drawn anew."""
 
 _TABLES = f"""

@@ -1,5 +1,7 @@
 """Starting a simulated source, and giving the reference directory its first lines."""
 
+import contextlib
+import signal
 from collections.abc import Iterable, Sequence
 from datetime import date
 
@@ -46,7 +48,11 @@ def run_source(name: str, settings: Settings, port: int, *, control: bool = Fals
         Invalid: `simulated_in_production`.
         NotFound: `unknown_source`.
     """
-    make_server(make_source(name, settings, control=control), port).run()
+    server = make_server(make_source(name, settings, control=control), port)
+    # Uvicorn stops in order and then raises the signal again, which would make an ordered stop look like a crash.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run()
 
 
 def register_households(

@@ -164,7 +164,7 @@ def _member(number: str, register: str | None, found: Found) -> Member:
 def _application(answer: SourceAnswer | None) -> str | None:
     if answer is None:
         return None
-    if answer.status == "no_data":
+    if answer.status == "no_data" and answer.fault is None:
         return ""
     value = answer.values.get("application")
     return value if answer.status == "data" and isinstance(value, str) and value else None
