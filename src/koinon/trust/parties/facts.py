@@ -28,7 +28,10 @@ def adviser_state(adviser: Adviser, day: date) -> str:
 
 
 def party_facts(register: Register, party: Party, at: datetime) -> dict[str, Any]:
-    """What anybody may know of a party; its adviser is named, since people must be able to reach one."""
+    """What anybody may know of a party; its adviser is named, since people must be able to reach one.
+
+    In office by the party's papers: whether the Commission's act stands behind them, `trust.standing` says.
+    """
     adviser = register.find_adviser(party.id, civil_date(at))
     person = register.persons.get(adviser.person) if adviser else None
     return {
