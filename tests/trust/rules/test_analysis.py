@@ -250,47 +250,63 @@ def test_findings_speak_three_languages(world: Any) -> None:
     assert "r/1" in finding.text.en
 
 
+def values_of(world: Any) -> dict[str, list[Any]]:
+    """For each fact, values on, beside and between all those that random conditions compare with."""
+    days = [*world.days, date(2026, 5, 5)]
+    return {
+        "dossier": [True, False],
+        "urgent": [True, False],
+        "persons": list(range(-1, 9)),
+        "zone": ["north", "south", "east", "west", "elsewhere"],
+        "born": sorted({day + timedelta(days=shift) for day in days for shift in (-1, 0, 1)}),
+    }
+
+
+def meeting(conditions: list[Condition], fact: str, values: list[Any]) -> list[Any]:
+    checks = [compile_condition(condition) for condition in conditions if condition.fact == fact]
+    return [value for value in values if together(checks, {fact: value})]
+
+
 @settings(max_examples=400, deadline=None)
 @given(rngs)
 def test_conditions_said_to_contradict_are_met_by_no_facts_and_others_by_some(
     world: Any, rng: random.Random
 ) -> None:
     conditions = [world.condition(rng) for _ in range(rng.randint(1, 4))]
-    checks = [compile_condition(condition) for condition in conditions]
-    values: dict[str, list[Any]] = {
-        "dossier": [True, False],
-        "urgent": [True, False],
-        "persons": list(range(-1, 9)),
-        "zone": ["north", "south", "east", "west", "elsewhere"],
-        "born": [
-            day + timedelta(days=shift) for day in [*world.days, date(2026, 5, 5)] for shift in (-1, 0, 1)
-        ],
-    }
-    met = all(
-        any(
-            together(
-                [check for check, each in zip(checks, conditions, strict=True) if each.fact == fact],
-                {fact: v},
-            )
-            for v in values[fact]
-        )
-        for fact in {condition.fact for condition in conditions}
-    )
-    assert can_hold(conditions) == met
+    values = values_of(world)
+    facts = {condition.fact for condition in conditions}
+    assert can_hold(conditions) == all(meeting(conditions, fact, values[fact]) for fact in facts)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(rngs)
-def test_an_implied_condition_is_never_false_where_the_others_hold(world: Any, rng: random.Random) -> None:
-    given_ = [world.condition(rng) for _ in range(rng.randint(0, 3))]
-    wanted = [world.condition(rng, forbid=True)]
-    implied = implies(given_, wanted)
-    counter = False
-    for _ in range(60):
-        facts = world.random_facts(rng)
-        if together([compile_condition(each) for each in given_], facts) is True:
-            counter = counter or together([compile_condition(each) for each in wanted], facts) is False
-    assert not (implied and counter)
+def test_a_condition_is_implied_exactly_where_every_value_that_meets_the_others_meets_it(
+    world: Any, rng: random.Random
+) -> None:
+    wanted = world.condition(rng, forbid=True)
+    given_ = [each for each in (world.condition(rng) for _ in range(6)) if each.fact == wanted.fact]
+    met = meeting(given_, wanted.fact, values_of(world)[wanted.fact])
+    if given_:
+        assert implies(given_, [wanted]) == (meeting([wanted], wanted.fact, met) == met)
+    else:
+        # Nothing makes the fact known, and no condition of a forbid holds of every value.
+        assert not implies(given_, [wanted])
+
+
+@pytest.mark.parametrize(
+    ("given_", "wanted", "implied"),
+    [
+        (("before", date(2026, 1, 2)), ("before", date(2026, 1, 1)), False),
+        (("before", date(2026, 1, 1)), ("before", date(2026, 1, 2)), True),
+        (("after", date(2026, 1, 1)), ("after", date(2026, 1, 2)), False),
+        (("after", date(2026, 1, 2)), ("after", date(2026, 1, 1)), True),
+        (("is", date(2026, 1, 1)), ("before", date(2026, 1, 1)), False),
+        (("is", date(2026, 1, 1)), ("after", date(2026, 1, 1)), False),
+    ],
+)
+def test_an_implication_between_days_minds_the_day_itself(given_: Any, wanted: Any, implied: bool) -> None:
+    one, other = (Condition("born", "date", operator, day) for operator, day in (given_, wanted))
+    assert implies([one], [other]) == implied
 
 
 @settings(max_examples=300, deadline=None)
