@@ -93,9 +93,44 @@ async function documentIsNamed(root: HTMLElement, act: Act): Promise<boolean> {
   const shown = root.querySelector<HTMLElement>("[data-document]");
   if (!act.target.digest || !shown) return true;
   const digest = toHex(await sha256(new TextEncoder().encode(shown.textContent ?? "")));
+  const holds = digest === act.target.digest;
   const note = root.querySelector<HTMLElement>("[data-checked]");
-  if (note) note.hidden = digest !== act.target.digest;
-  return digest === act.target.digest;
+  if (note) note.hidden = !holds;
+  const readable = root.querySelector<HTMLElement>("[data-readable]");
+  if (holds && readable) readable.replaceChildren(describe(JSON.parse(shown.textContent ?? "null")));
+  return holds;
+}
+
+/** A document as a person reads it: what is written in three languages, in theirs. */
+function describe(value: unknown): Node {
+  if (Array.isArray(value)) {
+    if (value.length === 0) return element("span", "–");
+    const list = document.createElement("ul");
+    list.append(...value.map((each) => item("li", describe(each))));
+    return list;
+  }
+  if (value === null || typeof value !== "object") return element("span", value === null ? "–" : String(value));
+  const parts = value as Record<string, unknown>;
+  const spoken = parts[document.documentElement.lang];
+  if (typeof spoken === "string" && "nl" in parts && "fr" in parts && "en" in parts) {
+    return element("span", spoken);
+  }
+  const list = document.createElement("dl");
+  list.className = "facts";
+  for (const [name, each] of Object.entries(parts)) {
+    const row = document.createElement("div");
+    const term = element("dt", name);
+    term.translate = false;
+    row.append(term, item("dd", describe(each)));
+    list.append(row);
+  }
+  return list;
+}
+
+function item(name: string, content: Node): HTMLElement {
+  const made = document.createElement(name);
+  made.append(content);
+  return made;
 }
 
 async function signWith(root: HTMLElement, body: Uint8Array<ArrayBuffer>, act: Act): Promise<object | null> {

@@ -70,7 +70,7 @@ async def test_a_commissioner_suspends_with_a_key_file_read_in_the_browser(
 
 
 async def test_a_grant_shows_the_document_and_checks_its_digest_in_the_browser(
-    origin: str, office: Any, desk: Any, new_page: Any, tmp_path: Path
+    origin: str, office: Any, desk: Any, new_page: Any, tmp_path: Path, find_barriers: Any
 ) -> None:
     asked = await office.ask_authorisation(number="2026/015")
     await desk.caught_up()
@@ -78,6 +78,11 @@ async def test_a_grant_shows_the_document_and_checks_its_digest_in_the_browser(
     path = f"/acts/new?deed=grant&kind=authorisation&id=2026%2F015&digest={asked.digest}"
     await draft(page, origin, path, signer=office.region.chair.kid)
     await page.wait_for_selector("[data-checked]:not([hidden])")
+    shown = await page.inner_text("[data-readable]")
+    assert asked.text.en in shown and "income_condition_met" in shown and "2027-11-01" in shown
+    assert asked.text.nl not in shown
+    await page.click("summary:has-text('As it is signed')")
+    assert await find_barriers(page) == []
     await key_file(page, tmp_path, office.region.chair.key)
     async with page.expect_navigation(url="**/commission/authorisations/2026/015"):
         await page.click("[data-sign]")
@@ -93,7 +98,7 @@ async def test_threat_document_changed_on_its_way_to_the_signer(
 
     async def change(route: Any) -> None:
         answer = await route.fetch()
-        body = (await answer.text()).replace("income_condition_met", "income_amount", 1)
+        body = (await answer.text()).replace("income_condition_met", "income_amount")
         await route.fulfill(response=answer, body=body)
 
     path = f"/acts/new?deed=grant&kind=authorisation&id=2026%2F015&digest={asked.digest}"
