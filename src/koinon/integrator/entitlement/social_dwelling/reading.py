@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from koinon.base.clock import civil_date
 from koinon.base.text import Text
 from koinon.integrator.drivers import HouseholdMember, PartialDate, Plan, Request, SourceAnswer
+from koinon.integrator.entitlement.parameters import Used
 from koinon.integrator.entitlement.social_dwelling.rule import (
     Admission,
     Facts,
@@ -106,18 +108,20 @@ def combine_admission(subject: str, answers: Sequence[SourceAnswer], at: datetim
     fields["admissible"] = _admissible(decision, holes)
     return Combined(
         fields=fields,
-        parameters=tuple(
-            Parameter(
-                name=used.code,
-                value=str(used.value),
-                unit=used.unit,
-                valid_from=used.valid_from.isoformat(),
-                source=used.source,
-                mark=used.mark,
-            )
-            for used in decision.parameters
-        ),
+        parameters=tuple(_parameter(used) for used in decision.parameters),
         explanation=(*(condition.text for condition in decision.conditions), *decision.notes),
+    )
+
+
+@lru_cache(maxsize=1024)
+def _parameter(used: Used) -> Parameter:
+    return Parameter(
+        name=used.code,
+        value=str(used.value),
+        unit=used.unit,
+        valid_from=used.valid_from.isoformat(),
+        source=used.source,
+        mark=used.mark,
     )
 
 
