@@ -67,8 +67,11 @@ async def gather(
                 answers.extend(_unasked(source, service, subjects, "no_answer", "unreachable"))
             else:
                 pending.append(sources[source].fetch_many(service, subjects, fields, context))
-        for found in await asyncio.gather(*pending):
-            answers.extend(found)
+        if len(pending) == 1:
+            answers.extend(await pending[0])
+        else:
+            for found in await asyncio.gather(*pending):
+                answers.extend(found)
     return answers
 
 
