@@ -28,10 +28,12 @@ from koinon.integrator.drivers import (
 )
 from koinon.integrator.flows import FLOWS
 from koinon.integrator.service import Integrator
+from koinon.trust.ledger import Log, find_entries, read_private
 from koinon.trust.standing.acts import Deed, TargetKind
 
 SUBJECT = "80690112370"
 JSON = "application/json"
+ORIGIN = "https://koinon.example"
 
 
 class Told:
@@ -159,7 +161,7 @@ async def served(world: Any, make_gate: Any) -> AsyncIterator[Served]:
     gate, uses = await make_gate(poll=0.1)
     sources = told()
     integrator = Integrator(
-        gate=gate, uses=uses, flows=FLOWS, sources=sources, keys=DirectoryKeys.load(world.home)
+        gate=gate, uses=uses, flows=FLOWS, sources=sources, keys=DirectoryKeys.load(world.home), origin=ORIGIN
     )
     listener = listen("127.0.0.1", 0)
     port = listener.getsockname()[1]
@@ -213,6 +215,20 @@ async def test_a_silent_source_is_named_and_what_depends_on_it_is_unknown(served
     assert answer["answer"]["admissible"]["status"] == "unknown"
     assert answer["answer"]["income_within_ceiling"]["status"] == "no_answer"
     assert answer["answer"]["adult"] == {"status": "value", "value": True}
+
+
+async def test_the_end_user_of_a_systems_call_is_recorded_on_whose_word_it_is(
+    served: Served, world: Any
+) -> None:
+    assert (await served.post(served.body(user="an.demo")))[0].status_code == 200
+    async with world.database.acquire() as connection:
+        [entry] = await find_entries(connection, kind="exchange.released", log=Log.EXCHANGE)
+        [private] = await read_private(connection, world.sealer, [entry])
+    assert (private.fields["user"], private.fields["user_asserted_by"]) == ("an.demo", "party")
+    response, _ = await served.post(served.body(user_assertion="not.a.token"))
+    assert (response.status_code, response.json()["code"]) == (400, "user_assertion_malformed")
+    response, _ = await served.post(served.body(user="x" * 300))
+    assert response.json()["code"] == "user_malformed"
 
 
 BAD_BODIES: dict[str, tuple[Any, str, int]] = {

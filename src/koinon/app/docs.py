@@ -44,8 +44,8 @@ def error_page() -> str:
         "",
     ]
     for name, codes in found.items():
-        kind = KINDS[name]
-        lines += [f"## {kind.title}: HTTP {kind.status}, exit code {kind.exit_code}", ""]
+        error = KINDS[name]
+        lines += [f"## {error.title}: HTTP {error.status}, exit code {error.exit_code}", ""]
         lines += ["| code | raised in |", "|---|---|"]
         for code, where in sorted(codes.items()):
             lines.append(f"| `{code}` | {', '.join(f'`{each}`' for each in sorted(where))} |")

@@ -78,7 +78,25 @@ def platform() -> None:
     family = Family()
     for member in platform_members(settings):
         family.start(member)
-    family.watch()
+    family.watch(tick=keep_database(settings))
+
+
+def keep_database(settings: Settings) -> Callable[[], None]:
+    """Every few seconds the embedded server's supervisor is started again if somebody killed it."""
+    import time
+
+    from koinon.base.database import embedded
+    from koinon.base.errors import Unavailable
+
+    looked = [time.monotonic()]
+
+    def tick() -> None:
+        if not settings.database_url and time.monotonic() - looked[0] > 3:
+            looked[0] = time.monotonic()
+            with contextlib.suppress(Unavailable):
+                embedded.ensure_running(settings.home)
+
+    return tick
 
 
 def run_web(settings: Settings, listener: Any = None) -> None:

@@ -118,7 +118,9 @@ async def open_platform(
             sources = open_sources(settings)
             for source in sources.values():
                 stack.push_async_callback(source.close)
-        integrator = Integrator(gate=gate, uses=uses, flows=FLOWS, sources=sources, keys=keys)
+        integrator = Integrator(
+            gate=gate, uses=uses, flows=FLOWS, sources=sources, keys=keys, origin=settings.origin
+        )
         yield Platform(
             settings,
             clock,

@@ -1,18 +1,25 @@
 """The worker: what is done regularly, and the jobs that transactions ask for."""
 
+import contextlib
 from datetime import timedelta
 
 from koinon.app.wiring import database_url
-from koinon.base.clock import SystemClock
+from koinon.base.clock import SystemClock, civil_date
 from koinon.base.database import Database
+from koinon.base.errors import Conflict
+from koinon.base.events import forget_delivered
 from koinon.base.jobs import Handler, Run, Worker, job
+from koinon.base.objects import LocalObjects, Objects, open_objects
 from koinon.base.settings import Settings
 from koinon.base.signals import Signals
 from koinon.trust.gate import forget, reap
 from koinon.trust.ledger import Sealer
+from koinon.trust.ledger.counting import count_day
+from koinon.trust.parties.sign_in import purge
+from koinon.trust.rules import forget_inputs
 
 
-def handlers(sealer: Sealer) -> list[Handler]:
+def handlers(sealer: Sealer, objects: Objects) -> list[Handler]:
     """All kinds of jobs, with what does them."""
     clock = SystemClock()
 
@@ -28,7 +35,47 @@ def handlers(sealer: Sealer) -> list[Handler]:
         async with run.database.acquire() as connection:
             await forget(connection, clock.now())
 
-    return [reap_uses, forget_nonces]
+    @job("parties.purge", every=timedelta(minutes=10))
+    async def purge_sign_in(run: Run) -> None:
+        """Sessions, sign-ins and attempts that are over are gone."""
+        async with run.database.acquire() as connection:
+            await purge(connection, clock.now())
+
+    @job("rules.forget", every=timedelta(hours=1))
+    async def forget_decisions(run: Run) -> None:
+        """Decision inputs past their term are gone."""
+        async with run.database.acquire() as connection:
+            await forget_inputs(connection, clock.now())
+
+    @job("events.forget", every=timedelta(hours=1))
+    async def forget_events(run: Run) -> None:
+        """Events that everybody has had are gone after a week."""
+        async with run.database.acquire() as connection:
+            await forget_delivered(connection, clock.now() - timedelta(days=7))
+
+    @job("ledger.count", every=timedelta(hours=1))
+    async def count_yesterday(run: Run) -> None:
+        """The register log tells yesterday's counts, once."""
+        now = clock.now()
+        with contextlib.suppress(Conflict):
+            async with run.database.transaction() as connection:
+                await count_day(connection, sealer, civil_date(now) - timedelta(days=1), now)
+
+    @job("objects.sweep", every=timedelta(days=1))
+    async def sweep_objects(run: Run) -> None:
+        """What killed writers left behind is gone."""
+        if isinstance(objects, LocalObjects):
+            await objects.sweep()
+
+    return [
+        reap_uses,
+        forget_nonces,
+        purge_sign_in,
+        forget_decisions,
+        forget_events,
+        count_yesterday,
+        sweep_objects,
+    ]
 
 
 async def work(settings: Settings) -> None:
@@ -37,7 +84,11 @@ async def work(settings: Settings) -> None:
         await Database.open(database_url(settings), kind="worker", max_size=6) as database,
         Signals(database) as signals,
     ):
-        worker = Worker(database, handlers(Sealer.of(settings.home)), signals=signals)
+        worker = Worker(
+            database,
+            handlers(Sealer.of(settings.home), open_objects(settings.objects_url, settings.home)),
+            signals=signals,
+        )
         try:
             await worker.run()
         finally:

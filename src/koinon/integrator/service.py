@@ -4,6 +4,8 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from koinon.base.errors import Invalid, NotFound
 from koinon.integrator.directory import DirectoryKeys, DossierLine, list_dossiers
 from koinon.integrator.drivers import (
@@ -26,9 +28,11 @@ from koinon.integrator.model import (
     SourceReport,
 )
 from koinon.trust.gate import Actor, Ask, ExchangeId, Gate, Passage, Released, Use, Uses
+from koinon.trust.parties.assertion import asserted_by_party, verify_user_assertion
 
 _CASE_LIMIT = 64
 _SOURCE_SECONDS = 5.0
+_WORST = ("no_answer", "not_allowed", "no_data", "data")
 
 
 Row = tuple[str, dict[str, FieldAnswer]]
@@ -50,6 +54,7 @@ class Integrator:
     Attributes:
         flows: by name.
         sources: by the first part of their resources.
+        origin: ours, which assertions of end users must name as their audience.
     """
 
     def __init__(
@@ -60,6 +65,7 @@ class Integrator:
         flows: Mapping[str, Flow],
         sources: Mapping[str, Source],
         keys: DirectoryKeys,
+        origin: str,
         source_seconds: float = _SOURCE_SECONDS,
     ) -> None:
         self.gate = gate
@@ -67,7 +73,33 @@ class Integrator:
         self.flows = flows
         self.sources = sources
         self.keys = keys
+        self._origin = origin
         self._source_seconds = source_seconds
+        # What an ask takes from its flow, reckoned once.
+        self._fields = {flow.name: frozenset(flow.fields) for flow in flows.values()}
+        self._resources = {flow.name: flow.plan.resources for flow in flows.values()}
+
+    def name_user(self, request: ExchangeRequest, actor: Actor) -> Actor:
+        """The actor with the end user whom the request names: on an assertion's word, or the party's own.
+
+        Raises:
+            NotIdentified, NotAllowed, Invalid: see `verify_user_assertion`; `user_malformed`.
+        """
+        if request.user_assertion is not None:
+            register, at = self.gate.keeper.current.register, self.gate.clock.now()
+            asserted = verify_user_assertion(
+                request.user_assertion,
+                register,
+                party=actor.party,
+                purpose=request.purpose,
+                audience=self._origin,
+                at=at,
+            )
+        elif request.user is not None:
+            asserted = asserted_by_party(request.user)
+        else:
+            return actor
+        return msgspec.structs.replace(actor, user=asserted.user, user_asserted_by=asserted.by)
 
     def read_request(self, request: ExchangeRequest, actor: Actor) -> tuple[Flow, Ask]:
         """The flow and the ask that a request means.
@@ -87,20 +119,20 @@ class Integrator:
         if len(case) > _CASE_LIMIT:
             raise Invalid("case_too_long", limit=_CASE_LIMIT)
         subject = read_subject(request.subject, flow)
-        fields = frozenset(flow.fields) if request.fields is None else frozenset(request.fields)
+        fields = self._fields[flow.name] if request.fields is None else frozenset(request.fields)
         if unknown := fields - flow.fields.keys():
             raise Invalid("field_unknown", fields=sorted(name[:64] for name in unknown))
         if not fields:
             raise Invalid("field_unknown", fields=[])
         ask = Ask(
-            actor=actor,
+            actor=self.name_user(request, actor) if actor.system is not None else actor,
             purpose=request.purpose,
             case=case,
             action="consult",
             resource=f"flow/{flow.name}",
             fields=fields,
             subjects=(subject,),
-            sources=flow.plan.resources,
+            sources=self._resources[flow.name],
             authorisation=request.authorisation,
         )
         return flow, ask
@@ -148,9 +180,9 @@ class Integrator:
             case=case,
             action="communicate",
             resource=f"flow/{flow.name}",
-            fields=frozenset(flow.fields),
+            fields=self._fields[flow.name],
             subjects=tuple(line.subject for line in first),
-            sources=flow.plan.resources,
+            sources=self._resources[flow.name],
         )
         passage = await self.gate.open(ask)
         use = await self.uses.begin(passage)
@@ -203,13 +235,12 @@ def read_subject(subject: Mapping[str, str], flow: Flow) -> str:
 
 def _reports(answers: Sequence[SourceAnswer]) -> Sequence[SourceReport]:
     """One report for each service; the worst status stands for all: a missing answer must not hide behind others."""
-    order = ("no_answer", "not_allowed", "no_data", "data")
-    by_resource: dict[str, list[SourceAnswer]] = {}
+    by_service: dict[tuple[str, str], list[SourceAnswer]] = {}
     for answer in answers:
-        by_resource.setdefault(answer.resource, []).append(answer)
+        by_service.setdefault((answer.source, answer.service), []).append(answer)
     reports = []
-    for group in by_resource.values():
-        worst = min(group, key=lambda answer: order.index(answer.status))
+    for group in by_service.values():
+        worst = group[0] if len(group) == 1 else min(group, key=lambda answer: _WORST.index(answer.status))
         reports.append(
             SourceReport(
                 source=worst.source,

@@ -66,6 +66,17 @@ async def test_a_field_that_no_rule_gives_is_filtered_and_named(world: Any, make
     assert [each.field for each in released.filtered] == ["salary"]
 
 
+async def test_a_field_that_may_only_leave_as_yes_or_no_is_held_back_when_it_says_more(
+    world: Any, make_gate: Any
+) -> None:
+    gate, _ = await make_gate()
+    released = await (await gate.open(world.ask())).release(ANSWER | {"income_within_ceiling": 1_500_000})
+    assert "income_within_ceiling" not in released.value
+    assert [(each.field, each.reason) for each in released.filtered] == [
+        ("income_within_ceiling", "yes_no_only")
+    ]
+
+
 async def test_only_the_gate_can_construct_what_is_released(world: Any, make_gate: Any) -> None:
     gate, _ = await make_gate()
     released = await (await gate.open(world.ask())).release(ANSWER)

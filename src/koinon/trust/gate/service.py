@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import structlog
 
@@ -26,9 +26,20 @@ U = TypeVar("U")
 
 _log = structlog.get_logger()
 _exchanges = counter("koinon_exchanges_total", "Exchanges by outcome and code.", ("outcome", "code"))
+_released = _exchanges.labels("released", "")
 
 # How often a recording is decided anew because the epoch moved under it, before the caller is asked to come back.
 _TRIES = 5
+_DECIDED_AT_MOST = 4096
+
+
+class _Decided(NamedTuple):
+    """Decisions that were taken on `grounds` and hold from `since` until `until`."""
+
+    grounds: Grounds
+    since: datetime
+    until: datetime
+    decisions: Mapping[str, Decision]
 
 
 class Directory(Protocol):
@@ -59,6 +70,10 @@ class Gate:
         self.clock = clock
         self._directory = directory
         self._quorum = quorum
+        # A decision is a pure function of standing, ask and time, and says until when no date changes it: what was
+        # decided under a standing is decided, for every subject and case. Thrown away with the standing.
+        self._decided: dict[tuple[Any, ...], _Decided] = {}
+        self._decided_under: Standing | None = None
         self._admissions: Batcher[tuple[Admission, ExchangeId], store.Admitted] = Batcher(self._admit_batch)
         self._recordings: Batcher[tuple[int, Entry], Promise] = Batcher(self._record_batch)
 
@@ -99,16 +114,36 @@ class Gate:
             if not dossiers or None in dossiers:
                 # One code for "unknown to us" and "not in your files": the difference would be an answer.
                 raise NotAllowed("subject_not_registered")
-            decisions = decide(standing, ask, grounds, at)
+            decided = self._decide(standing, ask, grounds, at)
         except NotAllowed as refusal:
             await self._refuse(ask, exchange, standing, refusal, at)
             raise
-        good_until = min(
-            [grounds.good_until]
-            + [dossier.valid_until for dossier in dossiers if dossier is not None]
-            + [d.good_until for d in decisions.values() if d.good_until is not None]
-        )
-        return Passage(self, ask, exchange, standing.epoch, grounds, decisions, good_until)
+        good_until = min([decided.until, *(each.valid_until for each in dossiers if each is not None)])
+        return Passage(self, ask, exchange, standing.epoch, grounds, decided.decisions, good_until)
+
+    def _decide(self, standing: Standing, ask: Ask, grounds: Grounds, at: datetime) -> _Decided:
+        """As `decide`, remembered while it holds.
+
+        Raises:
+            NotAllowed: see `decide`; refusals are not remembered.
+        """
+        if self._decided_under is not standing:
+            self._decided_under, self._decided = standing, {}
+        # The grounds stand for actor, purpose, action and resource: standing gives one object for all that is alike.
+        # An id cannot come to mean another object while what is remembered under it holds the object.
+        key = (id(grounds), ask.fields, bool(ask.actor.user), *ask.sources.items())
+        known = self._decided.get(key)
+        if known is not None and known.grounds is grounds and known.since <= at < known.until:
+            return known
+        decisions = decide(standing, ask, grounds, at)
+        ends = [each.good_until for each in decisions.values() if each.good_until is not None]
+        decided = _Decided(grounds, at, min([grounds.good_until, *ends]), decisions)
+        # With a source refused, a date could allow it; what was left out does not tell when.
+        if len(decisions) == 1 + len(ask.sources):
+            if len(self._decided) >= _DECIDED_AT_MOST:
+                self._decided.clear()
+            self._decided[key] = decided
+        return decided
 
     async def registered(self, ask: Ask, subjects: Sequence[str]) -> Sequence[Dossier | None]:
         """For each subject the dossier that the asking party has on it now for this purpose, or None."""
@@ -227,7 +262,12 @@ class Passage:
         Records: `kind` in the exchange log.
         """
         promise = await self._record(kind, self.ask.subjects, note or {})
-        return self._released(self._minimum(answer), promise)
+        kept = self._minimum(answer)
+        coarser = tuple(
+            Filtered(name, "yes_no_only")
+            for name in sorted((answer.keys() & self.decision.fields) - kept.keys())
+        )
+        return self._released(kept, promise, coarser)
 
     async def release_rows(
         self, rows: Sequence[tuple[str, Mapping[str, T]]], *, kind: str = "exchange.piece"
@@ -242,16 +282,20 @@ class Passage:
         return self._released([(subject, self._minimum(answer)) for subject, answer in kept], promise)
 
     def _minimum(self, answer: Mapping[str, T]) -> dict[str, T]:
-        allowed = self.decision.fields
-        return {name: value for name, value in answer.items() if name in allowed}
+        allowed, coarse = self.decision.fields, self.decision.obligations.yes_no
+        return {
+            name: value
+            for name, value in answer.items()
+            if name in allowed and (name not in coarse or _is_yes_or_no(value))
+        }
 
-    def _released(self, value: U, promise: Promise) -> Released[U]:
+    def _released(self, value: U, promise: Promise, coarser: tuple[Filtered, ...] = ()) -> Released[U]:
         return Released(
             value,
             exchange=self.exchange,
             authorisation=self.grounds.authorisation,
             decision=self.decision,
-            filtered=self.filtered(),
+            filtered=self.filtered() + coarser,
             receipt=receipt_of(promise),
             seal=_SEAL,
         )
@@ -286,7 +330,7 @@ class Passage:
                 await self.gate.keeper.refresh(beyond=self.epoch)
                 await self.decide_anew()
                 continue
-            _exchanges.labels("released", "").inc()
+            _released.inc()
             return promise
         raise Unavailable("standing_unconfirmed")
 
@@ -339,7 +383,28 @@ def _decide(
         raise NotAllowed(decision.code, **named, unknown=list(decision.unknown))
     if any(each.rule.deliberation != grounds.authorisation for each in decision.grounds):
         raise NotAllowed("rule_of_another_deliberation", **named)
+    _check_obligations(decision, named)
     return decision
+
+
+def _check_obligations(decision: Decision, named: Mapping[str, Any]) -> None:
+    """What the rule demands before anything is released is there; what nobody can give yet is missing.
+
+    Obligations on images (masks, watermark, depth) bind whoever serves images.
+
+    Raises:
+        NotAllowed: `second_person_missing`, `reason_missing`.
+    """
+    if decision.obligations.second_person:
+        raise NotAllowed("second_person_missing", **named)
+    if decision.obligations.reason:
+        raise NotAllowed("reason_missing", **named)
+
+
+def _is_yes_or_no(value: Any) -> bool:
+    """Whether the value, or what it wraps, says no more than yes, no, or nothing."""
+    inner = getattr(value, "value", value)
+    return inner is None or isinstance(inner, bool)
 
 
 def request_of(
