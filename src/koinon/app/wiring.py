@@ -19,7 +19,7 @@ from koinon.integrator.drivers.driver import Source
 from koinon.integrator.flows import FLOWS
 from koinon.integrator.service import Integrator
 from koinon.integrator.sources import SourceKeepers, open_sources, read_source_settings
-from koinon.trust.gate import Gate, ProcessId, QuorumWatch, Uses
+from koinon.trust.gate import DecisionSample, Gate, ProcessId, QuorumWatch, Uses
 from koinon.trust.ledger import Sealer
 from koinon.trust.standing import StandingKeeper, StandingLoader
 
@@ -110,6 +110,7 @@ async def open_platform(
             directory=ReferenceDirectory(database, keys),
             clock=clock,
             quorum=quorum,
+            sample=DecisionSample(database, settings.decision_sample),
         )
         uses = Uses(gate, ProcessId(new_id()), "web")
         await uses.start()

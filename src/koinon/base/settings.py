@@ -43,6 +43,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         witness_keys: witnesses' verifier keys (C2SP signed-note), comma separated, in the same order.
         epoch_poll_seconds, epoch_limit_seconds: how often a releasing process asks for the standing
             epoch, and after how long without an answer it cuts its own uses.
+        decision_sample: the decisions of one in so many exchanges are kept for replay, without subjects; 0 for none.
     """
 
     home: Path
@@ -65,6 +66,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     witness_keys: str = ""
     epoch_poll_seconds: float = 0.2
     epoch_limit_seconds: float = 0.7
+    decision_sample: int = 20
 
     @property
     def origin(self) -> str:

@@ -340,3 +340,21 @@ async def test_uses_of_a_process_that_died_end_at_an_unknown_moment(world: Any, 
     assert ended.public["reason"] == "unknown"
     uses._uses.clear()
     assert new_id()
+
+
+async def test_a_sample_of_decisions_is_kept_for_replay_without_subjects(world: Any, make_gate: Any) -> None:
+    from koinon.trust.gate import DecisionSample
+
+    gate, _ = await make_gate()
+    gate._sample = DecisionSample(gate.database, 1)
+    await (await gate.open(world.ask())).release(ANSWER)
+    await asyncio.gather(*gate._sample._tasks)
+    async with world.database.acquire() as connection:
+        rows = await connection.fetch("SELECT row_to_json(d)::text AS line FROM rules.decision_input d")
+    assert {"flow/social-dwelling-admission", "ksz/income"} <= {
+        resource
+        for row in rows
+        for resource in ("flow/social-dwelling-admission", "ksz/income")
+        if resource in row["line"]
+    }
+    assert not any(world.ask().subjects[0] in row["line"] for row in rows)

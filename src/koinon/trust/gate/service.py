@@ -17,6 +17,7 @@ from koinon.trust.gate import store
 from koinon.trust.gate.model import Admission, Dossier, ExchangeId, Filtered, Receipt
 from koinon.trust.gate.quorum import QuorumWatch
 from koinon.trust.gate.release import _SEAL, Released
+from koinon.trust.gate.sampling import DecisionSample
 from koinon.trust.ledger import Entry, Log, Promise, Sealer
 from koinon.trust.rules import Decision, Request
 from koinon.trust.standing import Ask, Grounds, Standing, StandingKeeper, suspended
@@ -63,6 +64,7 @@ class Gate:
         directory: Directory,
         clock: Clock,
         quorum: QuorumWatch | None = None,
+        sample: DecisionSample | None = None,
     ) -> None:
         self.database = database
         self.keeper = keeper
@@ -70,6 +72,7 @@ class Gate:
         self.clock = clock
         self._directory = directory
         self._quorum = quorum
+        self._sample = sample
         # A decision is a pure function of standing, ask and time, and says until when no date changes it: what was
         # decided under a standing is decided, for every subject and case. Thrown away with the standing.
         self._decided: dict[tuple[Any, ...], _Decided] = {}
@@ -148,6 +151,18 @@ class Gate:
     async def registered(self, ask: Ask, subjects: Sequence[str]) -> Sequence[Dossier | None]:
         """For each subject the dossier that the asking party has on it now for this purpose, or None."""
         return await self._directory.find_dossiers(ask.actor.party, ask.purpose, subjects, self.clock.now())
+
+    def keep_sample(self, passage: "Passage") -> None:
+        """The decisions of this exchange are kept for replay, when it is in the sample."""
+        if self._sample is None or not self._sample.wants(passage.exchange):
+            return
+        standing, at, ask = self.keeper.current, self.clock.now(), passage.ask
+        asked = {ask.resource: ask.fields, **ask.sources}
+        decided = [
+            (request_of(ask, passage.grounds, at, resource, asked[resource], standing), decision)
+            for resource, decision in passage.decisions.items()
+        ]
+        self._sample.keep(passage.exchange, decided)
 
     async def refuse(self, ask: Ask, refusal: NotAllowed) -> None:
         """A refusal that was found outside the gate is recorded like the gate's own."""
@@ -262,6 +277,7 @@ class Passage:
         Records: `kind` in the exchange log.
         """
         promise = await self._record(kind, self.ask.subjects, note or {})
+        self.gate.keep_sample(self)
         kept = self._minimum(answer)
         coarser = tuple(
             Filtered(name, "yes_no_only")
