@@ -111,6 +111,20 @@ async def test_a_pause_ends_by_itself_and_a_success_forgets_failures() -> None:
     assert (await source.fetch("thing", A, ["a"], context())).fault == "unreachable"
 
 
+async def test_a_caller_in_a_hurry_does_not_make_a_source_count_as_down() -> None:
+    class Slow(Instant):
+        async def ask(self, *_: object) -> Sequence[Reply]:
+            await asyncio.sleep(5)
+            return []
+
+    source = Slow()
+    for _ in range(source.pause_after + 2):
+        assert (await source.fetch("thing", A, ["a"], context(0.01))).fault == "timeout"
+    source.timeout_seconds, source.pause_after = 0.5, 2
+    faults = [(await source.fetch("thing", A, ["a"], context())).fault for _ in range(3)]
+    assert faults == ["timeout", "timeout", "paused"]
+
+
 async def test_the_port_itself_costs_little() -> None:
     source, many = Instant(), 2000
     fields, now = frozenset({"a"}), context(60)

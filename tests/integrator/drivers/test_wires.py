@@ -3,10 +3,17 @@
 import asyncio
 import ipaddress
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
@@ -174,6 +181,62 @@ async def test_cancelling_frees_the_place_and_drops_the_connection() -> None:
                 async with asyncio.timeout(0.05):
                     await client.send("GET", "/")
         assert not client._idle and not client._free.locked()
+
+
+def certificate(folder: Path, name: str) -> Path:
+    """A self-signed certificate for that name, with its key, as PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    built = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    file = folder / "certificate.pem"
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    file.write_bytes(private + built.public_bytes(serialization.Encoding.PEM))
+    return file
+
+
+@pytest.mark.parametrize(
+    ("name", "trusted", "reached"),
+    [("localhost", True, True), ("localhost", False, False), ("other.example", True, False)],
+)
+async def test_only_a_certificate_we_trust_for_the_configured_name_is_spoken_to(
+    tmp_path: Path, name: str, trusted: bool, reached: bool
+) -> None:
+    file = certificate(tmp_path, name)
+    theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    theirs.load_cert_chain(file)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(OK + b"hi")
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=theirs)
+    ours = ssl.create_default_context(cafile=str(file) if trusted else None)
+    reachable = Reachable(networks=("127.0.0.0/8", "::1/128"))
+    address = read_address(f"https://localhost:{server.sockets[0].getsockname()[1]}", reachable)
+    client = HttpClient(address, reachable, tls=ours)
+    try:
+        if reached:
+            assert (await client.send("GET", "/")).body == b"hi"
+        else:
+            with pytest.raises(WireFault) as fault:
+                await client.send("GET", "/")
+            assert (fault.value.code, fault.value.detail) == ("unreachable", "tls")
+    finally:
+        await client.close()
+        server.close()
 
 
 @pytest.mark.parametrize(

@@ -44,8 +44,7 @@ class Ksz(Driver):
         """The subject stands in the reference directory for the context's party and purpose, or no longer
         does.
 
-        Not tried twice by itself: when it ends in `no_answer` the state is unknown, and registering again is
-            harmless.
+        When it ends in `no_answer` the state is unknown; asking again is harmless, as both actions may be repeated.
 
         Raises:
             Invalid: `invalid_subject`.
