@@ -86,6 +86,15 @@ async def test_a_region_is_laid_with_key_files_and_only_once(shell: Shell) -> No
         await shell(oversight_app, "genesis", "--signer", chair["signer"])
 
 
+async def test_threat_demo_key_in_the_root_of_trust_of_production(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chair = await keygen(shell, "chair", "--rank", "chair")
+    monkeypatch.setenv("KOINON_MODE", "production")
+    with pytest.raises(NotAllowed, match="demo_signer"):
+        await shell(oversight_app, "genesis", "--signer", chair["signer"])
+
+
 async def test_a_key_file_is_for_its_owner_alone_and_is_not_written_over(shell: Shell) -> None:
     made = await keygen(shell, "member")
     mode, public = look(made)

@@ -42,7 +42,7 @@ class RecordedAct(msgspec.Struct, frozen=True):
     digest: str
 
 
-@get("/api/register", tags=["oversight"])
+@get("/api/register", opt={"public": True}, tags=["oversight"])
 async def get_register(
     database: NamedDependency[Database],
     keeper: NamedDependency[StandingKeeper],
@@ -54,7 +54,7 @@ async def get_register(
     return public_register(keeper.current, rules, clock.now())
 
 
-@get("/api/documents/{digest:str}", tags=["oversight"])
+@get("/api/documents/{digest:str}", opt={"public": True}, tags=["oversight"])
 async def get_document(
     digest: FromPath[str], database: NamedDependency[Database], keeper: NamedDependency[StandingKeeper]
 ) -> Response[bytes]:
@@ -73,7 +73,7 @@ async def get_document(
     return Response(document, media_type="application/json")
 
 
-@get("/api/acts", tags=["oversight"])
+@get("/api/acts", opt={"public": True}, tags=["oversight"])
 async def get_acts(database: NamedDependency[Database], after: FromQuery[int] = 0) -> list[dict[str, Any]]:
     """Acts past sequence `after`, oldest first, at most 100, each with its bytes and proof unless they
     name a human.
@@ -85,7 +85,7 @@ async def get_acts(database: NamedDependency[Database], after: FromQuery[int] = 
         ]
 
 
-@get("/api/acts/head", tags=["oversight"])
+@get("/api/acts/head", opt={"public": True}, tags=["oversight"])
 async def get_act_head(keeper: NamedDependency[StandingKeeper]) -> ActHead:
     """Where the next act goes."""
     chain = keeper.current.chain
@@ -93,7 +93,9 @@ async def get_act_head(keeper: NamedDependency[StandingKeeper]) -> ActHead:
     return ActHead(chain.next_sequence, chain.head, last.isoformat())
 
 
-@post("/api/acts", tags=["oversight"], opt={"csrf": False}, request_max_body_size=MAX_ACT_BYTES)
+@post(
+    "/api/acts", tags=["oversight"], opt={"public": True, "csrf": False}, request_max_body_size=MAX_ACT_BYTES
+)
 async def post_act(
     request: Request[Any, Any, Any],
     database: NamedDependency[Database],
@@ -126,7 +128,7 @@ class SentStatement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 @post(
     "/api/conventions/statements",
     tags=["oversight"],
-    opt={"csrf": False},
+    opt={"public": True, "csrf": False},
     request_max_body_size=MAX_ACT_BYTES,
 )
 async def post_statement(

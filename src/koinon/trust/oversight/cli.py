@@ -22,7 +22,7 @@ from rich.table import Table
 from koinon.base.clock import SystemClock
 from koinon.base.crypto import SigningKey, b64url
 from koinon.base.database import Database, embedded
-from koinon.base.errors import Conflict, Invalid, NotFound
+from koinon.base.errors import Conflict, Invalid, NotAllowed, NotFound
 from koinon.base.files import create_file
 from koinon.base.ids import new_id
 from koinon.base.settings import load_settings
@@ -144,6 +144,8 @@ def genesis(
     """
     now = SystemClock().now()
     document = Genesis(region=region, at=now, signers=tuple(read_signer(file) for file in signer))
+    if load_settings().mode == "production" and any(each.demo for each in document.signers):
+        raise NotAllowed("demo_signer")
 
     async def main(database: Database, sealer: Sealer) -> None:
         async with database.transaction() as connection:

@@ -48,7 +48,7 @@ class Asked(msgspec.Struct, frozen=True):
     target: Target
 
 
-@get("/acts/new")
+@get("/acts/new", include_in_schema=False)
 async def show_act_form(
     request: Request[Any, Any, Any],
     session: NamedDependency[Session],
@@ -60,7 +60,7 @@ async def show_act_form(
     return await _form(request, session, database, keeper, dict(request.query_params), None)
 
 
-@post("/acts/new", status_code=200)
+@post("/acts/new", status_code=200, include_in_schema=False)
 async def draft(
     request: Request[Any, Any, Any],
     session: NamedDependency[Session],

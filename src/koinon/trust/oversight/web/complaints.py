@@ -54,7 +54,7 @@ _PAGE = 50
 _FIELDS = ("against", "complainant", "identity", "interest", "story", "exchanges")
 
 
-@get("/commission/complaints")
+@get("/commission/complaints", include_in_schema=False)
 async def list_complaints(
     request: Request[Any, Any, Any],
     session: NamedDependency[Session],
@@ -80,7 +80,7 @@ async def list_complaints(
     )
 
 
-@get("/commission/complaints/new")
+@get("/commission/complaints/new", include_in_schema=False)
 async def show_complaint_form(
     request: Request[Any, Any, Any],
     session: NamedDependency[Session],
@@ -91,7 +91,7 @@ async def show_complaint_form(
     return _form(request, keeper, {}, None)
 
 
-@post("/commission/complaints/new", status_code=200)
+@post("/commission/complaints/new", status_code=200, include_in_schema=False)
 async def file_complaint(
     request: Request[Any, Any, Any],
     session: NamedDependency[Session],
@@ -127,7 +127,7 @@ async def file_complaint(
     return Redirect(f"/commission/complaints/{complaint.id}", status_code=303)
 
 
-@get("/commission/complaints/{complaint:uuid}")
+@get("/commission/complaints/{complaint:uuid}", include_in_schema=False)
 async def show_complaint(
     request: Request[Any, Any, Any],
     complaint: FromPath[UUID],
@@ -141,7 +141,7 @@ async def show_complaint(
     return await _show(request, complaint, session, database, sealer, keeper, clock, opened=None)
 
 
-@post("/commission/complaints/{complaint:uuid}/exchanges", status_code=200)
+@post("/commission/complaints/{complaint:uuid}/exchanges", status_code=200, include_in_schema=False)
 async def open_exchanges(
     request: Request[Any, Any, Any],
     complaint: FromPath[UUID],
@@ -160,7 +160,7 @@ async def open_exchanges(
     return await _show(request, complaint, session, database, sealer, keeper, clock, opened=shown)
 
 
-@post("/commission/complaints/{complaint:uuid}/state", status_code=303)
+@post("/commission/complaints/{complaint:uuid}/state", status_code=303, include_in_schema=False)
 async def move_complaint(
     request: Request[Any, Any, Any],
     complaint: FromPath[UUID],

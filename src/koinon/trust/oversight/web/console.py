@@ -52,7 +52,7 @@ navigation = [
 ]
 
 
-@get("/commission")
+@get("/commission", include_in_schema=False)
 async def show_overview(
     request: Request[Any, Any, Any],
     session: NamedDependency[Session],
@@ -132,7 +132,7 @@ def _suspended_name(kind: TargetKind, id: str, keeper: StandingKeeper) -> Text |
     return id
 
 
-@get("/commission/requests")
+@get("/commission/requests", include_in_schema=False)
 async def show_requests(
     request: Request[Any, Any, Any],
     session: NamedDependency[Session],
@@ -157,7 +157,7 @@ def _answer(waiting: Waiting) -> str:
     return act_address(waiting.deed.value, waiting.target.kind, waiting.target.id, waiting.target.digest)
 
 
-@get("/commission/authorisations/{year:int}/{serial:str}")
+@get("/commission/authorisations/{year:int}/{serial:str}", include_in_schema=False)
 async def show_authorisation(
     request: Request[Any, Any, Any],
     year: FromPath[int],
@@ -210,7 +210,7 @@ def _possible(state: AuthorisationState, authorisation: Authorisation) -> list[t
 # --- the form of a new authorisation ----------
 
 
-@get("/commission/authorisations/new")
+@get("/commission/authorisations/new", include_in_schema=False)
 async def show_grant_form(
     request: Request[Any, Any, Any],
     session: NamedDependency[Session],
@@ -224,7 +224,7 @@ async def show_grant_form(
     return _grant_form(request, keeper, form, None)
 
 
-@post("/commission/authorisations/new", status_code=200)
+@post("/commission/authorisations/new", status_code=200, include_in_schema=False)
 async def ask_for_authorisation(
     request: Request[Any, Any, Any],
     session: NamedDependency[Session],

@@ -48,7 +48,7 @@ class OfferedPasskey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     credential: dict[str, Any]
 
 
-@get("/commission/members")
+@get("/commission/members", include_in_schema=False)
 async def show_members(
     request: Request[Any, Any, Any],
     session: NamedDependency[Session],
@@ -99,7 +99,7 @@ def challenge(session: Session) -> bytes:
     return hashlib.sha256(b"koinon passkey " + session.csrf_token.encode()).digest()
 
 
-@post("/commission/members/keys", status_code=303)
+@post("/commission/members/keys", status_code=303, include_in_schema=False)
 async def offer_key(
     request: Request[Any, Any, Any],
     session: NamedDependency[Session],
@@ -121,7 +121,7 @@ async def offer_key(
     return Redirect("/commission/members", status_code=303)
 
 
-@post("/commission/members/passkeys", status_code=201)
+@post("/commission/members/passkeys", status_code=201, include_in_schema=False)
 async def offer_passkey(
     data: JSONBody[OfferedPasskey],
     session: NamedDependency[Session],

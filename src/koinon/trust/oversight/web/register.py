@@ -44,7 +44,7 @@ CONVENTION_STATES = {
 _PAGE = 50
 
 
-@get("/register")
+@get("/register", opt={"public": True}, include_in_schema=False)
 async def show_register(
     request: Request[Any, Any, Any],
     database: NamedDependency[Database],
@@ -81,7 +81,7 @@ async def show_register(
     )
 
 
-@get("/register/authorisations/{year:int}/{serial:str}")
+@get("/register/authorisations/{year:int}/{serial:str}", opt={"public": True}, include_in_schema=False)
 async def show_authorisation(
     request: Request[Any, Any, Any],
     year: FromPath[int],

@@ -82,7 +82,8 @@ class Signer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         name: of the holder; never leaves for a public log.
         salt: base64url of 128 random bits, so that nobody guesses `name` from a digest of this.
         rp_id, origin: of a passkey; signed with the appointment, so that an act verifies anywhere and later.
-        demo: made by the demo region; production refuses a chain that holds one.
+        demo: made for a demonstration; told wherever the region is shown, and never laid as root in
+            production.
     """
 
     kid: str
