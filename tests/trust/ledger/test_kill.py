@@ -46,7 +46,7 @@ from koinon.trust.ledger.witness.client import WitnessAddress, WitnessClient
 from koinon.trust.ledger.witness.server import run_witness
 run_witness(Path(sys.argv[1]), "witness.invalid/w1", "127.0.0.1", int(sys.argv[2]))
 """
-SECONDS = 14.0
+VICTIMS = ("sequencer", "database", "sequencer", "witness", "sequencer", "database")
 
 
 class Processes:
@@ -120,10 +120,10 @@ async def test_killing_sequencer_witness_and_database_loses_and_doubles_nothing(
     acknowledged: set[object] = set()
     tried: set[object] = set()
     published: dict[int, bytes] = {}
-    until = time.monotonic() + SECONDS
+    writing = True
 
     async def write(database: Database) -> None:
-        while time.monotonic() < until:
+        while writing:
             entries = [
                 Entry(log=Log.EXCHANGE, kind="use", at=AT, subjects=("85612300155",)) for _ in range(3)
             ]
@@ -135,7 +135,7 @@ async def test_killing_sequencer_witness_and_database_loses_and_doubles_nothing(
                 await asyncio.sleep(0.05)
             else:
                 acknowledged.update(entry.id for entry in entries)
-                await asyncio.sleep(0.002)
+                await asyncio.sleep(0.004)
 
     async def watch() -> None:
         path = home / "objects" / "ledger" / "exchange" / "1" / "checkpoint"
@@ -147,18 +147,23 @@ async def test_killing_sequencer_witness_and_database_loses_and_doubles_nothing(
             await asyncio.sleep(0.005)
 
     async def kill() -> None:
-        for n in range(100):
-            await asyncio.sleep(chance.uniform(0.4, 2.2))
-            if time.monotonic() > until:
-                return
-            if n % 4 == 2:
+        """Each kill strikes at a random moment of a sequencer that was seen to work since the last one."""
+        nonlocal writing
+        for victim in VICTIMS:
+            before, deadline = max(published, default=-1), time.monotonic() + 15
+            while max(published, default=-1) == before:
+                assert time.monotonic() < deadline, (
+                    f"nothing was published for 15 s before killing the {victim}"
+                )
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(chance.uniform(0.0, 0.7))
+            if victim == "database":
                 server = find_server(find_place(home))
                 if server is not None:
                     os.kill(server, signal.SIGKILL)
-            elif n % 4 == 3:
-                processes.kill("witness")
             else:
-                processes.kill("sequencer")
+                processes.kill(victim)
+        writing = False
 
     watcher = asyncio.create_task(watch())
     try:
@@ -200,9 +205,9 @@ async def test_killing_sequencer_witness_and_database_loses_and_doubles_nothing(
             tree.append(row["hash"])
             if tree.size in published:
                 assert published[tree.size] == tree.root(), tree.size
-        assert max(published) == len(rows) and len(published) > 3
+        assert max(published) == len(rows) and len(published) > len(VICTIMS)
         assert report.findings == [] and report.cosigned == len(rows), log[-2000:]
-        assert processes.starts["sequencer"] > 3 and len(acknowledged) > 100
+        assert processes.starts["sequencer"] > VICTIMS.count("sequencer") and len(acknowledged) > 100
         for refusal in ("forked_from_witness", "restored_below", "tiles_disagree", "row_missing"):
             assert refusal not in log
     finally:
