@@ -6,6 +6,7 @@ region's civil time, see `BRUSSELS`; `until` is exclusive.
 
 import time
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Protocol, runtime_checkable
 from zoneinfo import ZoneInfo
 
@@ -61,6 +62,7 @@ def civil_date(instant: datetime) -> date:
     return instant.astimezone(BRUSSELS).date()
 
 
+@lru_cache(maxsize=1024)
 def start_of(day: date) -> datetime:
     """The instant at which `day` begins in Brussels, in UTC."""
     return datetime(day.year, day.month, day.day, tzinfo=BRUSSELS).astimezone(UTC)
@@ -68,4 +70,5 @@ def start_of(day: date) -> datetime:
 
 def rfc3339(instant: datetime, *, minutes: bool = False) -> str:
     """`instant` as RFC 3339 in UTC with a `Z`; to the minute where the ledger must not tell more."""
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%MZ" if minutes else "%Y-%m-%dT%H:%M:%S.%fZ")
+    text = instant.astimezone(UTC).isoformat(timespec="minutes" if minutes else "microseconds")
+    return text[:-6] + "Z"  # the offset is written as +00:00

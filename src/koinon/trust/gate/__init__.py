@@ -5,12 +5,13 @@ from koinon.trust.gate.model import Admission, Dossier, EndReason, ExchangeId, F
 from koinon.trust.gate.quorum import QuorumWatch
 from koinon.trust.gate.release import Released
 from koinon.trust.gate.sampling import DecisionSample
-from koinon.trust.gate.service import Directory, Gate, Passage
+from koinon.trust.gate.service import REGISTER, Directory, Gate, Passage
 from koinon.trust.gate.store import forget
 from koinon.trust.gate.uses import Cut, Use, Uses, reap
 from koinon.trust.standing import Actor, Ask
 
 __all__ = [
+    "REGISTER",
     "Actor",
     "Admission",
     "Ask",

@@ -29,6 +29,8 @@ _log = structlog.get_logger()
 _exchanges = counter("koinon_exchanges_total", "Exchanges by outcome and code.", ("outcome", "code"))
 _released = _exchanges.labels("released", "")
 
+# The one action that needs no dossier: it makes one, on proof that the party knows the person.
+REGISTER = "register"
 # How often a recording is decided anew because the epoch moved under it, before the caller is asked to come back.
 _TRIES = 5
 _DECIDED_AT_MOST = 4096
@@ -113,8 +115,8 @@ class Gate:
         standing = self.keeper.current
         try:
             grounds = standing.find_grounds(ask, at)
-            dossiers = await self.registered(ask, ask.subjects)
-            if not dossiers or None in dossiers:
+            dossiers = () if ask.action == REGISTER else await self.registered(ask, ask.subjects)
+            if ask.action != REGISTER and (not dossiers or None in dossiers):
                 # One code for "unknown to us" and "not in your files": the difference would be an answer.
                 raise NotAllowed("subject_not_registered")
             decided = self._decide(standing, ask, grounds, at)
@@ -438,7 +440,7 @@ def request_of(
         profile=actor.profile,
         fields=fields,
         facts={
-            "subject_in_dossier": grounds is not None,
+            "subject_in_dossier": grounds is not None and ask.action != REGISTER,
             "user_named": actor.person is not None or bool(actor.user),
         },
         at=at,

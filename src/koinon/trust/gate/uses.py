@@ -219,7 +219,8 @@ class Uses:
             except Unavailable:  # a newer standing is on its way
                 async with self._moved:
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._moved.wait(), 0.05)
+                        async with asyncio.timeout(0.05):
+                            await self._moved.wait()
                 continue
             self._judge(use, standing)
             if use.cut is None and gate.clock.now() - use._renewed_at >= RENEW_AFTER:

@@ -132,6 +132,7 @@ class Standing:
         slot = (
             actor.party, actor.person, actor.system, actor.key, actor.profile,
             ask.purpose, ask.action, ask.resource, ask.authorisation, len(ask.subjects), bool(ask.case.strip()),
+            *ask.sources,
         )  # fmt: skip
         known = self._grounds.get(slot)
         if known is not None and known[0] <= at < known[1].good_until:
