@@ -341,6 +341,74 @@ async def test_another_partys_system_has_no_rights_here(served: Served, world: A
     assert (response.status_code, response.json()["code"]) == (403, "authorisation_missing")
 
 
+def dossier(number: str, **changes: Any) -> bytes:
+    return msgspec.json.encode(
+        {
+            "purpose": PURPOSE,
+            "case": "NEW-1",
+            "national_number": number,
+            "family_name": "De Démo-Proef",
+            "birth_date": "1990-07-01",
+            "valid_from": "2026-11-01",
+            "valid_until": "2027-11-01",
+            **changes,
+        }
+    )
+
+
+NEWCOMER = "90670110051"
+
+
+def check(number: str) -> str:
+    return f"{number[:9]}{97 - int(number[:9]) % 97:02d}"
+
+
+async def test_a_dossier_is_registered_on_proof_and_then_the_person_can_be_asked_about(
+    served: Served, world: Any
+) -> None:
+    number = check(NEWCOMER)
+    served.sources["rijksregister"].values["person"] |= {
+        "names": "DE DEMO PROEF, Alex",
+        "birth_date": PartialDate(1990, 7, 1),
+    }
+    ask = served.body(subject={"national_number": number})
+    assert (await served.post(ask))[0].json()["code"] == "subject_not_registered"
+    for wrong in ({"family_name": "Ander"}, {"birth_date": "1990-07-02"}, {"family_name": " - "}):
+        refused, signature = await served.post(dossier(number, **wrong), path="/api/dossiers")
+        assert (refused.status_code, served.verified(refused, signature)["code"]) == (403, "evidence_refused")
+    taken, signature = await served.post(dossier(number), path="/api/dossiers")
+    assert taken.status_code == 201, taken.text
+    assert served.verified(taken, signature)["receipt"]["log"] == "exchange"
+    assert "PROEF" not in taken.text.upper().replace("NEW-1", "")
+    assert (await served.post(ask))[0].status_code == 200
+    # Another party gains nothing from it.
+    other, _ = await served.post(ask, key=load_key(world.home, f"{SOUTH}-system"))
+    assert other.json()["code"] == "authorisation_missing"
+    async with world.database.acquire() as connection:
+        [entry] = await find_entries(connection, world.sealer, subject=number, kind="dossier.registered")
+        [private] = await read_private(connection, world.sealer, [entry])
+    assert private.fields["case"] == "NEW-1"
+
+
+async def test_a_dossier_is_not_registered_on_silence_or_on_nonsense(served: Served) -> None:
+    number = check(NEWCOMER)
+    cases = {
+        "birth_date_malformed": {"birth_date": "1990-13-01"},
+        "dossier_period_empty": {"valid_until": "2026-11-01"},
+        "dossier_period_too_long": {"valid_until": "2036-11-01"},
+        "case_missing": {"case": " "},
+        "subject_malformed": {"national_number": "123"},
+        "body_malformed": {"valid_from": "soon"},
+        "authorisation_missing": {"purpose": "curiosity"},
+    }
+    for code, changes in cases.items():
+        response, _ = await served.post(dossier(number, **changes), path="/api/dossiers")
+        assert response.json()["code"] == code
+    served.sources["rijksregister"].silent = True
+    response, _ = await served.post(dossier(number), path="/api/dossiers")
+    assert (response.status_code, response.json()["code"]) == (503, "source_silent")
+
+
 async def many_dossiers(world: Any, count: int) -> None:
     keys = DirectoryKeys.load(world.home)
     now = world.clock.now()

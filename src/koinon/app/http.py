@@ -16,6 +16,7 @@ from koinon.base.health import Health
 from koinon.integrator import web as integrator
 from koinon.integrator.api import CommunicationRequest, ExchangeApi
 from koinon.integrator.model import ExchangeAnswer, ExchangeRequest
+from koinon.integrator.registration import DossierAnswer, DossierRequest
 from koinon.portal import NavigationItem, Portal
 from koinon.trust.gate import web as gate
 from koinon.trust.ledger import api as ledger_api
@@ -29,8 +30,8 @@ from koinon.trust.rules import web as rules
 
 Asgi = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
 
-# Served by raw ASGI before Litestar sees the request; see `document_exchange` below for their description.
-RAW_PATHS = frozenset({"/api/exchanges", "/api/communications"})
+# Served by raw ASGI before Litestar sees the request; see the `document_*` handlers below for their description.
+RAW_PATHS = frozenset({"/api/exchanges", "/api/communications", "/api/dossiers"})
 _SLICES = (start, parties, rules, oversight, gate, ledger, integrator)
 
 
@@ -82,6 +83,7 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
             show_keys,
             document_exchange,
             document_communication,
+            document_dossier,
             *parties_api.handlers,
             *oversight_api.handlers,
             *ledger_api.handlers,
@@ -138,6 +140,15 @@ async def document_exchange(data: ExchangeRequest) -> ExchangeAnswer:
     """One governed question; the request is signed (RFC 9421), and so is the answer.
 
     Never reached: `RAW_PATHS` are served by `ExchangeApi`. This describes them in the OpenAPI document.
+    """
+    raise NotImplementedError
+
+
+@post("/api/dossiers", status_code=201, opt={"public": True, "csrf": False, "raw": True}, tags=["exchanges"])
+async def document_dossier(data: DossierRequest) -> DossierAnswer:
+    """A dossier enters the reference directory, with proof that the party knows the person; signed both ways.
+
+    Never reached, as above.
     """
     raise NotImplementedError
 

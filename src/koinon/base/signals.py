@@ -89,7 +89,8 @@ class Signals:
                     state.signal("")
                 while not broken.is_set():
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(broken.wait(), _PROBE_SECONDS)
+                        async with asyncio.timeout(_PROBE_SECONDS):  # `wait_for` may swallow a cancellation
+                            await broken.wait()
                         break
                     await connection.fetchval("SELECT 1", timeout=_PROBE_SECONDS / 2)
             except BROKEN as error:

@@ -1,4 +1,4 @@
-"""The signed API of the integrator: `POST /api/exchanges` and the streamed `POST /api/communications`.
+"""The signed API of the integrator: `POST /api/exchanges`, `/api/dossiers`, and the streamed `/api/communications`.
 
 Raw ASGI on purpose: this is the route that 1,000 exchanges per CPU second go through. Nothing here decides.
 """
@@ -18,6 +18,7 @@ from koinon.base.crypto import SigningKey, jws_sign
 from koinon.base.errors import PROBLEM_TYPE, Invalid, KoinonError, NotAllowed, NotIdentified, TooLarge
 from koinon.base.metrics import counter
 from koinon.integrator.model import ExchangeRequest
+from koinon.integrator.registration import DossierRequest, register_dossier
 from koinon.integrator.service import Integrator, answer_of
 from koinon.trust.gate import Actor, Admission, Cut, EndReason
 from koinon.trust.parties import KeyUse
@@ -51,11 +52,12 @@ class CommunicationRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
 
 _read_exchange = msgspec.json.Decoder(ExchangeRequest).decode
 _read_communication = msgspec.json.Decoder(CommunicationRequest).decode
+_read_dossier = msgspec.json.Decoder(DossierRequest).decode
 _encode = msgspec.json.Encoder().encode
 
 
 class ExchangeApi:
-    """The ASGI application of both routes.
+    """The ASGI application of the signed routes.
 
     `authority` is ours by configuration; `key` signs responses.
     """
@@ -77,6 +79,10 @@ class ExchangeApi:
                 await self._communicate(
                     _decode(_read_communication, body), actor, signed, scope, receive, send
                 )
+                return
+            if scope["path"] == "/api/dossiers":
+                registered = await register_dossier(self._integrator, _decode(_read_dossier, body), actor)
+                await self._respond(send, 201, _JSON, _encode(registered), signed)
                 return
             done = await self._integrator.ask(_decode(_read_exchange, body), actor, exchange)
             await self._respond(send, 200, _JSON, _encode(answer_of(done)), signed)

@@ -102,7 +102,8 @@ class Database:
     async def close(self) -> None:
         """All connections are closed, after those in use have been given back (10 s at most)."""
         try:
-            await asyncio.wait_for(self._pool.close(), 10.0)
+            async with asyncio.timeout(10.0):
+                await self._pool.close()
         except TimeoutError:
             self._pool.terminate()
 

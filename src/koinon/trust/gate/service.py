@@ -110,8 +110,7 @@ class Gate:
         """
         exchange = exchange or ExchangeId(new_id())
         at = self.clock.now()
-        if self._quorum is not None:
-            self._quorum.demand()
+        self.demand_quorum()
         standing = self.keeper.current
         try:
             grounds = standing.find_grounds(ask, at)
@@ -123,8 +122,19 @@ class Gate:
         except NotAllowed as refusal:
             await self._refuse(ask, exchange, standing, refusal, at)
             raise
-        good_until = min([decided.until, *(each.valid_until for each in dossiers if each is not None)])
-        return Passage(self, ask, exchange, standing.epoch, grounds, decided.decisions, good_until)
+        ends = [each.valid_until for each in dossiers if each is not None]
+        return Passage(
+            self, ask, exchange, standing.epoch, grounds, decided.decisions, min(ends, default=None)
+        )
+
+    def demand_quorum(self) -> None:
+        """Witnesses see the ledger, or this platform was told to go on without.
+
+        Raises:
+            Unavailable: `witness_quorum_lost`.
+        """
+        if self._quorum is not None:
+            self._quorum.demand()
 
     def _decide(self, standing: Standing, ask: Ask, grounds: Grounds, at: datetime) -> _Decided:
         """As `decide`, remembered while it holds.
@@ -141,8 +151,7 @@ class Gate:
         if known is not None and known.grounds is grounds and known.since <= at < known.until:
             return known
         decisions = decide(standing, ask, grounds, at)
-        ends = [each.good_until for each in decisions.values() if each.good_until is not None]
-        decided = _Decided(grounds, at, min([grounds.good_until, *ends]), decisions)
+        decided = _Decided(grounds, at, end_of(grounds, decisions), decisions)
         # With a source refused, a date could allow it; what was left out does not tell when.
         if len(decisions) == 1 + len(ask.sources):
             if len(self._decided) >= _DECIDED_AT_MOST:
@@ -239,15 +248,21 @@ class Passage:
         epoch: int,
         grounds: Grounds,
         decisions: Mapping[str, Decision],
-        good_until: datetime,
+        dossiers_until: datetime | None,
     ) -> None:
         self.gate = gate
         self.ask = ask
         self.exchange = exchange
+        self.dossiers_until = dossiers_until
+        self.rest_on(epoch, grounds, decisions)
+
+    def rest_on(self, epoch: int, grounds: Grounds, decisions: Mapping[str, Decision]) -> None:
+        """The passage rests on these, until the first of them, or a dossier, ends by itself."""
         self.epoch = epoch
         self.grounds = grounds
         self.decisions = decisions
-        self.good_until = good_until
+        until = end_of(grounds, decisions)
+        self.good_until = until if self.dossiers_until is None else min(until, self.dossiers_until)
 
     @property
     def decision(self) -> Decision:
@@ -323,6 +338,7 @@ class Passage:
 
         The passage may be decided on anew on the way: take the minimum after this, not before.
         """
+        self.gate.demand_quorum()
         for _ in range(_TRIES):
             at = self.gate.clock.now()
             if at >= self.good_until:
@@ -362,8 +378,14 @@ class Passage:
         anew = await self.gate.open(self.ask, self.exchange)
         if any(self.allowed(resource) - anew.allowed(resource) for resource in self.ask.sources):
             raise Unavailable("standing_moved")
-        self.epoch, self.grounds, self.decisions = anew.epoch, anew.grounds, anew.decisions
-        self.good_until = anew.good_until
+        self.dossiers_until = anew.dossiers_until
+        self.rest_on(anew.epoch, anew.grounds, anew.decisions)
+
+
+def end_of(grounds: Grounds, decisions: Mapping[str, Decision]) -> datetime:
+    """The first moment at which one of these ends by itself."""
+    ends = [each.good_until for each in decisions.values() if each.good_until is not None]
+    return min([grounds.good_until, *ends])
 
 
 def decide(standing: Standing, ask: Ask, grounds: Grounds, at: datetime) -> dict[str, Decision]:

@@ -59,21 +59,26 @@ async def forget(connection: Connection, at: datetime) -> None:
     await connection.execute("SELECT gate.forget($1)", at)
 
 
-async def enter_process(connection: Connection, process: ProcessId, kind: str, at: datetime) -> None:
-    """This process stands among those that release."""
+async def enter_process(connection: Connection, process: ProcessId, kind: str) -> None:
+    """This process stands among those that release, and is alive by the database's clock."""
     await connection.execute(
-        "INSERT INTO gate.process (id, kind, host, pid, started_at, seen_at) VALUES ($1, $2, $3, $4, $5, $5)",
+        """
+        INSERT INTO gate.process (id, kind, host, pid, started_at, seen_at)
+        VALUES ($1, $2, $3, $4, clock_timestamp(), clock_timestamp())
+        ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at
+        """,
         process,
         kind,
         socket.gethostname(),
         os.getpid(),
-        at,
     )
 
 
-async def see_process(connection: Connection, process: ProcessId, at: datetime) -> None:
-    """This process was alive at `at`."""
-    await connection.execute("UPDATE gate.process SET seen_at = $2 WHERE id = $1", process, at)
+async def see_process(connection: Connection, process: ProcessId, kind: str) -> set[UUID]:
+    """As `enter_process`, also when it was taken for dead meanwhile; returns which uses still run in it."""
+    await enter_process(connection, process, kind)
+    rows = await connection.fetch("SELECT id FROM gate.running WHERE process = $1", process)
+    return {row[0] for row in rows}
 
 
 async def leave_process(connection: Connection, process: ProcessId) -> None:
@@ -125,22 +130,26 @@ async def delete_running(connection: Connection, use: UUID) -> bool:
     return done.endswith(" 1")
 
 
-async def take_orphans(connection: Connection, at: datetime, limit: int = 100) -> list[Running]:
-    """Uses of processes that died, taken out of the register by this transaction."""
+async def take_orphans(connection: Connection, limit: int = 100) -> list[Running]:
+    """Uses of processes that died, taken out of the register by this transaction.
+
+    Ages are counted on the database's clock alone: machines' clocks differ, and one that was stepped must not make
+    the living look dead.
+    """
     rows = await connection.fetch(
         f"""
         DELETE FROM gate.running WHERE id IN (
             SELECT r.id FROM gate.running r JOIN gate.process p ON p.id = r.process
-            WHERE p.seen_at < $1 ORDER BY r.id LIMIT $2 FOR UPDATE OF r SKIP LOCKED
+            WHERE p.seen_at < clock_timestamp() - $1::interval ORDER BY r.id LIMIT $2 FOR UPDATE OF r SKIP LOCKED
         ) RETURNING {", ".join(_RUNNING)}
         """,
-        at - DEAD_AFTER,
+        DEAD_AFTER,
         limit,
     )
     await connection.execute(
-        "DELETE FROM gate.process p WHERE seen_at < $1 AND NOT EXISTS "
+        "DELETE FROM gate.process p WHERE seen_at < clock_timestamp() - $1::interval AND NOT EXISTS "
         "(SELECT 1 FROM gate.running WHERE process = p.id)",
-        at - DEAD_AFTER,
+        DEAD_AFTER,
     )
     return [Running(**dict(row)) for row in rows]
 

@@ -20,7 +20,7 @@ from koinon.base.metrics import counter, gauge
 from koinon.trust.gate import store
 from koinon.trust.gate.model import EndReason, ProcessId, Receipt
 from koinon.trust.gate.release import Released
-from koinon.trust.gate.service import Gate, Passage, Stale, decide, entry_of, receipt_of
+from koinon.trust.gate.service import Gate, Passage, Stale, decide, end_of, entry_of, receipt_of
 from koinon.trust.ledger import Entry, Log, Sealer
 from koinon.trust.standing import Standing
 
@@ -56,6 +56,7 @@ class Use:
         self.bytes = 0
         self._uses = uses
         self._renewed_at = use.renewed_at
+        self._renewing = asyncio.Lock()
         self._cut: Cut | None = None
         self._ended = False
         self._on_cut: list[Callable[[], None]] = []
@@ -132,6 +133,8 @@ class Uses:
         self._process = process
         self._kind = kind
         self._uses: dict[Any, Use] = {}
+        # Ended, but the database did not take it: told again until it does, or until this process dies.
+        self._untold: list[tuple[Use, EndReason, datetime]] = []
         self._moved = asyncio.Condition()
         self._tasks: list[asyncio.Task[None]] = []
         self._wakes: set[asyncio.Task[None]] = set()
@@ -140,7 +143,7 @@ class Uses:
     async def start(self) -> None:
         """This process stands among those that release, and is seen."""
         async with self._gate.database.transaction() as connection:
-            await store.enter_process(connection, self._process, self._kind, self._gate.clock.now())
+            await store.enter_process(connection, self._process, self._kind)
         self._tasks = [
             asyncio.create_task(self._be_seen(), name="process-seen"),
             asyncio.create_task(self._watch(), name="uses-watch"),
@@ -152,6 +155,8 @@ class Uses:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.end_all("service_stopping")
+        while self._untold and await self._tell_end():
+            pass
         async with self._gate.database.transaction() as connection:
             await store.leave_process(connection, self._process)
 
@@ -189,18 +194,21 @@ class Uses:
                 renewed_at=at,
             )
             prepared = gate.sealer.prepare([self._entry(passage, "exchange.begun", at)], at)
-            async with gate.database.transaction() as connection:
-                await store.insert_running(connection, row)
-                if not await store.record(connection, passage.epoch, prepared):
-                    await connection.execute("DELETE FROM gate.running WHERE id = $1", row.id)
-                    stale = True
-                else:
-                    stale = False
-            if stale:
+            use = Use(self, passage, row, receipt_of(prepared.promises[0]))
+            try:
+                async with gate.database.transaction() as connection:
+                    await store.insert_running(connection, row)
+                    if not await store.record(connection, passage.epoch, prepared):
+                        raise Stale
+            except Stale:
                 await gate.keeper.refresh(beyond=passage.epoch)
                 await passage.decide_anew()
                 continue
-            use = Use(self, passage, row, receipt_of(prepared.promises[0]))
+            except BaseException:
+                # Whether it was committed is not known; if it was, it has ended, and that is to be told.
+                use._ended = True
+                self._untold.append((use, EndReason.FAILED, at))
+                raise
             self._uses[row.id] = use
             _running.inc()
             await self.settle(use)  # a suspension may have been raised between the recording and this line
@@ -223,15 +231,24 @@ class Uses:
                             await self._moved.wait()
                 continue
             self._judge(use, standing)
-            if use.cut is None and gate.clock.now() - use._renewed_at >= RENEW_AFTER:
-                await self._renew(use)
+            if use.cut is None and self._due(use):
+                async with use._renewing:  # its sender and the watch may both be here
+                    if use.cut is None and self._due(use):
+                        await self._renew(use)
             return
+
+    def _due(self, use: Use) -> bool:
+        # A wall clock that was set back must not put the renewal off.
+        return abs(self._gate.clock.now() - use._renewed_at) >= RENEW_AFTER
 
     def _judge(self, use: Use, standing: Standing) -> None:
         """Cuts the use when the standing no longer carries it."""
         passage, at = use.passage, self._gate.clock.now()
         expired = at >= passage.good_until
         if standing.epoch == passage.epoch and not expired:
+            return
+        if passage.dossiers_until is not None and at >= passage.dossiers_until:
+            use.cut_now(Cut(EndReason.EXPIRED, "subject_not_registered"))
             return
         try:
             grounds = standing.find_grounds(passage.ask, at)
@@ -245,18 +262,15 @@ class Uses:
             _log.exception("use_not_decidable", use=str(use.id))
             use.cut_now(Cut(EndReason.FAILED, "not_decidable"))
             return
-        if expired and grounds.good_until == passage.grounds.good_until:
-            # What ended is not a ground of standing but the dossier or a rule; the next `open` would say which.
-            use.cut_now(Cut(EndReason.EXPIRED, "subject_not_registered"))
-            return
         if (
             any(passage.allowed(r) - d.fields for r, d in decisions.items())
             or passage.decisions.keys() - decisions
+            or at >= end_of(grounds, decisions)
         ):
             # Less may be used than was: what is on its way was made from more. A new use may begin at once.
             use.cut_now(Cut(EndReason.CUT, "standing_moved"))
             return
-        passage.epoch, passage.grounds, passage.decisions = standing.epoch, grounds, decisions
+        passage.rest_on(standing.epoch, grounds, decisions)
 
     def _standing_moved(self) -> None:
         """Called by the keeper, inside its own step: cutting must not wait for a turn of the loop."""
@@ -279,25 +293,54 @@ class Uses:
             self._moved.notify_all()
 
     async def _renew(self, use: Use) -> None:
-        """The use was decided on anew and says so.
+        """The use was decided on anew and says so; or it is cut.
 
         Records: `exchange.renewed`.
         """
         gate, at = self._gate, self._gate.clock.now()
-        await use.passage.decide_anew()
-        prepared = gate.sealer.prepare(
-            [self._entry(use.passage, "exchange.renewed", at, bytes=use.bytes)], at
-        )
-        async with gate.database.transaction() as connection:
-            if not await store.renew_running(connection, use.id, at):
-                use.cut_now(Cut(EndReason.CUT, "use_not_running"))
-                return
-            if not await store.record(connection, use.passage.epoch, prepared):
-                raise Stale
-        use._renewed_at = at
+        try:
+            await use.passage.decide_anew()
+            prepared = gate.sealer.prepare(
+                [self._entry(use.passage, "exchange.renewed", at, bytes=use.bytes)], at
+            )
+            async with gate.database.transaction() as connection:
+                if not await store.renew_running(connection, use.id, at):
+                    use.cut_now(Cut(EndReason.CUT, "use_not_running"))
+                    return
+                if not await store.record(connection, use.passage.epoch, prepared):
+                    return  # standing moved meanwhile: still due, so it is tried again at the next turn
+        except NotAllowed as refusal:
+            use.cut_now(Cut(EndReason.CUT, refusal.code, **refusal.facts))
+        except Exception:
+            _log.exception("use_not_renewed", use=str(use.id))
+            use.cut_now(Cut(EndReason.FAILED, "not_renewed"))
+        else:
+            use._renewed_at = at
 
     async def finish(self, use: Use, reason: EndReason) -> None:
-        gate, at = self._gate, self._gate.clock.now()
+        """The use is not among the running ones, and its end is recorded as soon as the database takes it."""
+        if self._uses.pop(use.id, None) is not None:
+            _running.dec()
+            _ended.labels(reason.value).inc()
+        self._untold.append((use, reason, self._gate.clock.now()))
+        await self._tell_end()
+
+    async def _tell_end(self) -> bool:
+        """The newest end that waits for it is recorded; false when the database does not take it now."""
+        use, reason, at = self._untold.pop()
+        try:
+            await self._record_end(use, reason, at)
+        except Exception as error:
+            self._untold.insert(0, (use, reason, at))
+            _log.warning("use_end_not_recorded", use=str(use.id), error=repr(error))
+            return False
+        except BaseException:
+            self._untold.insert(0, (use, reason, at))
+            raise
+        return True
+
+    async def _record_end(self, use: Use, reason: EndReason, at: datetime) -> None:
+        gate = self._gate
         entry = self._entry(
             use.passage,
             "exchange.ended",
@@ -307,16 +350,10 @@ class Uses:
             bytes=use.bytes,
         )
         prepared = gate.sealer.prepare([entry], at)
-        try:
-            async with gate.database.transaction() as connection:
-                if await store.delete_running(connection, use.id):
-                    await prepared.append(connection)
-        except (KoinonError, OSError):
-            # The row stays; the reaper will say `unknown`. Nothing is sent any more in any case.
-            _log.exception("use_end_not_recorded", use=str(use.id))
-        if self._uses.pop(use.id, None) is not None:
-            _running.dec()
-            _ended.labels(reason.value).inc()
+        async with gate.database.transaction() as connection:
+            # False when it never ran (its begin was not committed), or when this end was told before.
+            if await store.delete_running(connection, use.id):
+                await prepared.append(connection)
 
     def _entry(self, passage: Passage, kind: str, at: datetime, **private: Any) -> Entry:
         return entry_of(
@@ -342,10 +379,17 @@ class Uses:
         while True:
             await asyncio.sleep(_SEEN_EVERY_SECONDS)
             try:
+                here = list(self._uses.values())
                 async with self._gate.database.acquire() as connection:
-                    await store.see_process(connection, self._process, self._gate.clock.now())
+                    running = await store.see_process(connection, self._process, self._kind)
+                for use in here:
+                    if use.id not in running:  # this process was taken for dead, and its uses for ended
+                        use.cut_now(Cut(EndReason.UNKNOWN, "use_not_running"))
             except Exception as error:
                 _log.warning("process_not_seen", error=repr(error))
+            else:
+                while self._untold and await self._tell_end():
+                    pass
 
     async def _watch(self) -> None:
         """Uses whose sender is not asking (a stalled reader) are judged too: their grounds may end by themselves."""
@@ -365,7 +409,7 @@ async def reap(connection: Connection, sealer: Sealer, at: datetime) -> int:
 
     Records: `exchange.ended` with reason `unknown`.
     """
-    orphans = await store.take_orphans(connection, at)
+    orphans = await store.take_orphans(connection)
     if orphans:
         entries = [
             Entry(

@@ -107,16 +107,20 @@ class StandingKeeper:
         while True:
             try:
                 # A connection of its own: a pool emptied by slow work must not stop the poll.
-                connection = await asyncio.wait_for(self._database.connect(), self._limit_seconds)
+                # `asyncio.timeout`, not `wait_for`: before Python 3.12 the latter may swallow a cancellation.
+                async with asyncio.timeout(self._limit_seconds):
+                    connection = await self._database.connect()
                 try:
                     while True:
                         # Loading goes on beside the poll: a large standing must not make the epoch look unconfirmed.
-                        await asyncio.wait_for(self._confirm(connection), self._limit_seconds)
+                        async with asyncio.timeout(self._limit_seconds):
+                            await self._confirm(connection)
                         if self._behind() and not self._loading.locked():
                             self._loads.add(task := asyncio.create_task(self._load_beside()))
                             task.add_done_callback(self._loads.discard)
                         with contextlib.suppress(TimeoutError):
-                            await asyncio.wait_for(self._wake.wait(), self._poll_seconds)
+                            async with asyncio.timeout(self._poll_seconds):
+                                await self._wake.wait()
                         self._wake.clear()
                 finally:
                     connection.terminate()  # never waits for a server that does not answer
