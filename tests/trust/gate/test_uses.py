@@ -1,0 +1,201 @@
+"""Uses that last, when something happens under them: rights that end by themselves, a database that goes away."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from koinon.base.clock import FixedClock, civil_date, start_of
+from koinon.base.errors import KoinonError
+from koinon.demo.region import AUTHORISATION, NORTH
+from koinon.integrator.directory import DirectoryKeys, insert_dossiers, new_line
+from koinon.trust.gate import Cut, EndReason, reap
+from koinon.trust.gate.uses import RENEW_AFTER
+from koinon.trust.ledger import Log, find_entries
+
+SUBJECT = "80690112370"
+
+
+@pytest.fixture
+def still(world: Any) -> FixedClock:
+    """The world's clock, held still; what the region has is from some minutes before."""
+    clock = world.clock = FixedClock(datetime.now(UTC) + timedelta(minutes=10))
+    return clock
+
+
+async def ended(world: Any) -> list[Any]:
+    async with world.database.acquire() as connection:
+        return await find_entries(connection, kind="exchange.ended", log=Log.EXCHANGE)
+
+
+async def begin(world: Any, gate: Any, uses: Any, **changes: Any) -> Any:
+    return await uses.begin(await gate.open(world.ask(**{"action": "communicate", **changes})))
+
+
+async def test_right_that_ended_by_itself_in_mid_use_a_dossier(
+    world: Any, make_gate: Any, still: FixedClock
+) -> None:
+    gate, uses = await make_gate()
+    await far_dossier(world, still.now() + timedelta(minutes=3))
+    use = await begin(world, gate, uses, subjects=(FAR,))
+    still.advance(timedelta(minutes=3) - timedelta(seconds=1))
+    uses._judge(use, gate.keeper._standing)
+    assert use.cut is None
+    still.advance(timedelta(seconds=1))
+    uses._judge(use, gate.keeper._standing)
+    with pytest.raises(Cut) as cut:
+        await use.go_on()
+    await use.end()
+    assert (cut.value.end, cut.value.code) == (EndReason.EXPIRED, "subject_not_registered")
+
+
+@pytest.mark.parametrize(
+    ("ground", "change", "code"),
+    [
+        (
+            "training",
+            "UPDATE parties.training t SET valid_until = $1 FROM parties.identity i "
+            "WHERE i.person = t.person AND i.subject = 'an'",
+            "training_expired",
+        ),
+        (
+            "role",
+            "UPDATE parties.role SET valid_until = $1 WHERE profile = 'case_handler'",
+            "profile_not_held",
+        ),
+    ],
+)
+async def test_right_that_ended_by_itself_in_mid_use_also_when_its_end_was_set_while_it_ran(
+    world: Any, make_gate: Any, still: FixedClock, ground: str, change: str, code: str
+) -> None:
+    """A change of standing may bring the end nearer: what was reckoned at the beginning must not outlive it."""
+    gate, uses = await make_gate()
+    use = await uses.begin(await gate.open(world.ask(world.person("an", "case_handler"))))
+    tomorrow = civil_date(still.now()) + timedelta(days=1)
+    async with world.database.acquire() as connection:
+        assert (await connection.execute(change, tomorrow)) != "UPDATE 0", ground
+    await gate.keeper.refresh(beyond=use.passage.epoch)
+    await use.go_on()
+    assert use.passage.good_until == start_of(tomorrow)
+    still.advance(start_of(tomorrow) - still.now())
+    use._uses._judge(use, gate.keeper._standing)
+    assert use.cut is not None
+    assert (use.cut.end, use.cut.code) == (EndReason.EXPIRED, code)
+    await use.end()
+    [entry] = await ended(world)
+    assert entry.public["reason"] == "expired"
+
+
+async def test_right_that_ended_by_itself_in_mid_use_an_authorisation(
+    world: Any, make_gate: Any, still: FixedClock
+) -> None:
+    gate, uses = await make_gate()
+    standing = gate.keeper.current
+    [authorisation] = [a for a in standing.agreements.authorisations.values() if a.number == AUTHORISATION]
+    end = start_of(authorisation.valid_until)
+    await far_dossier(world, end + timedelta(days=9))
+    use = await begin(world, gate, uses, subjects=(FAR,))
+    still.advance(end - still.now() - timedelta(seconds=1))
+    uses._judge(use, standing)
+    first = use.cut
+    if first is None:
+        still.advance(timedelta(seconds=1))
+        uses._judge(use, standing)
+    assert use.cut is not None and use.cut.end is EndReason.EXPIRED
+    assert use.cut.code in ("authorisation_expired", "subject_not_registered"), use.cut
+    # And nobody begins anew.
+    with pytest.raises(KoinonError):
+        standing.find_grounds(world.ask(action="communicate"), end)
+    await use.end()
+
+
+async def test_a_wall_clock_that_was_set_back_does_not_put_off_the_renewal(
+    world: Any, make_gate: Any, still: FixedClock
+) -> None:
+    """Clock stepped: the five minutes are counted in both directions."""
+    gate, uses = await make_gate()
+    use = await begin(world, gate, uses)
+    still.step(-timedelta(minutes=6))
+    await use.go_on()
+    async with world.database.acquire() as connection:
+        assert len(await find_entries(connection, kind="exchange.renewed", log=Log.EXCHANGE)) == 1
+    await use.end()
+
+
+async def test_a_use_is_renewed_once_by_whoever_comes_first(
+    world: Any, make_gate: Any, still: FixedClock
+) -> None:
+    gate, uses = await make_gate()
+    use = await begin(world, gate, uses)
+    still.advance(RENEW_AFTER)
+    await gate.keeper.refresh(beyond=gate.keeper._standing.epoch)
+    await asyncio.gather(*(use.go_on() for _ in range(5)))
+    async with world.database.acquire() as connection:
+        assert len(await find_entries(connection, kind="exchange.renewed", log=Log.EXCHANGE)) == 1
+    await use.end()
+
+
+async def test_a_use_that_cannot_be_renewed_is_cut(world: Any, make_gate: Any, still: FixedClock) -> None:
+    gate, uses = await make_gate()
+    use = await begin(world, gate, uses)
+    async with world.database.acquire() as connection:
+        await connection.execute("REVOKE EXECUTE ON FUNCTION ledger.append FROM koinon_web")
+        still.advance(RENEW_AFTER)
+        await gate.keeper.refresh(beyond=gate.keeper._standing.epoch)
+        with pytest.raises(Cut, match="not_renewed"):
+            await use.go_on()
+        await connection.execute("GRANT EXECUTE ON FUNCTION ledger.append TO koinon_web")
+    await use.end()
+
+
+async def test_database_gone_when_a_use_ended_its_end_is_told_when_it_is_back(
+    world: Any, make_gate: Any
+) -> None:
+    """Else it would stand among the running uses for as long as its process lives."""
+    gate, uses = await make_gate()
+    use = await begin(world, gate, uses)
+    async with world.database.acquire() as connection:
+        await connection.execute("REVOKE DELETE ON gate.running FROM koinon_web")
+        await use.end()
+        assert await connection.fetchval("SELECT count(*) FROM gate.running") == 1
+        assert await ended(world) == []
+        await connection.execute("GRANT DELETE ON gate.running TO koinon_web")
+    assert await uses._tell_end()
+    [entry] = await ended(world)
+    assert entry.public["reason"] == "completed"
+    async with world.database.acquire() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM gate.running") == 0
+
+
+async def test_a_living_process_that_was_taken_for_dead_cuts_its_uses_and_goes_on(
+    world: Any, make_gate: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a machine stood still: its uses have been ended in the trace, so they must not go on."""
+    monkeypatch.setattr("koinon.trust.gate.uses._SEEN_EVERY_SECONDS", 0.2)
+    gate, uses = await make_gate()
+    use = await begin(world, gate, uses)
+    async with world.database.transaction() as connection:
+        await connection.execute("UPDATE gate.process SET seen_at = seen_at - interval '1 minute'")
+        assert await reap(connection, world.sealer, world.clock.now()) == 1
+    for _ in range(100):
+        if use.cut is not None:
+            break
+        await asyncio.sleep(0.05)
+    assert use.cut is not None and use.cut.code == "use_not_running"
+    await use.end()
+    assert [entry.public["reason"] for entry in await ended(world)] == ["unknown"]
+    again = await begin(world, gate, uses)
+    await again.end()
+
+
+FAR = f"906701100{97 - 906701100 % 97:02d}"
+
+
+async def far_dossier(world: Any, until: datetime) -> None:
+    at = world.clock.now()
+    line = new_line("social_dwelling_admission", FAR, "C", "demo", at - timedelta(seconds=1), until)
+    async with world.database.transaction() as connection:
+        await insert_dossiers(
+            connection, DirectoryKeys.load(world.home), world.region.parties[NORTH], [line], at
+        )
