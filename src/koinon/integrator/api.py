@@ -82,7 +82,7 @@ class ExchangeApi:
                 return
             if scope["path"] == "/api/dossiers":
                 registered = await register_dossier(self._integrator, _decode(_read_dossier, body), actor)
-                await self._respond(send, 201, _JSON, _encode(registered), signed)
+                await self._respond(send, 201, _JSON, _encode(registered.answer), signed)
                 return
             done = await self._integrator.ask(_decode(_read_exchange, body), actor, exchange)
             await self._respond(send, 200, _JSON, _encode(answer_of(done)), signed)

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -161,6 +162,43 @@ async def end_dossier(connection: Connection, party: PartyId, dossier: UUID, at:
         raise NotFound("dossier_unknown", dossier=str(dossier))
 
 
+async def page_dossiers(
+    connection: Connection,
+    keys: DirectoryKeys,
+    party: PartyId,
+    at: datetime,
+    *,
+    after: UUID | None,
+    limit: int = 50,
+) -> list[DossierLine]:
+    """The party's own lines that cover `at`, of all purposes, newest first, past the id `after`."""
+    rows = await connection.fetch(
+        """
+        SELECT id, purpose, sealed_subject, "case", evidence, valid_from, valid_until FROM integrator.dossier
+        WHERE party = $1 AND ended_at IS NULL AND valid_from <= $2 AND $2 < valid_until
+          AND ($3::uuid IS NULL OR id < $3)
+        ORDER BY id DESC LIMIT $4
+        """,
+        party,
+        at,
+        after,
+        limit,
+    )
+    return [_read(keys, row) for row in rows]
+
+
+def _read(keys: DirectoryKeys, row: Any) -> DossierLine:
+    return DossierLine(
+        id=row["id"],
+        purpose=row["purpose"],
+        subject=keys.open(row["sealed_subject"]),
+        case=row["case"],
+        evidence=row["evidence"],
+        valid_from=row["valid_from"],
+        valid_until=row["valid_until"],
+    )
+
+
 async def list_dossiers(
     database: Database, keys: DirectoryKeys, party: PartyId, purpose: str, at: datetime, *, page: int = 100
 ) -> AsyncIterator[list[DossierLine]]:
@@ -185,15 +223,4 @@ async def list_dossiers(
         if not rows:
             return
         after = rows[-1]["id"]
-        yield [
-            DossierLine(
-                id=row["id"],
-                purpose=row["purpose"],
-                subject=keys.open(row["sealed_subject"]),
-                case=row["case"],
-                evidence=row["evidence"],
-                valid_from=row["valid_from"],
-                valid_until=row["valid_until"],
-            )
-            for row in rows
-        ]
+        yield [_read(keys, row) for row in rows]

@@ -8,6 +8,7 @@ action `register`; the party learns only whether it was accepted.
 import time
 import unicodedata
 from datetime import date, datetime, timedelta
+from typing import NamedTuple
 
 import msgspec
 
@@ -24,7 +25,7 @@ from koinon.integrator.drivers import (
     is_national_number,
 )
 from koinon.integrator.service import Integrator
-from koinon.trust.gate import REGISTER, Actor, Ask, Passage, Released
+from koinon.trust.gate import REGISTER, Actor, Ask, Passage, Receipt, Released
 from koinon.trust.ledger import Entry, Log, append
 
 PERSON = "rijksregister/person"
@@ -62,10 +63,19 @@ class DossierAnswer(msgspec.Struct, frozen=True, kw_only=True):
     valid_until: datetime
     household: int
     household_size: int | None
-    receipt: msgspec.Raw
+    receipt: Receipt
 
 
-async def register_dossier(integrator: Integrator, request: DossierRequest, actor: Actor) -> DossierAnswer:
+class RegisteredDossier(NamedTuple):
+    """The answer, and the release on whose word it may be shown."""
+
+    answer: DossierAnswer
+    released: Released[dict[str, object]]
+
+
+async def register_dossier(
+    integrator: Integrator, request: DossierRequest, actor: Actor
+) -> RegisteredDossier:
     """The party has a dossier on the person, for the purpose and the period, from now on.
 
     Raises:
@@ -137,14 +147,15 @@ async def register_dossier(integrator: Integrator, request: DossierRequest, acto
         )
         await append(connection, gate.sealer, [entry])
     size, taken = await _register_household(integrator, passage, line, context)
-    return DossierAnswer(
+    answered = DossierAnswer(
         dossier=str(line.id),
         valid_from=begins,
         valid_until=ends,
         household=taken,
         household_size=size,
-        receipt=msgspec.Raw(msgspec.json.encode(released.receipt)),
+        receipt=released.receipt,
     )
+    return RegisteredDossier(answered, released)
 
 
 def matches(answer: SourceAnswer, proof: IdentityProof) -> bool:
