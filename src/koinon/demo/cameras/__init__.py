@@ -1,0 +1,7 @@
+"""Virtual cameras: RTSP servers that send a clip with a burned-in clock, well or badly. Demo material."""
+
+from koinon.demo.cameras.clip import Clip, ClipUnavailable, make_clip, read_clip
+from koinon.demo.cameras.faults import Fault
+from koinon.demo.cameras.server import CameraServer, VirtualCamera
+
+__all__ = ["CameraServer", "Clip", "ClipUnavailable", "Fault", "VirtualCamera", "make_clip", "read_clip"]

@@ -1,0 +1,45 @@
+"""`python -m koinon.demo.cameras FOLDER`: virtual cameras until interrupted; says its port on the first line."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvloop
+
+from koinon.demo.cameras.clip import ClipUnavailable, make_clip, read_clip
+from koinon.demo.cameras.server import CameraServer
+
+
+def main(
+    folder: Annotated[Path, typer.Argument(help="Where clips are kept.")],
+    port: int = 0,
+    clip: Annotated[Path | None, typer.Option(help="A video file to send instead.")] = None,
+    seconds: int = 10,
+    width: int = 1280,
+    height: int = 720,
+    rate: int = 25,
+    kbits: int = 2000,
+    gop: int = 50,
+) -> None:
+    """Cameras at rtsp://127.0.0.1:PORT/<any name>."""
+    try:
+        path = clip or make_clip(
+            folder, seconds=seconds, width=width, height=height, rate=rate, kbits=kbits, gop=gop
+        )
+        read = read_clip(path)
+    except ClipUnavailable as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(69) from None
+
+    async def serve() -> None:
+        async with CameraServer([read], port=port) as server:
+            print(server.port, flush=True)
+            await asyncio.Event().wait()
+
+    uvloop.run(serve())
+
+
+if __name__ == "__main__":
+    typer.run(main)

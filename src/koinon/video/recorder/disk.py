@@ -1,0 +1,260 @@
+"""The folder of recordings and the files in it: one thread writes, another makes durable.
+
+The event loop never waits for the disk. A unit is `<name>.part` while it grows: `ftyp` and `moov` first, then
+each fragment by one write; closed, fsynced and renamed it is complete. What a crash leaves is completed by
+`adopt`. A folder is told by a marker file, so that nothing is ever written where its disk is not mounted.
+"""
+
+import contextlib
+import errno
+import hashlib
+import os
+import threading
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Final
+
+import msgspec
+import structlog
+
+from koinon.base.errors import Conflict, Unavailable
+from koinon.base.files import create_file, fsync_folder
+from koinon.video.recorder.model import KeyFrame, Reason
+
+MARKER: Final = "koinon-recordings.json"
+PART: Final = ".part"
+
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+_log = structlog.get_logger(__name__)
+
+
+class _Refused(Exception):
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def prepare_folder(folder: Path) -> None:
+    """`folder` exists and carries the marker of a folder of recordings.
+
+    Raises:
+        Conflict: `folder_not_empty`: it holds something else.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o750)
+    if not (folder / MARKER).exists():
+        if any(folder.iterdir()):
+            raise Conflict("folder_not_empty", folder=str(folder))
+        create_file(folder / MARKER, msgspec.json.encode({"id": str(uuid.uuid4())}) + b"\n", 0o640)
+
+
+class Disk:
+    """One folder of recordings, and the two threads that serve it.
+
+    Attributes:
+        folder: of the recordings.
+        waiting: bytes given to the writing thread and not written yet.
+    """
+
+    def __init__(self, folder: Path, *, least_free: int = 256 << 20, most_waiting: int = 256 << 20) -> None:
+        """Raises: Unavailable: `recordings_folder_missing`: no marker there, see `prepare_folder`."""
+        self.folder = folder.absolute()
+        self.waiting = 0
+        self._least_free, self._most_waiting = least_free, most_waiting
+        self._lock = threading.Lock()
+        try:
+            self._identity = self._marker()
+        except OSError:
+            raise Unavailable("recordings_folder_missing", folder=str(folder)) from None
+        self._writing: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._closing: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._threads = [
+            threading.Thread(target=_serve, args=(queue,), name=name, daemon=True)
+            for queue, name in ((self._writing, "recordings-write"), (self._closing, "recordings-close"))
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def close(self) -> None:
+        """All that was given to it is done; blocks."""
+        for queue, thread in zip((self._writing, self._closing), self._threads, strict=True):
+            queue.put(None)
+            thread.join()
+
+    def check(self) -> None:
+        """Raises: _Refused: another disk, or none, is where this folder was; or there is too little room."""
+        try:
+            if self._marker() != self._identity:
+                raise _Refused("folder_gone")
+        except OSError:
+            raise _Refused("folder_gone") from None
+        room = os.statvfs(self.folder)
+        if room.f_bavail * room.f_frsize < self._least_free:
+            raise _Refused("disk_full")
+
+    def congested(self) -> bool:
+        """Whether so much waits that a unit must end rather than wait longer."""
+        return self.waiting > self._most_waiting
+
+    def write(self, task: Callable[[], None], size: int = 0) -> None:
+        """`task` runs in the writing thread, after those before it; `size` bytes count as waiting until then."""
+        if not size:
+            self._writing.put(task)
+            return
+
+        def counted() -> None:
+            try:
+                task()
+            finally:
+                with self._lock:
+                    self.waiting -= size
+
+        with self._lock:
+            self.waiting += size
+        self._writing.put(counted)
+
+    def settle(self, task: Callable[[], None]) -> None:
+        """`task` runs in the closing thread, where waiting for the disk holds nobody up."""
+        self._closing.put(task)
+
+    def _marker(self) -> tuple[int, bytes]:
+        path = self.folder / MARKER
+        return path.stat().st_dev, path.read_bytes()
+
+
+class UnitFile:
+    """A unit as it grows. The loop calls `open`, `append`, `close`; the rest happens in the disk's threads.
+
+    Attributes:
+        failed: why nothing more is written to it, or None.
+        frames, ticks, size, key_frames: of what is in the file.
+    """
+
+    def __init__(self, disk: Disk, path: Path) -> None:
+        self.path = path
+        self.failed: Reason | None = None
+        self.frames = self.ticks = self.size = 0
+        self.key_frames: list[KeyFrame] = []
+        self._disk = disk
+        self._part = path.with_name(path.name + PART)
+        self._descriptor = -1
+        self._hash = hashlib.sha256()
+
+    def open(self, header: bytes) -> None:
+        """The file will exist with `header` in it."""
+
+        def task() -> None:
+            try:
+                self._disk.check()
+                _make_folder(path := self._part.parent, self._disk.folder)
+                self._descriptor = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
+                self._write(header)
+                self._disk.settle(lambda: _quietly(fsync_folder, path))
+            except (_Refused, OSError) as error:
+                self._fail(error)
+
+        self._disk.write(task)
+
+    def append(self, parts: Sequence[bytes], frames: int, ticks: int, key_at: int | None) -> bool:
+        """The fragment made of `parts` will be in the file, whole or not at all.
+
+        `ticks` is where the unit ends with it; `key_at` where it begins, when it begins with a key frame.
+        False: it will not, since the file has failed or too much waits for the disk.
+        """
+
+        def task() -> None:
+            if self.failed is not None:
+                return
+            offset = self.size
+            try:
+                self._write(b"".join(parts))
+            except OSError as error:
+                self._fail(error)
+                return
+            if key_at is not None:
+                self.key_frames.append(KeyFrame(key_at, offset))
+            self.frames += frames
+            self.ticks = ticks
+
+        if self.failed is not None or self._disk.congested():
+            return False
+        self._disk.write(task, sum(map(len, parts)))
+        return True
+
+    def close(self, trailer: Callable[[], bytes], done: Callable[[str | None], None]) -> None:
+        """The file will be complete: ended with `trailer()`, durable, under its name; then `done(sha256)` is called
+        in the closing thread. A file without frames disappears: `done(None)`.
+        """
+
+        def task() -> None:
+            if self._descriptor >= 0 and self.frames and self.failed is None:
+                try:
+                    self._write(trailer())
+                except OSError as error:
+                    self._fail(error)
+            self._disk.settle(settle)  # also when the trailer could not be written: the frames are there
+
+        def settle() -> None:
+            digest = None
+            try:
+                if self._descriptor >= 0:
+                    os.fsync(self._descriptor)
+                    os.close(self._descriptor)
+                    if self.frames:
+                        self._part.rename(self.path)
+                        digest = self._hash.hexdigest()
+                    else:
+                        self._part.unlink()
+                    fsync_folder(self.path.parent)
+            except OSError as error:
+                _log.error("unit_not_closed", path=str(self.path), error=str(error))
+                self._fail(error)
+                digest = None
+            done(digest)
+
+        self._disk.write(task)
+
+    def _write(self, data: bytes) -> None:
+        written = os.write(self._descriptor, data)
+        while written < len(data):  # a signal, or the disk is nearly full: then the next write says so
+            written += os.write(self._descriptor, memoryview(data)[written:])
+        self._hash.update(data)
+        self.size += len(data)
+
+    def _fail(self, error: Exception) -> None:
+        if isinstance(error, _Refused):
+            reason: Reason = error.reason
+        else:
+            reason = "disk_full" if getattr(error, "errno", 0) in _FULL else "disk_error"
+        self.failed = self.failed or reason
+        _log.error("unit_write_failed", path=str(self.path), reason=reason, error=str(error))
+        if self._descriptor >= 0:
+            with contextlib.suppress(OSError):
+                os.ftruncate(
+                    self._descriptor, self.size
+                )  # what was half written goes, the file stays readable
+
+
+def _serve(queue: "SimpleQueue[Callable[[], None] | None]") -> None:
+    while (task := queue.get()) is not None:
+        try:
+            task()
+        except Exception:
+            _log.exception("disk_task_failed")
+
+
+def _make_folder(folder: Path, root: Path) -> None:
+    """`folder`, somewhere under `root`, exists durably; `root` itself is never made."""
+    if folder.is_dir():
+        return
+    if folder != root:
+        _make_folder(folder.parent, root)
+    folder.mkdir(mode=0o750, exist_ok=folder != root)
+    fsync_folder(folder.parent)
+
+
+def _quietly(call: Callable[[Path], None], path: Path) -> None:
+    with contextlib.suppress(OSError):
+        call(path)

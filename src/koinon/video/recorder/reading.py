@@ -1,0 +1,147 @@
+"""Units read back from disk without anything else: what is in a file, and completing what a crash left.
+
+A file tells all of itself: `ftyp`, `moov`, a box with camera, run and number; at the end a box with what
+became of it. Where that is missing, the fragments say it.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from datetime import datetime
+from io import BufferedReader
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from koinon.base.errors import Invalid
+from koinon.base.files import fsync_folder
+from koinon.video.recorder import boxes
+from koinon.video.recorder.disk import MARKER, PART
+from koinon.video.recorder.model import TICKS, KeyFrame, Unit
+
+_LARGEST_BOX: Final = 4 << 20  # of those that are read whole: moov, moof, ours
+
+
+def read_unit(path: Path) -> Unit:
+    """The unit in the file; its hash is computed. Without a closing box, from its fragments.
+
+    Raises:
+        Invalid: `invalid_unit`, with why.
+    """
+    return _read(path)[0]
+
+
+def adopt(folder: Path) -> Iterator[Unit]:
+    """Every file that a crash left unfinished under `folder` is complete or, without a frame, gone; each is given.
+
+    Only for a folder in which no recorder is writing.
+    """
+    if not (folder / MARKER).exists():
+        return
+    for part in sorted(folder.glob(f"*/*/*.mp4{PART}")):
+        try:
+            unit, whole, closed = _read(part)
+        except Invalid:
+            whole, closed, unit = 0, False, None
+        if unit is None or unit.frames == 0:
+            part.unlink()
+            fsync_folder(part.parent)
+            continue
+        with part.open("r+b") as file:
+            file.truncate(whole)
+            if not closed:
+                file.seek(whole)
+                file.write(boxes.closing(unit))
+            file.flush()
+            os.fsync(file.fileno())
+        path = part.with_name(part.name.removesuffix(PART))
+        part.rename(path)
+        fsync_folder(path.parent)
+        yield read_unit(path)
+
+
+def _read(path: Path) -> tuple[Unit, int, bool]:
+    """The unit, where its last whole box ends, and whether it has its closing box."""
+    with path.open("rb") as file:
+        length = os.fstat(file.fileno()).st_size
+        opening: dict[str, Any] = {}
+        closing: dict[str, Any] = {}
+        size = (0, 0)
+        frames = ticks = whole = offset = 0
+        keys: list[KeyFrame] = []
+        moof: tuple[int, list[boxes.Sample]] | None = None
+        for box in boxes.read_boxes(file, length):
+            if box.kind == b"mdat":
+                if moof is None or sum(sample.size for sample in moof[1]) != box.size - 8:
+                    raise Invalid(
+                        "invalid_unit", path=str(path), why="samples and data differ", offset=box.offset
+                    )
+                base, samples = moof
+                if samples[0].key:
+                    keys.append(KeyFrame(base, offset))
+                frames += len(samples)
+                ticks = base + sum(sample.duration for sample in samples)
+                moof, whole = None, box.offset + box.size
+                continue
+            if box.size > _LARGEST_BOX:
+                raise Invalid("invalid_unit", path=str(path), why="box too large", offset=box.offset)
+            file.seek(box.offset)
+            data = file.read(box.size)
+            if box.kind == b"moof":
+                try:
+                    moof, offset = boxes.read_samples(data), box.offset
+                except ValueError as error:
+                    raise Invalid("invalid_unit", path=str(path), why=str(error), offset=box.offset) from None
+                continue
+            whole = box.offset + box.size
+            if box.kind == b"moov":
+                size = _picture_size(data)
+            elif box.kind == b"uuid" and data[8:24] == boxes.OPENING:
+                opening = _json(path, data[24:])
+            elif box.kind == b"uuid" and data[8:24] == boxes.CLOSING:
+                closing = _json(path, data[24:])
+        digest = _hash(file) if closing else ""
+    if not opening or not size[0]:
+        raise Invalid("invalid_unit", path=str(path), why="no opening")
+    told = closing or {
+        **{name: opening[name] for name in ("camera", "run", "number", "fence", "start", "codec")},
+        "wall_us": round(ticks / TICKS * 1e6),
+        "delta_us": 0, "camera_us": None,
+        "lost_packets": 0, "damaged_frames": 0, "bad_nals": 0,
+        "end_reason": "stopped",
+    }  # fmt: skip
+    told |= {"path": str(path), "bytes": length if closing else whole, "sha256": digest, "frames": frames}
+    told |= {"media_ticks": ticks, "key_frames": keys, "width": size[0], "height": size[1]}
+    try:
+        return msgspec.convert(told, Unit, strict=False, dec_hook=_decode), whole, bool(closing)
+    except (msgspec.ValidationError, KeyError) as error:
+        raise Invalid("invalid_unit", path=str(path), why=str(error)) from None
+
+
+def _decode(kind: type, value: Any) -> Any:
+    if kind is Path:
+        return Path(value)
+    if kind is datetime:
+        return datetime.fromisoformat(value)
+    raise NotImplementedError(kind)
+
+
+def _picture_size(moov: bytes) -> tuple[int, int]:
+    at = moov.find(b"tkhd")
+    if at < 4:
+        return 0, 0
+    end = at - 4 + int.from_bytes(moov[at - 4 : at], "big")
+    return int.from_bytes(moov[end - 8 : end - 6], "big"), int.from_bytes(moov[end - 4 : end - 2], "big")
+
+
+def _json(path: Path, data: bytes) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(data, type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise Invalid("invalid_unit", path=str(path), why=str(error)) from None
+
+
+def _hash(file: BufferedReader) -> str:
+    file.seek(0)
+    return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,353 @@
+"""RTP over TCP to frames: sequence checked, NALs put together again; RTCP sender reports.
+
+A `Depacketiser` is given every packet and calls `deliver` with each whole frame. This is the busiest code of
+the recorder (some 220 packets a second and camera): it copies each payload once and looks at as little as it can.
+
+Source: RFC 3550 (RTP and RTCP), RFC 6184 (H.264), RFC 7798 (H.265).
+"""
+
+import struct
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from koinon.video.recorder.nal import SETS, Codec
+
+LARGEST_FRAME: Final = 8 << 20
+"""Bytes. A 4K key frame of a camera has about one million."""
+
+_HEADER: Final = 12
+_RESTART: Final = 3000
+"""A jump in sequence numbers that is a new sequence, not a loss (RFC 3550 appendix A.1, MAX_DROPOUT)."""
+
+
+class Frame(msgspec.Struct, gc=False):
+    """An access unit: its NALs, each after its length in four bytes, in parts to be joined.
+
+    Attributes:
+        timestamp: RTP, 32 bits.
+        key: decoding can begin here (H.264: IDR; H.265: IRAP).
+        leading: H.265: shown before the key frame that it follows.
+        sets: the parameter sets in it, or None.
+        first: holds the first slice of a picture; false for what continues the frame before it.
+    """
+
+    timestamp: int
+    parts: list[bytes]
+    size: int
+    key: bool
+    leading: bool
+    first: bool
+    sets: list[bytes] | None
+
+
+class Counts(msgspec.Struct):
+    """What did not arrive whole, since the beginning."""
+
+    lost_packets: int = 0
+    damaged_frames: int = 0
+    bad_nals: int = 0
+
+
+class SenderReport(msgspec.Struct, frozen=True):
+    """The sender's own clock (Unix seconds) at an RTP timestamp."""
+
+    unix: float
+    timestamp: int
+
+
+def read_sender_report(packet: bytes) -> SenderReport | None:
+    """The sender report that begins a compound RTCP packet, if one does (RFC 3550 section 6.4.1)."""
+    if len(packet) < 28 or packet[0] >> 6 != 2 or packet[1] != 200:
+        return None
+    seconds, fraction, timestamp = struct.unpack_from(">III", packet, 8)
+    if seconds == 0:
+        return None  # section 4: the sender has no notion of time
+    return SenderReport(seconds - 2_208_988_800 + fraction / 2**32, timestamp)
+
+
+def receiver_report(ours: int, theirs: int, lost: int, highest: int) -> bytes:
+    """An RTCP receiver report, so that a camera that counts them goes on sending (section 6.4.2)."""
+    block = struct.pack(">IIIIII", theirs, min(lost, 0x7FFFFF), highest & 0xFFFFFFFF, 0, 0, 0)
+    return struct.pack(">BBHI", 0x81, 201, 7, ours) + block
+
+
+class Depacketiser:
+    """Gathers the packets of one stream into frames.
+
+    Attributes:
+        counts: of what was lost or malformed.
+        ssrc: of the stream as last seen, for receiver reports.
+    """
+
+    codec: Codec
+
+    def __init__(self, payload_type: int, deliver: Callable[[Frame], None]) -> None:
+        self.counts = Counts()
+        self.ssrc = 0
+        self._payload_type = payload_type
+        self._deliver = deliver
+        self._expected = -1
+        self._stamp = b""
+        self._reset()
+
+    @property
+    def highest(self) -> int:
+        """The newest sequence number."""
+        return self._expected - 1 & 0xFFFF
+
+    def _reset(self) -> None:
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._key = self._leading = self._first = self._damaged = False
+        self._sets: list[bytes] | None = None
+        self._open = -1  # index in _parts of the head of a NAL whose fragments are arriving
+        self._open_size = 0
+
+    def push(self, data: bytes, start: int, end: int) -> None:
+        """The RTP packet at `data[start:end]` is taken in; frames that it completes are delivered."""
+        if end - start <= _HEADER:
+            self.counts.bad_nals += 1
+            return
+        second = data[start + 1]
+        if second & 0x7F != self._payload_type:
+            return
+        sequence = data[start + 2] << 8 | data[start + 3]
+        if sequence != self._expected and not self._resume(data, start, sequence):
+            return
+        self._expected = (sequence + 1) & 0xFFFF
+        stamp = data[start + 4 : start + 8]
+        if stamp != self._stamp:
+            if self._parts or self._damaged:
+                self._finish()  # the packet with the marker was lost, or the camera sets none
+            self._stamp = stamp
+        at = start + _HEADER
+        if data[start] != 0x80:
+            at, end = _payload(data, start, end)
+            if at >= end:
+                self.counts.bad_nals += 1
+                return
+        self._take(data, at, end)
+        if second & 0x80:
+            self._finish()
+
+    def _resume(self, data: bytes, start: int, sequence: int) -> bool:
+        """Whether to take a packet that is not the next one; what is missing before it is counted."""
+        ssrc = int.from_bytes(data[start + 8 : start + 12], "big")
+        ahead = (sequence - self._expected) & 0xFFFF
+        if self._expected >= 0 and ssrc == self.ssrc:
+            if ahead > 0x10000 - 100:
+                return False  # late or twice; over TCP only from a camera that stutters
+            if ahead < _RESTART:
+                self.counts.lost_packets += ahead
+        if self._expected >= 0:
+            self._lose()
+        self.ssrc = ssrc
+        return True
+
+    def _lose(self) -> None:
+        """The frame being gathered will not be whole. Which frame a lost packet was of cannot be known: the one
+        being gathered when there is one, else the next.
+        """
+        self._damaged = True
+        self._open = -1
+
+    def _finish(self) -> None:
+        """The frame is delivered if it is whole."""
+        if self._open >= 0:
+            self._damaged = True
+            self.counts.bad_nals += 1
+        if self._damaged:
+            self.counts.damaged_frames += 1
+        elif self._parts:
+            stamp = int.from_bytes(self._stamp, "big")
+            frame = Frame(stamp, self._parts, self._size, self._key, self._leading, self._first, self._sets)
+            self._reset()
+            self._deliver(frame)
+            return
+        self._reset()
+
+    def _add(self, nal: bytes) -> None:
+        """A whole NAL belongs to the frame."""
+        if not self._note(nal[0], nal):
+            self.counts.bad_nals += 1
+            return
+        size = len(nal)
+        self._parts.append(size.to_bytes(4, "big"))
+        self._parts.append(nal)
+        self._grow(size + 4)
+
+    def _open_nal(self, header: bytes, payload: bytes) -> None:
+        """A NAL begins whose fragments follow."""
+        if self._open >= 0:
+            self._lose()
+            self.counts.bad_nals += 1
+        if not self._note(header[0], header + payload[:1]):
+            self.counts.bad_nals += 1
+            self._lose()
+            return
+        self._open = len(self._parts)
+        self._open_size = len(header) + len(payload)
+        self._parts.append(header)
+        self._parts.append(payload)
+
+    def _extend(self, payload: bytes) -> None:
+        """The open NAL goes on."""
+        self._parts.append(payload)
+        self._open_size += len(payload)
+        if self._open_size > LARGEST_FRAME:
+            self._parts, self._size = [], 0
+            self._lose()
+
+    def _close_nal(self) -> None:
+        """The open NAL is whole."""
+        parts, at = self._parts, self._open
+        parts[at] = self._open_size.to_bytes(4, "big") + parts[at]
+        self._open = -1
+        self._grow(self._open_size + 4)
+
+    def _grow(self, size: int) -> None:
+        self._size += size
+        if self._size > LARGEST_FRAME:
+            self._parts, self._size = [], 0
+            self._lose()
+
+    def _take(self, data: bytes, at: int, end: int) -> None:
+        raise NotImplementedError
+
+    def _note(self, first: int, nal: bytes) -> bool:
+        """What the NAL says of the frame is noted; false if it is none that a stream may hold."""
+        raise NotImplementedError
+
+    def _aggregate(self, data: bytes, at: int, end: int) -> None:
+        """The NALs of an aggregation packet, each after its size in two bytes, are added."""
+        while at < end:
+            size = int.from_bytes(data[at : at + 2], "big")
+            if size < 2 or at + 2 + size > end:
+                self.counts.bad_nals += 1
+                self._lose()
+                return
+            self._add(data[at + 2 : at + 2 + size])
+            at += 2 + size
+
+
+class H264Depacketiser(Depacketiser):
+    """RFC 6184, packetisation modes 0 and 1: single NAL, STAP-A, FU-A."""
+
+    codec = "h264"
+
+    def push(self, data: bytes, start: int, end: int) -> None:
+        """As `Depacketiser.push`; the packet that comes most, the middle of a FU-A, takes the short way."""
+        if (
+            self._open >= 0
+            and end - start > _HEADER + 2
+            and data[start + 1] == self._payload_type
+            and data[start + 2] << 8 | data[start + 3] == self._expected
+            and data[start] == 0x80
+            and data[start + 12] & 31 == 28
+            and data[start + 13] < 0x40
+            and data[start + 4 : start + 8] == self._stamp
+            and self._open_size < LARGEST_FRAME
+        ):
+            self._expected = self._expected + 1 & 0xFFFF
+            self._parts.append(data[start + 14 : end])
+            self._open_size += end - start - 14
+            return
+        super().push(data, start, end)
+
+    def _take(self, data: bytes, at: int, end: int) -> None:
+        first = data[at]
+        packet = first & 31
+        if packet == 28:  # FU-A, section 5.8
+            if end - at < 3:
+                self.counts.bad_nals += 1
+                self._lose()
+                return
+            mark = data[at + 1]
+            if mark & 0x80:
+                self._open_nal(bytes((first & 0xE0 | mark & 31,)), data[at + 2 : end])
+            elif self._open >= 0:
+                self._extend(data[at + 2 : end])
+            else:
+                self._damaged = True
+            if mark & 0x40 and self._open >= 0:
+                self._close_nal()
+        elif 1 <= packet <= 23:
+            self._add(data[at:end])
+        elif packet == 24:  # STAP-A, section 5.7.1
+            self._aggregate(data, at + 1, end)
+        else:
+            self.counts.bad_nals += 1
+
+    def _note(self, first: int, nal: bytes) -> bool:
+        kind = first & 31
+        if first & 0x80 or not 1 <= kind <= 23:
+            return False
+        if kind <= 5:
+            # first_mb_in_slice is the first Exp-Golomb code of a slice header: 0 is written as the bit 1.
+            self._first = self._first or (len(nal) > 1 and nal[1] & 0x80 != 0)
+            if kind == 5:
+                self._key = True
+        elif kind in SETS["h264"]:
+            self._sets = [*(self._sets or ()), nal]
+        return True
+
+
+class H265Depacketiser(Depacketiser):
+    """RFC 7798 without decoding order numbers: single NAL, AP, FU."""
+
+    codec = "h265"
+
+    def _take(self, data: bytes, at: int, end: int) -> None:
+        if end - at < 3:
+            self.counts.bad_nals += 1
+            self._lose()
+            return
+        first = data[at]
+        packet = first >> 1 & 63
+        if packet == 49:  # FU, section 4.4.3
+            mark = data[at + 2]
+            if mark & 0x80:
+                self._open_nal(bytes((first & 0x81 | (mark & 63) << 1, data[at + 1])), data[at + 3 : end])
+            elif self._open >= 0:
+                self._extend(data[at + 3 : end])
+            else:
+                self._damaged = True
+            if mark & 0x40 and self._open >= 0:
+                self._close_nal()
+        elif packet < 48:
+            self._add(data[at:end])
+        elif packet == 48:  # AP, section 4.4.2
+            self._aggregate(data, at + 2, end)
+        else:
+            self.counts.bad_nals += 1
+
+    def _note(self, first: int, nal: bytes) -> bool:
+        kind = first >> 1 & 63
+        if first & 0x80 or kind >= 48:
+            return False
+        if kind < 32:
+            self._first = self._first or (len(nal) > 2 and nal[2] & 0x80 != 0)
+            if 16 <= kind <= 21:
+                self._key = True
+            elif 6 <= kind <= 9:
+                self._leading = True
+        elif kind in SETS["h265"]:
+            self._sets = [*(self._sets or ()), nal]
+        return True
+
+
+def _payload(data: bytes, start: int, end: int) -> tuple[int, int]:
+    """Where the payload of a packet with CSRCs, an extension or padding begins and ends (RFC 3550 section 5.1)."""
+    first = data[start]
+    at = start + _HEADER + 4 * (first & 15)
+    if first >> 6 != 2:
+        return end, end
+    if first & 0x10:
+        if at + 4 > end:
+            return end, end
+        at += 4 + 4 * (data[at + 2] << 8 | data[at + 3])
+    if first & 0x20:
+        end -= data[end - 1]
+    return at, end

@@ -1,0 +1,129 @@
+"""Session descriptions: the one video track that is recorded.
+
+Source: RFC 8866 (SDP), RFC 2326 appendix C (control), RFC 6184 section 8.2.1 and RFC 7798 section 7.1 (fmtp).
+"""
+
+import base64
+import binascii
+import re
+from typing import Final
+from urllib.parse import urljoin, urlsplit
+
+import msgspec
+
+from koinon.base.errors import Invalid
+from koinon.video.recorder.nal import LARGEST_SET, Codec
+
+LARGEST: Final = 64 << 10
+"""Bytes of a description; cameras send one or two thousand."""
+
+_CODECS: Final[dict[str, Codec]] = {"H264": "h264", "H265": "h265", "HEVC": "h265"}
+_RTPMAP: Final = re.compile(r"(\d{1,3}) ([A-Za-z0-9.-]{1,32})/(\d{1,6})(/\d+)?")
+
+
+class Media(msgspec.Struct, frozen=True):
+    """The video track: how it is coded, and where it is set up and played."""
+
+    codec: Codec
+    payload_type: int
+    sets: tuple[bytes, ...]
+    control: str
+    aggregate: str
+
+
+def read_sdp(text: bytes, base: str) -> Media:
+    """The first track of H.264 or H.265 video that `text` describes; its URLs are made absolute by `base`.
+
+    Raises:
+        Invalid: `invalid_sdp`: not a session description; `unsupported_media`: no such track, with what there is.
+    """
+    if len(text) > LARGEST:
+        raise Invalid("invalid_sdp", why="too large", limit_bytes=LARGEST)
+    try:
+        lines = text.decode("utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise Invalid("invalid_sdp", why="not UTF-8") from None
+    lines = [line.strip() for line in lines if line.strip()]
+    if not lines or lines[0] != "v=0":
+        raise Invalid("invalid_sdp", why="does not begin with v=0")
+    if malformed := next((line for line in lines if not re.match(r"[a-z]=", line)), None):
+        raise Invalid("invalid_sdp", why="malformed line", line=malformed[:80])
+    session: list[str] = []
+    tracks: list[list[str]] = []
+    for line in lines:
+        if line.startswith("m="):
+            tracks.append([])
+        (tracks[-1] if tracks else session).append(line)
+    base = base if base.endswith("/") or urlsplit(base).query else base + "/"
+    aggregate = _resolve(_attribute(session, "control") or "*", base)
+    seen = []
+    for track in tracks:
+        if media := _video(track, aggregate):
+            return media
+        names = [match[2] for line in track if (match := _RTPMAP.match(line.removeprefix("a=rtpmap:")))]
+        seen += names or [track[0][2:34]]
+    raise Invalid("unsupported_media", found=seen[:8])
+
+
+def _video(track: list[str], aggregate: str) -> Media | None:
+    fields = track[0][2:].split()
+    if len(fields) < 4 or fields[0] != "video" or fields[2] not in ("RTP/AVP", "RTP/AVP/TCP", "RTP/AVPF"):
+        return None
+    for line in track:
+        match = _RTPMAP.fullmatch(line.removeprefix("a=rtpmap:")) if line.startswith("a=rtpmap:") else None
+        if match is None or match[1] not in fields[3:] or int(match[1]) > 127:
+            continue
+        codec = _CODECS.get(match[2].upper())
+        if codec is None or match[3] != "90000":
+            continue
+        parameters = _parameters(track, match[1])
+        if codec == "h264" and parameters.get("packetization-mode", "0") not in ("0", "1"):
+            continue  # mode 2 interleaves; no camera does
+        if codec == "h265" and parameters.get("sprop-max-don-diff", "0") != "0":
+            continue
+        control = _resolve(_attribute(track, "control") or "", aggregate)
+        return Media(codec, int(match[1]), _sets(codec, parameters), control, aggregate)
+    return None
+
+
+def _attribute(lines: list[str], name: str) -> str | None:
+    return next((line[len(name) + 3 :].strip() for line in lines if line.startswith(f"a={name}:")), None)
+
+
+def _parameters(track: list[str], payload_type: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for line in track:
+        if line.startswith(f"a=fmtp:{payload_type} "):
+            for part in line.split(" ", 1)[1].split(";"):
+                name, _, value = part.strip().partition("=")
+                found[name.strip().lower()] = value.strip()
+    return found
+
+
+def _sets(codec: Codec, parameters: dict[str, str]) -> tuple[bytes, ...]:
+    """The parameter sets that the description gives; none where they are not well-formed: the stream has them."""
+    names = ("sprop-parameter-sets",) if codec == "h264" else ("sprop-vps", "sprop-sps", "sprop-pps")
+    found = []
+    for text in ",".join(parameters.get(name, "") for name in names).split(","):
+        try:
+            nal = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+        except (binascii.Error, ValueError):
+            return ()
+        if len(nal) > LARGEST_SET:
+            return ()
+        if nal:
+            found.append(nal)
+    return tuple(found)
+
+
+def _resolve(control: str, base: str) -> str:
+    """RFC 2326 appendix C.1.1: absolute, relative, or `*` for the base itself."""
+    if control in ("", "*"):
+        return base
+    if any(character <= " " or character == "\x7f" for character in control) or len(control) > 1024:
+        raise Invalid("invalid_sdp", why="malformed control attribute")
+    if control.lower().startswith("rtsp://"):
+        return control
+    if urlsplit(base).query:
+        return base.rstrip("/") + "/" + control  # what cameras with a query in their URL expect
+    return urljoin(base.replace("rtsp://", "http://", 1), control).replace("http://", "rtsp://", 1)

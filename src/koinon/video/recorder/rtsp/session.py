@@ -1,0 +1,273 @@
+"""One RTSP session: opened, played, kept alive, watched, torn down.
+
+Source: RFC 2326, section 10.12 for the interleaving of RTP with the messages.
+"""
+
+import asyncio
+import contextlib
+import re
+import secrets
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+from koinon.base.errors import Invalid
+from koinon.video.recorder.model import Options, Reason, Source
+from koinon.video.recorder.rtp import Depacketiser, SenderReport, read_sender_report, receiver_report
+from koinon.video.recorder.rtsp.auth import Authenticator
+from koinon.video.recorder.rtsp.messages import Malformed, Message, read_message, write_request
+from koinon.video.recorder.rtsp.sdp import Media, read_sdp
+
+_AGENT: Final = "Koinon"
+_REPORT_SECONDS: Final = 5.0  # RFC 3550 section 6.2: the recommended least interval
+_DEFAULT_TIMEOUT: Final = 60  # RFC 2326 section 12.37
+
+
+class SessionFailed(Exception):
+    """The session did not come about, or ended."""
+
+    def __init__(self, reason: Reason, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason: Reason = reason
+        self.detail = detail
+
+
+class Session(asyncio.Protocol):
+    """A connection to a camera.
+
+    Attributes:
+        media: the track that is played, once `open` has returned.
+    """
+
+    media: Media
+
+    def __init__(self, source: Source, options: Options) -> None:
+        self._source, self._options = source, options
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._rest = b""
+        self._sequence = 0
+        self._answers: dict[int, asyncio.Future[Message]] = {}
+        self._authenticator: Authenticator | None = None
+        self._session = ""
+        self._timeout = float(_DEFAULT_TIMEOUT)
+        self._channels = (0, 1)
+        self._keep_alive = "OPTIONS"
+        self._depacketiser: Depacketiser | None = None
+        self._on_report: Callable[[SenderReport], None] = lambda report: None
+        self._heard = self._loop.time()
+        self._ended: asyncio.Future[SessionFailed] = self._loop.create_future()
+        self._ours = secrets.randbits(32)
+
+    # The session
+
+    async def open(self) -> Media:
+        """The camera is connected and has described its video; nothing is played yet.
+
+        Raises:
+            SessionFailed: with the reason.
+        """
+        try:
+            async with asyncio.timeout(self._options.connect_seconds):
+                await self._loop.create_connection(lambda: self, self._source.host, self._source.port)
+        except TimeoutError:
+            raise SessionFailed("unreachable", "no connection in time") from None
+        except OSError as error:
+            raise SessionFailed("unreachable", error.strerror or type(error).__name__) from None
+        answer = await self._request("OPTIONS", self._source.url)
+        if "GET_PARAMETER" in answer.header("public").upper():
+            self._keep_alive = "GET_PARAMETER"
+        answer = await self._request("DESCRIBE", self._source.url, {"Accept": "application/sdp"})
+        base = answer.header("content-base") or answer.header("content-location") or self._source.url
+        if not base.lower().startswith("rtsp://"):
+            base = self._source.url
+        try:
+            self.media = read_sdp(answer.body, base)
+        except Invalid as error:
+            raise SessionFailed(
+                "unsupported" if error.code == "unsupported_media" else "protocol", str(error)
+            ) from None
+        return self.media
+
+    async def play(
+        self, depacketiser: Depacketiser, on_report: Callable[[SenderReport], None] = lambda report: None
+    ) -> None:
+        """The camera sends; what arrives goes to `depacketiser`, its time to `on_report`.
+
+        Raises:
+            SessionFailed: with the reason.
+        """
+        self._depacketiser, self._on_report = depacketiser, on_report
+        transport = "RTP/AVP/TCP;unicast;interleaved=0-1"
+        answer = await self._request("SETUP", self.media.control, {"Transport": transport})
+        given = answer.header("transport")
+        match = re.search(r"interleaved=(\d{1,3})(?:-(\d{1,3}))?", given)
+        if "TCP" not in given.upper() or match is None or int(match[1]) > 254:
+            raise SessionFailed("unsupported", "no RTP over TCP")
+        self._channels = (int(match[1]), int(match[2] or int(match[1]) + 1))
+        session, _, parameters = answer.header("session").partition(";")
+        if not re.fullmatch(r"[\x21-\x7e]{1,128}", session.strip()):
+            raise SessionFailed("protocol", "no session")
+        self._session = session.strip()
+        if match := re.search(r"timeout\s*=\s*(\d{1,5})", parameters):
+            self._timeout = float(max(2, int(match[1])))
+        await self._request("PLAY", self.media.aggregate, {"Range": "npt=0.000-"})
+        self._heard = self._loop.time()
+
+    async def watch(self, check: Callable[[], SessionFailed | None] = lambda: None) -> None:
+        """Keeps the session alive until it ends; never returns. `check` is asked often whether it must end.
+
+        Raises:
+            SessionFailed: when it ended: closed, silent, not RTSP, or as `check` says.
+        """
+        options = self._options
+        kept = reported = self._loop.time()
+        pause = min(1.0, options.silence_seconds / 4)
+        while True:
+            done, _ = await asyncio.wait([self._ended], timeout=pause)
+            if done:
+                raise self._ended.result()
+            now = self._loop.time()
+            if now - self._heard > options.silence_seconds:
+                raise SessionFailed("silent", f"no data for {options.silence_seconds:g} s")
+            if failure := check():
+                raise failure
+            if now - kept >= self._timeout / 2:
+                kept = now
+                self._send(self._keep_alive, self.media.aggregate, {})
+            if now - reported >= _REPORT_SECONDS and self._depacketiser and self._transport:
+                reported = now
+                seen = self._depacketiser
+                report = receiver_report(self._ours, seen.ssrc, seen.counts.lost_packets, seen.highest)
+                self._transport.write(
+                    bytes((0x24, self._channels[1])) + len(report).to_bytes(2, "big") + report
+                )
+
+    async def close(self) -> None:
+        """The session is torn down as far as the camera lets us, and the connection closed."""
+        if self._transport is None:
+            return
+        if self._session and not self._ended.done():
+            self._depacketiser = None
+            with contextlib.suppress(SessionFailed, TimeoutError):
+                async with asyncio.timeout(0.5):
+                    await self._request("TEARDOWN", self.media.aggregate)
+        self._transport.abort()
+
+    # Requests
+
+    def _send(self, method: str, url: str, headers: dict[str, str]) -> int:
+        self._sequence += 1
+        values = {"CSeq": str(self._sequence), "User-Agent": _AGENT, **headers}
+        if self._session:
+            values["Session"] = self._session
+        if self._authenticator is not None:
+            values["Authorization"] = self._authenticator.header(method, url)
+        if self._transport is not None:
+            self._transport.write(write_request(method, url, values))
+        return self._sequence
+
+    async def _request(self, method: str, url: str, headers: dict[str, str] | None = None) -> Message:
+        for attempt in range(3):
+            answer = await self._exchange(method, url, headers or {})
+            if answer.status != 401:
+                break
+            stale = any("stale=true" in each.lower() for each in answer.headers.get("www-authenticate", ()))
+            if not self._source.user or (self._authenticator is not None and not (stale and attempt < 2)):
+                raise SessionFailed("unauthorised", "the camera does not accept the credentials")
+            try:
+                self._authenticator = Authenticator(
+                    self._source.user, self._source.password, answer.headers.get("www-authenticate", [])
+                )
+            except ValueError as error:
+                raise SessionFailed("unauthorised", str(error)) from None
+        if answer.status == 461:
+            raise SessionFailed("unsupported", "no RTP over TCP")
+        if answer.status in (401, 403):
+            raise SessionFailed("unauthorised", f"{method}: {answer.status}")
+        if answer.status != 200:
+            # Redirections are not followed: the address is what the operator set, and nothing else.
+            raise SessionFailed("refused", f"{method}: {answer.status} {answer.reason}".strip())
+        return answer
+
+    async def _exchange(self, method: str, url: str, headers: dict[str, str]) -> Message:
+        if self._ended.done():
+            raise self._ended.result()
+        number = self._send(method, url, headers)
+        answer: asyncio.Future[Message] = self._loop.create_future()
+        self._answers[number] = answer
+        waited: set[asyncio.Future[Any]] = {answer, self._ended}
+        try:
+            done, _ = await asyncio.wait(
+                waited,
+                timeout=self._options.connect_seconds,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        finally:
+            self._answers.pop(number, None)
+        if answer.done():
+            return answer.result()
+        if done:
+            raise self._ended.result()
+        raise SessionFailed("silent", f"{method}: no answer")
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        detail = (getattr(error, "strerror", None) or type(error).__name__) if error else "end of stream"
+        self._end("camera_closed", detail)
+
+    def data_received(self, data: bytes) -> None:
+        if self._rest:
+            data = self._rest + data
+        at, length = 0, len(data)
+        video, control = self._channels
+        depacketiser = self._depacketiser
+        push = depacketiser.push if depacketiser is not None else None
+        heard = False
+        while length - at >= 4:
+            if data[at] == 0x24:
+                end = at + 4 + (data[at + 2] << 8 | data[at + 3])
+                if end > length:
+                    break
+                channel = data[at + 1]
+                if channel == video:
+                    heard = True
+                    if push is not None:
+                        push(data, at + 4, end)
+                elif channel == control and (report := read_sender_report(data[at + 4 : end])):
+                    self._on_report(report)
+                at = end
+            else:
+                try:
+                    read = read_message(data, at)
+                except Malformed as error:
+                    self._end("protocol", str(error))
+                    if self._transport is not None:
+                        self._transport.abort()
+                    return
+                if read is None:
+                    break
+                self._answered(read[0])
+                at = read[1]
+        self._rest = data[at:] if at < length else b""
+        if heard:  # video, not answers: a camera may keep talking and send no picture
+            self._heard = self._loop.time()
+
+    def _answered(self, message: Message) -> None:
+        if message.method:
+            # A request of the server, such as ANNOUNCE or REDIRECT: none is obeyed (section 6.1, 501).
+            if self._transport is not None and message.header("cseq").isdecimal():
+                line = f"RTSP/1.0 501 Not Implemented\r\nCSeq: {message.header('cseq')}\r\n\r\n"
+                self._transport.write(line.encode())
+            return
+        number = message.header("cseq")
+        waiting = self._answers.get(int(number)) if number.isdecimal() and len(number) < 10 else None
+        if waiting is not None and not waiting.done():
+            waiting.set_result(message)
+
+    def _end(self, reason: Reason, detail: str) -> None:
+        if not self._ended.done():
+            self._ended.set_result(SessionFailed(reason, detail))
