@@ -115,7 +115,7 @@ class Sealer:
             rows.append(
                 (
                     entry.id,
-                    entry.log.value,
+                    entry.log,
                     data,
                     entry.kind,
                     stored_time(entry),
@@ -141,7 +141,8 @@ class Sealer:
         month = minute_of(entry.at).month
         context = entry.id.bytes
         content_key = random(KEY_BYTES)
-        plain = random(SALT_BYTES) + canonical(dict(entry.private or {}))
+        private = entry.private or {}
+        plain = random(SALT_BYTES) + canonical(private if type(private) is dict else dict(private))
         # The key seals this once, so the nonce need not differ.
         sealed = AESGCM(content_key).encrypt(_NONCE, plain, context)
         commitment = sha256(plain).digest()
