@@ -53,7 +53,6 @@ def demo(
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="koinon-demo-")))
             folder.chmod(0o755)
             home = folder / "home"
-            stack.callback(embedded.stop, home)
         else:
             home = Path(os.environ.get("KOINON_HOME") or "koinon-home").resolve()
         console = Console(stderr=True) if json else Console()
@@ -93,11 +92,14 @@ class Demo:
             return 0
         finally:
             self.family.stop()
+            if not settings.database_url:
+                embedded.stop(self.home)
 
     def prepare(self) -> Settings:
         """Folders and `koinon.toml`, so that other commands find the same platform."""
         from koinon.trust.ledger.witness.server import prepare_witness
 
+        check_port(self.port)
         self.home.mkdir(mode=0o755, parents=True, exist_ok=True)
         self.witnesses = {name: free_port() for name in _NAMES}
         self.sources = {name: free_port() for name in ("rijksregister", "ksz", "kbo")}
@@ -272,6 +274,20 @@ def report(story: Story) -> dict[str, Any]:
 def call(function: Callable[..., None], *arguments: Any) -> Callable[[], None]:
     """The call, to be made in a child."""
     return lambda: function(*arguments)
+
+
+def check_port(port: int) -> None:
+    """Nobody listens on this port of 127.0.0.1: web processes share theirs, so a second demo would go unnoticed.
+
+    Raises:
+        Unavailable: `port_in_use`.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            raise Unavailable("port_in_use", port=port) from None
 
 
 def free_port() -> int:

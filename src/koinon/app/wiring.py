@@ -86,7 +86,7 @@ async def open_platform(
         sealer = Sealer.of(settings.home)
         keeper = StandingKeeper(
             database,
-            StandingLoader(),
+            StandingLoader(demo=settings.mode == "embedded"),
             clock=clock,
             signals=signals,
             poll_seconds=settings.epoch_poll_seconds,
