@@ -1,5 +1,5 @@
+import asyncio
 import json
-import os
 import subprocess
 import sys
 from datetime import timedelta
@@ -7,11 +7,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from typer.testing import CliRunner
 
 from koinon.base.errors import Conflict, NotFound
 from koinon.trust.ledger import Log, find_entries
 from koinon.trust.ledger.audit import export_log, verify_log
 from koinon.trust.ledger.checkpoint import Checkpoint
+from koinon.trust.ledger.cli import app
 from koinon.trust.ledger.erasure import erase
 from koinon.trust.ledger.merkle import Frontier
 from koinon.trust.ledger.notes import Verifier
@@ -366,32 +368,29 @@ async def test_a_log_that_was_never_published_cannot_be_exported(ledger, home):
 
 async def test_the_command_line_verifies_proves_and_exports(full, home, database_url):
     promises = await full.grow(1)
-    environment = {**os.environ, "KOINON_HOME": str(home), "KOINON_DATABASE_URL": database_url}
-    script = "from koinon.trust.ledger.cli import app; app()"
+    runner = CliRunner(env={"KOINON_HOME": str(home), "KOINON_DATABASE_URL": database_url})
 
-    def koinon(*arguments) -> subprocess.CompletedProcess:
-        return subprocess.run(
-            [sys.executable, "-c", script, *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            check=False,
-            env=environment,
-        )
+    async def koinon(*arguments):
+        return await asyncio.to_thread(runner.invoke, app, [str(each) for each in arguments])
 
-    answer = koinon("verify")
-    assert answer.returncode == 0, answer.stdout + answer.stderr
+    answer = await koinon("verify")
+    assert answer.exit_code == 0, answer.output
     assert "koinon.invalid/test/exchange: ok; 601 entries" in answer.stdout
-    answer = koinon("prove", promises[0].entry)
-    assert json.loads(answer.stdout)["index"] == 600, answer.stderr
-    answer = koinon("export", home / "out")
-    assert answer.returncode == 0 and read_alone(home / "out").returncode == 0
+    answer = await koinon("prove", promises[0].entry)
+    assert json.loads(answer.stdout)["index"] == 600, answer.output
+    answer = await koinon("export", home / "out")
+    assert answer.exit_code == 0 and read_alone(home / "out").returncode == 0
     full.file(Tile(0, 1).path).unlink()
-    answer = koinon("fsck", "--log", "exchange")
-    assert answer.returncode == 1 and "tile_missing: tile/0/001 index 256" in answer.stdout
-    answer = koinon("fsck", "--repair")
-    assert answer.returncode == 0 and "1 objects published again" in answer.stdout
-    answer = koinon("verify", "--json")
-    assert answer.returncode == 0 and [each["size"] for each in json.loads(answer.stdout)] == [10, 601]
+    answer = await koinon("fsck", "--log", "exchange")
+    assert answer.exit_code == 1 and "tile_missing: tile/0/001 index 256" in answer.stdout
+    answer = await koinon("fsck", "--repair")
+    assert answer.exit_code == 0 and "1 objects published again" in answer.stdout
+    answer = await koinon("verify", "--json")
+    assert answer.exit_code == 0 and [each["size"] for each in json.loads(answer.stdout)] == [10, 601]
+    answer = await koinon("erase", "--reason", "retention_ended", "--subject", ANN)
+    assert answer.exit_code == 0 and answer.stdout.strip() == "300 entries"
+    answer = await koinon("verify", "--vkey", full.addresses[0].verifier, "--log", "exchange")
+    assert answer.exit_code == 1 and "checkpoint_invalid: checkpoint (note_unsigned)" in answer.stdout
 
 
 async def test_entries_are_shown_with_their_place(full):
