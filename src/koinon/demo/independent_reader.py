@@ -90,7 +90,7 @@ def number(n: int) -> str:
     return "/".join(parts)
 
 
-def read(folder: Path, kind: Any, index: int, width: int) -> bytes:
+def read(folder: Path, kind: str, index: int, width: int) -> bytes:
     path = folder / "tile" / kind / (number(index) + ("" if width == 256 else f".p/{width}"))
     try:
         return path.read_bytes()
