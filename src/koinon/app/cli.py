@@ -16,6 +16,7 @@ PARTS = {
     "ledger": ("koinon.trust.ledger.cli", "the ledger: verify, prove, fsck, export"),
     "parties": ("koinon.trust.parties.cli", "organisations, persons, systems, keys"),
     "agreements": ("koinon.trust.agreements.cli", "conventions and authorisations"),
+    "integrator": ("koinon.integrator.cli", "messages and stored answers of sources"),
     "oversight": ("koinon.trust.oversight.cli", "acts of the Commission and the Committee"),
     "bench": ("koinon.app.bench", "measure the numbers that the project claims"),
 }

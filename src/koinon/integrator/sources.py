@@ -6,7 +6,15 @@ address = "https://..."
 networks = ["10.4.0.0/16"]   # private networks that are meant; public addresses always are
 ```
 
-A source that is not named is not connected: what depends on it is answered `no_answer`.
+A source that is not named is not connected: what depends on it is answered `no_answer`. `magda` also needs
+`sender`, the identification of our application there, and `capacities`, its `Hoedanigheid` for each of our purposes:
+
+```toml
+[magda]
+address = "https://..."
+sender = "..."
+capacities = { social_dwelling_admission = "..." }
+```
 """
 
 import tomllib
@@ -22,6 +30,7 @@ from koinon.integrator.drivers import (
     HttpClient,
     Kbo,
     Ksz,
+    Magda,
     Reachable,
     Rijksregister,
     Source,
@@ -40,12 +49,16 @@ class SourceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         networks: private networks in which it may be.
         keeper: enterprise number of the party that keeps it, who sees every use of it.
         simulated: a simulated source is meant; production refuses it.
+        sender: how we are known to another integrator.
+        capacities: in which capacity it authorised us, by purpose code.
     """
 
     address: str
     networks: tuple[str, ...] = ()
     keeper: str = ""
     simulated: bool = False
+    sender: str = ""
+    capacities: Mapping[str, str] = {}
 
 
 def read_source_settings(home: Path) -> Mapping[str, SourceSettings]:
@@ -86,6 +99,8 @@ def open_sources(settings: Settings) -> dict[str, Source]:
                 sources[name] = Ksz(client)
             case "kbo":
                 sources[name] = Kbo(client)
+            case "magda":
+                sources[name] = Magda(client, sender=how.sender, capacities=how.capacities)
             case _:
                 raise Invalid("source_unknown", source=name)
     return sources

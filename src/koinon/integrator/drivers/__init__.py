@@ -14,6 +14,7 @@ from koinon.integrator.drivers.driver import (
 )
 from koinon.integrator.drivers.kbo import Kbo
 from koinon.integrator.drivers.ksz import CardProof, IdentityProof, Ksz, Registered, Registration
+from koinon.integrator.drivers.magda import Magda
 from koinon.integrator.drivers.numbers import (
     check_digits,
     is_enterprise_number,
@@ -44,6 +45,7 @@ __all__ = [
     "IdentityProof",
     "Kbo",
     "Ksz",
+    "Magda",
     "PartialDate",
     "Plan",
     "Reachable",
