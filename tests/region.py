@@ -26,6 +26,7 @@ from koinon.trust.standing.acts import Deed, Target, TargetKind
 
 TEMPLATE = "koinon_region"
 KNOWN = {NORTH: ["80690112370", "75721054372"], SOUTH: ["80690112370"]}
+CONTRACTOR = "1990000035"
 FIELDS = frozenset({"adult", "income_within_ceiling", "no_property", "admissible"})
 
 
@@ -54,7 +55,7 @@ async def _seed(server_url: str, template_url: str, home: Path) -> None:
         await connection.close()
     async with await Database.open(on(server_url, TEMPLATE), kind="owner", max_size=2) as database:
         seeder = Seeder(Settings(home=home), database, Sealer.of(home), SystemClock().now())
-        await seeder.seed(KNOWN, accounts=False)
+        await seeder.seed(KNOWN, contractors=[CONTRACTOR], accounts=False)
 
 
 class World:

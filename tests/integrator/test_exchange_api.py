@@ -97,7 +97,13 @@ def told() -> dict[str, Any]:
                 "social_status": {"dependent_child": False, "disabled": False},
             },
         ),
-        "kbo": Told(Kbo, {"functions": {"active": False}}),
+        "kbo": Told(
+            Kbo,
+            {
+                "functions": {"active": False},
+                "enterprise": {"active": True, "name": "Testwerken (demo)", "legal_form": "BV"},
+            },
+        ),
         "candidates": Told(Candidates, {"application": {}}),
     }
 
@@ -199,6 +205,18 @@ async def test_a_signed_question_gets_a_minimal_signed_answer_with_a_receipt(ser
     assert ("person", frozenset({"birth_date", "death_date", "register"})) in served.sources[
         "rijksregister"
     ].asked
+
+
+async def test_a_question_about_a_company_is_asked_by_its_enterprise_number(served: Served) -> None:
+    body = served.body(
+        flow="contractor-check", purpose="works_contract", subject={"enterprise_number": "1990.000.035"}
+    )
+    answer = (await served.post(body))[0].json()
+    assert answer["answer"]["active"] == {"status": "value", "value": True}
+    assert answer["authorisation"]["number"] == "2026/002"
+    served.sources["kbo"].silent = True
+    answer = (await served.post(body))[0].json()
+    assert answer["answer"]["active"] == {"status": "no_answer"}
 
 
 async def test_only_the_asked_fields_come_back(served: Served) -> None:

@@ -160,7 +160,7 @@ class Demo:
                 address = await seed_candidates(settings, url, population, (numbers[NORTH], numbers[SOUTH]))
                 replace_file(candidates_file, address.encode())
                 seeder = Seeder(settings, database, Sealer.of(self.home), datetime.now(UTC))
-                await seeder.seed(subjects)
+                await seeder.seed(subjects, contractors=population.enterprises(20))
         lines = []
         for name, port in self.sources.items():
             lines += [f"[{name}]", f'address = "http://127.0.0.1:{port}"', 'networks = ["127.0.0.0/8"]']

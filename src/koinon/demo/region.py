@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -74,6 +75,9 @@ PURPOSE = "social_dwelling_admission"
 RULES = Path(str(files("koinon.demo"))) / "rules"
 FLOW = "social-dwelling-admission"
 AUTHORISATION = "2026/001"
+CONTRACTORS = "2026/002"
+CONTRACTOR_FLOW = "contractor-check"
+CONTRACTOR_PURPOSE = "works_contract"
 NORTH = "housing-north"
 SOUTH = "housing-south"
 
@@ -232,8 +236,18 @@ class Seeder:
         self.systems: dict[str, System] = {}
         self.chain: Chain | None = None
 
-    async def seed(self, subjects: Mapping[str, Sequence[str]], *, accounts: bool = True) -> Region:
-        """The region stands; `subjects` are the national numbers of which each housing company has a file."""
+    async def seed(
+        self,
+        subjects: Mapping[str, Sequence[str]],
+        *,
+        contractors: Sequence[str] = (),
+        accounts: bool = True,
+    ) -> Region:
+        """The region stands.
+
+        `subjects` are the national numbers of which each housing company has a file; `contractors` the enterprise
+        numbers of those with whom company North negotiates.
+        """
         async with self.database.transaction() as connection:
             await self._genesis(connection)
         async with self.database.transaction() as connection:
@@ -244,7 +258,8 @@ class Seeder:
             await self._authorisations(connection)
             await self._rules(connection)
         async with self.database.transaction() as connection:
-            await self._dossiers(connection, subjects)
+            await self._dossiers(connection, PURPOSE, subjects)
+            await self._dossiers(connection, CONTRACTOR_PURPOSE, {NORTH: contractors})
         if accounts:
             await self._accounts()
         region = Region(
@@ -423,6 +438,9 @@ class Seeder:
                     ("system", "communicate", resources[0]),
                     ("case_handler", "register", resources[1]),
                     ("system", "register", resources[1]),
+                    ("case_handler", "consult", f"flow/{CONTRACTOR_FLOW}"),
+                    ("housing_manager", "consult", f"flow/{CONTRACTOR_FLOW}"),
+                    ("system", "consult", f"flow/{CONTRACTOR_FLOW}"),
                 )
             ),
             valid_from=self.today,
@@ -448,38 +466,62 @@ class Seeder:
             await agreements.record_statement(connection, self.sealer, token, advised, self.now)
 
     async def _authorisations(self, connection: Connection) -> None:
-        for number, code in ((AUTHORISATION, NORTH),):
-            authorisation = Authorisation(
-                number=number,  # type: ignore[arg-type]
+        common: dict[str, Any] = {
+            "beneficiary": self.parties[NORTH].id,
+            "valid_from": self.today,
+            "valid_until": date(self.today.year + 2, 1, 1),
+            "demo": True,
+        }
+        for authorisation in (
+            Authorisation(
+                number=AUTHORISATION,  # type: ignore[arg-type]
                 title=Text(
                     "Voorwaarden voor een sociale woning (demo)",
                     "Conditions d'accès à un logement social (démo)",
                     "Conditions for a social dwelling (demo)",
                 ),
-                beneficiary=self.parties[code].id,
                 purposes=(PURPOSE,),
-                resources=self.resources(),
+                resources=self.resources(AUTHORISATION),
                 actions=("consult", "communicate", "register"),
                 conditions=(CaseRequired(), RegisteredSubject(), KeptAtMost(365), NotPassedOn()),
-                valid_from=self.today,
-                valid_until=date(self.today.year + 2, 1, 1),
                 articles=("ordinance of 8 May 2014 (numac 2014031462)", "decree of 26 September 1996"),
                 text=Text(
                     "De Commissie machtigt de maatschappij om na te gaan of een kandidaat-huurder aan de inkomens- en "
                     "eigendomsvoorwaarden voldoet, met ja/neen-antwoorden. (demo)",
                     "La Commission autorise la société à vérifier si un candidat locataire remplit les conditions de "
                     "revenus et de propriété, par des réponses oui/non. (démo)",
-                    "The Commission authorises the company to check whether an applicant meets the income and property "
-                    "conditions, with yes/no answers. (demo)",
+                    "The Commission authorises the company to check whether an applicant meets the income and "
+                    "property conditions, with yes/no answers. (demo)",
                 ),
-                demo=True,
-            )
+                **common,
+            ),
+            Authorisation(
+                number=CONTRACTORS,  # type: ignore[arg-type]
+                title=Text(
+                    "Aannemers nagaan (demo)", "Vérifier des entrepreneurs (démo)", "Check contractors (demo)"
+                ),
+                purposes=(CONTRACTOR_PURPOSE,),
+                resources=self.resources(CONTRACTORS),
+                actions=("consult",),
+                conditions=(CaseRequired(), RegisteredSubject()),
+                articles=("ordinance of 8 May 2014 (numac 2014031462)",),
+                text=Text(
+                    "De Commissie machtigt de maatschappij om na te gaan of een aannemer waarmee zij onderhandelt, een "
+                    "actieve onderneming is. (demo)",
+                    "La Commission autorise la société à vérifier si un entrepreneur avec lequel elle négocie est une "
+                    "entreprise active. (démo)",
+                    "The Commission authorises the company to check whether a contractor with whom it negotiates is "
+                    "an active enterprise. (demo)",
+                ),
+                **common,
+            ),
+        ):
             await agreements.request_authorisation(connection, self.sealer, authorisation, self.now)
             await self.act(
                 connection,
                 "chair",
                 Deed.GRANT,
-                Target(TargetKind.AUTHORISATION, number, authorisation.digest),
+                Target(TargetKind.AUTHORISATION, authorisation.number, authorisation.digest),
                 Text(
                     "Machtiging verleend (demo)",
                     "Autorisation accordée (démo)",
@@ -487,10 +529,12 @@ class Seeder:
                 ),
             )
 
-    def resources(self) -> dict[str, tuple[str, ...]]:
-        """What authorisation 2026/001 covers: what the rules of the demo region name, and no more."""
+    def resources(self, authorisation: str) -> dict[str, tuple[str, ...]]:
+        """What the authorisation covers: what the rules that carry it out name, and no more."""
         covered: dict[str, set[str]] = {}
         for rule in self.rules():
+            if rule.deliberation != authorisation:
+                continue
             covered.setdefault(rule.resource, set()).update(rule.fields)
         return {resource: tuple(sorted(fields)) for resource, fields in sorted(covered.items())}
 
@@ -509,12 +553,14 @@ class Seeder:
             await self.act(connection, "committee-2", Deed.APPROVE_RULE, target, agreed)
             await self.act(connection, "chair", Deed.AUTHORISE_RULE, target, agreed)
 
-    async def _dossiers(self, connection: Connection, subjects: Mapping[str, Sequence[str]]) -> None:
+    async def _dossiers(
+        self, connection: Connection, purpose: str, subjects: Mapping[str, Sequence[str]]
+    ) -> None:
         keys = DirectoryKeys.load(self.home)
         for code, numbers in subjects.items():
             lines = [
                 new_line(
-                    PURPOSE,
+                    purpose,
                     number,
                     f"{code.upper()}-{self.today.year}-{serial:05d}",
                     "demo",

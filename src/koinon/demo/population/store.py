@@ -93,6 +93,10 @@ class Population:
         row = self._one("select * from enterprise where number = ?", number)
         return None if row is None else (row[0], row[1], row[2], bool(row[3]), row[4], row[5])
 
+    def enterprises(self, limit: int) -> list[str]:
+        """Numbers of the first enterprises."""
+        return [row[0] for row in self._all(f"select * from enterprise order by 1 limit {int(limit)}")]
+
     def applications(self) -> list[tuple[str, str, int, str]]:
         """Every person in an open application: number, application, which company, since."""
         return self._all("select * from application order by number")
