@@ -24,7 +24,11 @@ class Application:
 @pytest.fixture
 async def application(world: Any) -> AsyncIterator[Application]:
     """As a web process builds it; without sources, so that none is asked."""
-    settings: Settings = msgspec.structs.replace(world.settings, port=8000)
+    settings: Settings = msgspec.structs.replace(
+        world.settings,
+        port=8000,
+        epoch_limit_seconds=30.0,  # a busy test machine is no lost database
+    )
     async with open_platform(settings, url=world.url, sources={}) as platform:
         sign_in = SignIn(platform.database, platform.sealer, settings, platform.clock)
         asgi = build_app(platform, sign_in)

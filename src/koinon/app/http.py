@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from litestar import Litestar, MediaType, Response, get, post
 from litestar.di import Provide
-from litestar.openapi import OpenAPIConfig
+from litestar.openapi import OpenAPIConfig, ResponseSpec
 
 import koinon
 from koinon.app import web as start
@@ -50,12 +50,15 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
     health.add("database", lambda: _ask_database(platform))
     health.add("standing", lambda: _ask_standing(platform))
 
-    @get("/health/live", opt={"public": True}, tags=["operations"], media_type=MediaType.JSON)
+    report = {200: ResponseSpec(dict[str, Any], description="What was looked at, and how it is.")}
+    late = {503: ResponseSpec(dict[str, Any], description="What is not ready, and why.")}
+
+    @get("/health/live", opt={"public": True}, tags=["operations"], responses=report)
     async def show_live() -> Response[bytes]:
         """This process answers."""
         return Response(health.live().json(), media_type=MediaType.JSON)
 
-    @get("/health/ready", opt={"public": True}, tags=["operations"], media_type=MediaType.JSON)
+    @get("/health/ready", opt={"public": True}, tags=["operations"], responses=report | late)
     async def show_ready() -> Response[bytes]:
         """This process can do its work; 503 with reasons when it cannot."""
         report = await health.ready()

@@ -15,7 +15,16 @@ import structlog
 from koinon.base import http_signatures
 from koinon.base.connection import narrow, reset, transport_of
 from koinon.base.crypto import SigningKey, jws_sign
-from koinon.base.errors import PROBLEM_TYPE, Invalid, KoinonError, NotAllowed, NotIdentified, TooLarge
+from koinon.base.database import BROKEN
+from koinon.base.errors import (
+    PROBLEM_TYPE,
+    Invalid,
+    KoinonError,
+    NotAllowed,
+    NotIdentified,
+    TooLarge,
+    Unavailable,
+)
 from koinon.base.metrics import counter
 from koinon.integrator.model import ExchangeRequest
 from koinon.integrator.registration import DossierRequest, register_dossier
@@ -30,6 +39,10 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 BODY_LIMIT_BYTES = 64 * 1024
 # Pace of a governed stream: what a cut may leave behind in buffers grows with it.
 STREAM_BYTES_PER_SECOND = 512 * 1024
+# A reader that takes nothing for so long has left: a use must not stand open for who does not use it.
+STALL_SECONDS = 30.0
+# A body that is not there after so long will not come.
+BODY_SECONDS = 10.0
 _JSON = http_signatures.JSON
 _JSON_LINES = "application/jsonl"
 
@@ -72,7 +85,11 @@ class ExchangeApi:
         try:
             if scope["method"] != "POST":
                 raise Invalid("method_not_allowed", allowed=["POST"])
-            body = await _read_body(scope, receive)
+            try:
+                async with asyncio.timeout(BODY_SECONDS):
+                    body = await _read_body(scope, receive)
+            except TimeoutError:
+                raise Invalid("body_incomplete") from None
             actor, admission, signed = self._identify(scope, body)
             exchange = await self._integrator.gate.admit(admission)
             if scope["path"] == "/api/communications":
@@ -90,6 +107,14 @@ class ExchangeApi:
             if signed is None:
                 _unidentified.labels(error.code).inc()
             await self._respond(send, error.status, PROBLEM_TYPE, _encode(error.problem()), signed)
+        except BROKEN:
+            # Whether it was recorded is not known, so nothing leaves; a retry with its idempotency key may follow.
+            _log.exception("exchange_not_recorded")
+            away = Unavailable("database_unavailable")
+            await self._respond(send, away.status, PROBLEM_TYPE, _encode(away.problem()), signed)
+        except RecursionError:  # only input is nested without end
+            problem = Invalid("body_malformed").problem()
+            await self._respond(send, 400, PROBLEM_TYPE, _encode(problem), signed)
         except Exception:
             _log.exception("exchange_failed")
             problem = KoinonError("internal_error").problem()
@@ -173,7 +198,13 @@ class ExchangeApi:
             whole.update(data)
             await pace.wait(len(data))
             await use.go_on()
-            await send({"type": "http.response.body", "body": data, "more_body": not last})
+            if watch.done():
+                raise _Gone
+            try:
+                async with asyncio.timeout(STALL_SECONDS):
+                    await send({"type": "http.response.body", "body": data, "more_body": not last})
+            except TimeoutError:
+                raise _Gone from None
             use.bytes += len(data)
 
         try:
@@ -191,9 +222,6 @@ class ExchangeApi:
             )
             rows = 0
             async for piece in pieces:
-                if watch.done():
-                    reason = EndReason.LEFT
-                    return
                 for subject, answer in piece.value:
                     rows += 1
                     await line({"subject": subject, "answer": answer, "entry": piece.receipt.entry})
@@ -201,13 +229,21 @@ class ExchangeApi:
             await line({"end": jws_sign(self._key, end)}, last=True)
             reason = EndReason.COMPLETED
         except Cut as cut:
-            # The head is out: the only honest end is one that no reader takes for a whole answer.
             reason = cut.end
-            if transport is not None:
-                reset(transport)
+        except _Gone:
+            reason = EndReason.LEFT
+        except Exception:
+            _log.exception("stream_failed", use=str(use.id))
         finally:
+            # The head is out: the only honest end is one that no reader takes for a whole answer.
+            if reason is not EndReason.COMPLETED and transport is not None:
+                reset(transport)
             watch.cancel()
             await asyncio.shield(use.end(reason))
+
+
+class _Gone(Exception):
+    """The reader went away, or takes nothing any more."""
 
 
 class _Pace:

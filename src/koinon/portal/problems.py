@@ -139,6 +139,8 @@ def describe(error: Exception) -> Problem:
         # Litestar's `extra` on a 400 lists which parts failed, without the values that were sent.
         facts = {"parts": _parts(error.extra)} if status == 400 and error.extra else {}
         return Problem(status, code, _TITLES.get(status, "Invalid input"), facts, headers=allow)
+    elif isinstance(error, RecursionError):  # only input is nested without end
+        return Problem(400, "malformed_request", _TITLES.get(400, "Invalid input"), {})
     reference = str(new_id())
     _log.error("unexpected error, reference %s", reference, exc_info=error)
     return Problem(500, "internal_error", "Internal error", {}, reference)

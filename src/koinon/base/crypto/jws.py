@@ -86,7 +86,7 @@ def parse_jws(token: str, *, payload: bytes | None = None) -> Jws:
         header = _decode_header(from_b64url(parts[0]))
         body = from_b64url(content)
         signature = from_b64url(parts[2], length=SIGNATURE_LENGTH)
-    except (Invalid, msgspec.DecodeError, UnicodeDecodeError):
+    except (Invalid, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise Invalid("jws_malformed") from None
     if header.alg != "EdDSA":
         raise Invalid("jws_malformed")

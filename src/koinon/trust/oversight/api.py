@@ -23,6 +23,7 @@ from koinon.trust.standing.acts import SignedAct, check_signed, list_acts
 
 MAX_ACT_BYTES = 65_536
 PAGE = 100
+_LAST = 2**63 - 1  # of the database's integers
 
 
 class ActHead(msgspec.Struct, frozen=True):
@@ -81,7 +82,7 @@ async def get_acts(database: NamedDependency[Database], after: FromQuery[int] = 
     async with database.acquire() as connection:
         return [
             public_signed_act(signed)
-            for signed in await list_acts(connection, after=max(0, after), limit=PAGE)
+            for signed in await list_acts(connection, after=min(max(0, after), _LAST), limit=PAGE)
         ]
 
 

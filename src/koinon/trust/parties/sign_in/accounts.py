@@ -51,7 +51,8 @@ class LocalAccounts:
             TooMany: `sign_in_delayed`.
             NotIdentified: `sign_in_failed`: no such account or another password.
         """
-        login = fold_login(login)
+        # What no account can be called must still be counted as an attempt; the database takes no U+0000 or surrogate.
+        login = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in fold_login(login))
         await self._attempts.count(login, address, at)
         async with self._database.acquire() as connection:
             hashed = await store.find_password_hash(connection, login)

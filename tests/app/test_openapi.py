@@ -1,0 +1,117 @@
+"""The OpenAPI document, and what generated requests do to what it describes: no 5xx, and answers as declared."""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import hypothesis
+import pytest
+import requests
+import schemathesis
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import response_schema_conformance
+
+from koinon.app.server import listen, server
+from koinon.base import http_signatures
+from koinon.base.clock import SystemClock
+from koinon.demo.region import NORTH, load_key
+
+SIGNED = ("/api/exchanges", "/api/communications", "/api/dossiers")
+
+
+@pytest.fixture
+async def address(application: Any, world: Any) -> AsyncIterator[str]:
+    """The application on a free port, as a web process serves it."""
+    listener = listen("127.0.0.1", 0)
+    port = listener.getsockname()[1]
+    running = server(application.asgi, host="127.0.0.1", port=port, uses=application.platform.uses)
+    running.install_signal_handlers = lambda: None  # type: ignore[method-assign]
+    task = asyncio.create_task(running.serve(sockets=[listener]))
+    while not running.started:  # noqa: ASYNC110 - uvicorn has no event for it
+        await asyncio.sleep(0.01)
+    yield f"http://127.0.0.1:{port}"
+    running.should_exit = True
+    await task
+
+
+def signer(world: Any, authority: str) -> Any:
+    """Signs a prepared request as a system of North does, so that its body gets past identification."""
+    key, clock = load_key(world.home, f"{NORTH}-system"), SystemClock()
+
+    class Signed(requests.auth.AuthBase):
+        def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+            target = urlsplit(request.url or "")
+            if target.path not in SIGNED or request.method != "POST":
+                return request
+            body = request.body or b""
+            body = body.encode() if isinstance(body, str) else body
+            signed = http_signatures.sign_request(
+                key,
+                "POST",
+                authority,
+                target.path.encode(),
+                f"?{target.query}".encode() if target.query else b"",
+                body,
+                clock.now(),
+            )
+            for name, value in signed.headers:
+                request.headers[name.decode()] = value.decode()
+            return request
+
+    return Signed()
+
+
+def attack_on(cases: Any, auth: Any, statuses: dict[int, int], examples: int) -> Any:
+    """Sends generated requests to one operation, and checks each answer; counts statuses."""
+
+    @hypothesis.settings(
+        max_examples=examples,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+    @hypothesis.given(case=cases)
+    def attack(case: Any) -> None:
+        answer = case.call(auth=auth)
+        statuses[answer.status_code] = statuses.get(answer.status_code, 0) + 1
+        case.validate_response(answer, checks=[not_a_server_error, response_schema_conformance])
+
+    return attack
+
+
+def exercise(address: str, auth: Any, examples: int) -> dict[str, dict[int, int]]:
+    """How often each operation answered with which status; raises on a failed check."""
+    document = schemathesis.openapi.from_url(f"{address}/schema/openapi.json")
+    seen: dict[str, dict[int, int]] = {}
+    failures: list[str] = []
+
+    for result in document.get_all_operations():
+        operation = result.ok()
+        statuses = seen.setdefault(operation.label, {})
+        try:
+            for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
+                with contextlib.suppress(hypothesis.errors.Unsatisfiable):  # nothing to get wrong
+                    attack_on(operation.as_strategy(generation_mode=mode), auth, statuses, examples)()
+        except (Exception, BaseExceptionGroup) as error:
+            failures.append(f"{operation.label}: {error} {getattr(error, 'exceptions', ())}")
+    assert failures == [], "\n\n".join(failures)[:6000]
+    return seen
+
+
+async def test_generated_requests_never_get_an_internal_error(
+    application: Any, world: Any, address: str
+) -> None:
+    # The port is free, hence chosen late; what callers sign is the authority of the settings.
+    auth = signer(world, application.platform.settings.authority)
+    seen = await asyncio.to_thread(exercise, address, auth, 25)
+    assert threading.active_count() < 50
+    print(seen)
+    assert len(seen) >= 15
+    for path in SIGNED:
+        statuses = seen[f"POST {path}"]
+        assert set(statuses) - {401}, f"nothing got past identification at {path}: {statuses}"
