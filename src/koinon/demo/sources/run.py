@@ -11,10 +11,11 @@ from koinon.demo.population import Population, open_population
 from koinon.demo.sources.kbo.app import KboSource
 from koinon.demo.sources.ksz.app import KszSource
 from koinon.demo.sources.ksz.directory import Directory
+from koinon.demo.sources.magda.app import MagdaSource
 from koinon.demo.sources.rijksregister.app import RijksregisterSource
 from koinon.demo.sources.server import Shell, SimulatedSource, make_server, refuse_production
 
-SOURCES = ("rijksregister", "kbo", "ksz")
+SOURCES = ("rijksregister", "kbo", "ksz", "magda")
 """Those that are servers; `candidates` is a database."""
 
 
@@ -36,6 +37,8 @@ def make_source(
         source = KboSource(people)
     elif name == "ksz":
         source = KszSource(people, Directory(settings.home))
+    elif name == "magda":
+        source = MagdaSource(people)
     else:
         raise NotFound("unknown_source", name=name)
     return Shell(source, control=control)

@@ -25,9 +25,11 @@ class Fault(Exception):
         self.detail = detail
 
 
-def serve(asked: Asked, wsdl: Path, answer: Answer) -> Said:
-    """The response of `answer`, which is given the element in the body and the header; or the service description."""
-    if asked.method == "GET" and asked.query.lower() == b"wsdl":
+def serve(asked: Asked, wsdl: Path | None, answer: Answer) -> Said:
+    """The response of `answer`, which is given the element in the body and the header; or the service
+    description, where there is one.
+    """
+    if wsdl is not None and asked.method == "GET" and asked.query.lower() == b"wsdl":
         host = asked.headers.get(b"host", b"127.0.0.1").decode("ascii", "replace")
         text = wsdl.read_text(encoding="utf-8").replace("ADDRESS", escape(f"http://{host}{asked.path}"))
         return Said(200, CONTENT_TYPE, text.encode())
