@@ -2,6 +2,7 @@
 
 import asyncio
 import pickle
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from koinon.base.errors import Conflict, KoinonError, NotAllowed, NotIdentified
 from koinon.base.ids import new_id
 from koinon.demo.region import AUTHORISATION, FLOW, NORTH, SOUTH
-from koinon.trust.gate import Admission, Gate, Released
+from koinon.trust.gate import Admission, Gate, Released, forget
 from koinon.trust.ledger import Log, Private, find_entries, read_private
 from koinon.trust.standing.acts import Deed, TargetKind
 
@@ -325,7 +326,6 @@ async def test_a_process_that_cannot_confirm_the_epoch_cuts_its_own_uses(world: 
 
 
 async def test_uses_of_a_process_that_died_end_at_an_unknown_moment(world: Any, make_gate: Any) -> None:
-    from datetime import timedelta
 
     from koinon.trust.gate import reap
 
@@ -360,3 +360,49 @@ async def test_a_sample_of_decisions_is_kept_for_replay_without_subjects(world: 
         if resource in row["line"]
     }
     assert not any(world.ask().subjects[0] in row["line"] for row in rows)
+
+
+async def test_clock_stepped_back_makes_no_forgotten_nonce_fresh_again(world: Any, make_gate: Any) -> None:
+    gate, _ = await make_gate()
+    now = world.clock.now()
+
+    def admission(nonce: str, expires: timedelta) -> Admission:
+        return Admission(
+            party=world.region.parties[NORTH],
+            key="k",
+            nonce=nonce,
+            expires=now + expires,
+            body_hash=b"1" * 32,
+        )
+
+    await gate.admit(admission("a", timedelta(seconds=60)))
+    async with world.database.acquire() as connection:
+        await forget(connection, now + timedelta(hours=1))
+    # Whatever the clock says: the signature is the one that was admitted and forgotten.
+    for expires in (timedelta(seconds=60), timedelta(seconds=59)):
+        with pytest.raises(NotIdentified, match="signature_replayed"):
+            await gate.admit(admission("a", expires))
+    # A clock that ran ahead when forgetting shuts nobody out for longer than a signature lives.
+    await gate.admit(admission("b", timedelta(seconds=61)))
+
+
+async def test_processes_that_admit_the_same_keys_crosswise_do_not_lock_each_other_out(
+    world: Any, make_gate: Any
+) -> None:
+    gates = [(await make_gate())[0] for _ in range(2)]
+    at = world.clock.now() + timedelta(seconds=60)
+    party = world.region.parties[NORTH]
+
+    async def admit(gate: Gate, n: int, rising: bool) -> None:
+        keys = [f"{n}-{k:03d}" for k in range(150)]
+        batch = [
+            (
+                Admission(party=party, key="k", nonce=k, expires=at, idempotency_key=k, body_hash=b"1" * 32),
+                new_id(),
+            )
+            for k in (keys if rising else reversed(keys))
+        ]
+        await gate._admit_batch(batch)  # type: ignore[arg-type]
+
+    for n in range(15):
+        await asyncio.gather(admit(gates[0], n, True), admit(gates[1], n, False))
