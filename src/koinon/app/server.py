@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import socket
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -51,12 +52,21 @@ class Server(uvicorn.Server):
 
 
 def server(app: Any, *, host: str, port: int, uses: Uses | None = None) -> Server:
-    """A server for `app`; it drops what a client has not finished within ten seconds after it was told to stop."""
+    """A server for `app`; it drops what a client has not finished within ten seconds after it was told to stop.
+
+    `host` is an address, or `unix:` and the path of a socket, for a proxy on the same machine: over it the proxy's
+    buffer is ours to limit (`base.connection.narrow`), and who connects is told by the permissions of the folder.
+    """
+    path = socket_path(host)
     return Server(
         uvicorn.Config(
             app,
             host=host,
             port=port,
+            uds=path,
+            # A client's address is what the proxy says it is: only the one that may open the socket, or is on this
+            # machine, is believed.
+            forwarded_allow_ips="*" if path else "127.0.0.1",
             http=Protocol,
             loop="uvloop",
             ws="none",
@@ -73,8 +83,25 @@ def server(app: Any, *, host: str, port: int, uses: Uses | None = None) -> Serve
     )
 
 
+def socket_path(host: str) -> str | None:
+    """The path where `host` is `unix:/path`."""
+    return host.removeprefix("unix:") if host.startswith("unix:") else None
+
+
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket that several processes may share (SO_REUSEPORT); port 0 takes a free one."""
+    """A listening socket that several processes may share (SO_REUSEPORT); port 0 takes a free one.
+
+    A Unix socket is one process's: give each its own.
+    """
+    path = socket_path(host)
+    if path is not None:
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        Path(path).unlink(missing_ok=True)
+        listener.bind(path)
+        Path(path).chmod(0o660)
+        listener.listen(2048)
+        listener.setblocking(False)
+        return listener
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
