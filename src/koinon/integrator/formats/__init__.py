@@ -1,0 +1,55 @@
+"""One canonical message, three syntaxes: XML, JSON and fixed-length records.
+
+A record type is declared once (`RecordType`); readers, writers, schemas and layouts follow from it. Messages
+of any length are read and written in constant memory; a bad record is a `Reject` among the good ones, a
+file that cannot be trusted a `BrokenMessage`.
+"""
+
+from koinon.integrator.formats.export import CsvWriter
+from koinon.integrator.formats.kinds import Kind, NationalNumber
+from koinon.integrator.formats.messages import Outcome, Reader, Writer, open_reader, open_writer, pass_on
+from koinon.integrator.formats.model import (
+    Batch,
+    BrokenMessage,
+    Column,
+    Columns,
+    Encoding,
+    FieldSpec,
+    Header,
+    Record,
+    RecordType,
+    Reject,
+    Syntax,
+    Totals,
+    gather,
+)
+from koinon.integrator.formats.record_types import RECORD_TYPES, answer_type, declare, question_type
+
+__all__ = [
+    "RECORD_TYPES",
+    "Batch",
+    "BrokenMessage",
+    "Column",
+    "Columns",
+    "CsvWriter",
+    "Encoding",
+    "FieldSpec",
+    "Header",
+    "Kind",
+    "NationalNumber",
+    "Outcome",
+    "Reader",
+    "Record",
+    "RecordType",
+    "Reject",
+    "Syntax",
+    "Totals",
+    "Writer",
+    "answer_type",
+    "declare",
+    "gather",
+    "open_reader",
+    "open_writer",
+    "pass_on",
+    "question_type",
+]
