@@ -7,6 +7,7 @@ const modules: Record<string, () => Promise<Module>> = {
   dialog: () => import("./dialog"),
   "offer-passkey": () => import("./offer-passkey"),
   "sign-act": () => import("./sign-act"),
+  table: () => import("./table"),
   tabs: () => import("./tabs"),
 };
 

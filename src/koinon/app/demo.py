@@ -46,6 +46,7 @@ def demo(
 ) -> None:
     """Brings the platform up with three simulated sources and two witnesses, tells the story, and goes on serving.
 
+    With KOINON_PUBLIC_ORIGIN at `http://localhost:<port>` members can make passkeys, which need a host name.
     State lives in KOINON_HOME, or in ./koinon-home; with --once and no KOINON_HOME in a folder that is removed.
     """
     with ExitStack() as stack:
@@ -116,6 +117,8 @@ class Demo:
             "witness_keys": ",".join(keys),
             "log_level": "error",
         }
+        if origin := os.environ.get("KOINON_PUBLIC_ORIGIN"):
+            values["public_origin"] = origin
         lines = [f"{name} = {msgspec.json.encode(value).decode()}" for name, value in values.items()]
         head = "# Written by `koinon demo` at each start.\n"
         replace_file(self.home / "koinon.toml", (head + "\n".join(lines) + "\n").encode())

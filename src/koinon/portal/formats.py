@@ -16,23 +16,28 @@ from koinon.portal.languages import LOCALES, spoken
 def format_instant(instant: datetime, style: str = "medium") -> Markup:
     """A `<time>` element: the words in Brussels time, the exact UTC instant for machines.
 
-    `style` is `short`, `medium` or `long` (CLDR); `time` gives hours, minutes and seconds only.
+    `style` is `short`, `medium` or `long` (CLDR); `minute` gives day, hours and minutes, `time` gives hours,
+    minutes and seconds only.
     """
-    from babel.dates import format_datetime, format_time
+    from babel.dates import format_datetime, format_skeleton, format_time
 
     locale = LOCALES[spoken.get()]
     local = instant.astimezone(BRUSSELS)
     if style == "time":
         words = format_time(local, "medium", tzinfo=BRUSSELS, locale=locale)
+    elif style == "minute":
+        words = format_skeleton("yMMMdHm", local, tzinfo=BRUSSELS, locale=locale)
     else:
         words = format_datetime(local, style, tzinfo=BRUSSELS, locale=locale)
     return Markup('<time datetime="{}">{}</time>').format(rfc3339(instant), words)
 
 
 def format_day(day: date, style: str = "long") -> Markup:
-    """A `<time>` element for a calendar day."""
+    """A `<time>` element for a calendar day; of an instant, for the day that it is in Brussels then."""
     from babel.dates import format_date
 
+    if isinstance(day, datetime):
+        day = day.astimezone(BRUSSELS).date()
     words = format_date(day, style, locale=LOCALES[spoken.get()])
     return Markup('<time datetime="{}">{}</time>').format(day.isoformat(), words)
 

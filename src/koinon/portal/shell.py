@@ -119,8 +119,13 @@ class Portal(InitPlugin):
         viewer = self.viewer_of(connection)
         if viewer is not None and viewer.language:
             return viewer.language
-        remembered = as_language(connection.cookies.get(LANGUAGE_COOKIE))
-        return remembered or negotiate(connection.headers.get("accept-language", ""), self.default_language)
+        return self.chosen_language(connection) or negotiate(
+            connection.headers.get("accept-language", ""), self.default_language
+        )
+
+    def chosen_language(self, connection: Connection) -> Language | None:
+        """The language that was chosen in this browser, if one was."""
+        return as_language(connection.cookies.get(LANGUAGE_COOKIE))
 
     def language_cookie(self, language: Language) -> Cookie:
         """Remembers `language` in this browser for a year."""

@@ -252,6 +252,9 @@ def _shown(answer: ExchangeAnswer, flow: Flow) -> dict[str, Any]:
             for each in answer.parameters
         ],
         "purpose": flow.purposes[answer.purpose],
+        "authorisation_link": Markup('<a href="/register/authorisations/{}">{}</a>').format(
+            answer.authorisation.number, answer.authorisation.number
+        ),
         "rule_link": Markup('<a href="/rules/{}">{} v{}</a>').format(rule, rule, answer.rule.version or 0),
     }
 

@@ -1,6 +1,6 @@
 """Who used my data: for the party that asked, and for the keeper of the source that was asked."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -13,12 +13,14 @@ from koinon.base.database import Connection, Database
 from koinon.base.errors import NotAllowed
 from koinon.base.ids import parse_id
 from koinon.base.text import Text
-from koinon.portal import N_, NavigationItem, Viewer, render
+from koinon.portal import N_, Message, NavigationItem, Viewer, portal_of, render
 from koinon.trust.gate import store
 from koinon.trust.gate.keepers import Keepers
+from koinon.trust.gate.model import EndReason
 from koinon.trust.ledger import Entry, Log, Private, Sealer, Stored, append, find_entries, read_private
 from koinon.trust.parties import Register
 from koinon.trust.parties.sign_in import Session
+from koinon.trust.rules import Vocabulary, load_vocabulary
 from koinon.trust.standing import Standing, StandingKeeper
 
 # Who of a party may read its whole trace. A case handler sees the own questions only.
@@ -33,6 +35,52 @@ KINDS = {
     "exchange.renewed": N_("renewed"),
     "exchange.ended": N_("ended"),
 }
+ENDS = {
+    EndReason.COMPLETED: N_("everything was sent"),
+    EndReason.LEFT: N_("the receiver went away"),
+    EndReason.CUT: N_("cut: its grounds were taken away"),
+    EndReason.EXPIRED: N_("its grounds had run out"),
+    EndReason.UNCONFIRMED: N_("cut: its grounds could not be confirmed in time"),
+    EndReason.FAILED: N_("a source or the platform failed"),
+    EndReason.UNKNOWN: N_("unknown: the process that ran it died"),
+}
+# Why the gate refuses, to whoever asked.
+problems: dict[str, Message] = {
+    "action_not_authorised": N_("The authorisation does not cover this action."),
+    "adviser_inactive": N_("The security adviser of your party is no longer active: your party cannot ask."),
+    "adviser_missing": N_("Your party has no security adviser in office: it cannot ask."),
+    "adviser_not_advised": N_("The Commission has not advised on the security adviser of your party yet."),
+    "authorisation_missing": N_("Your party has no authorisation for this question and purpose."),
+    "authorisation_expired": N_("The authorisation has run out."),
+    "authorisation_not_yet_valid": N_("The authorisation has not begun yet."),
+    "authorisation_of_another": N_("The authorisation is another party's."),
+    "authorisation_suspended": N_("The Commission has suspended the authorisation."),
+    "authorisation_withdrawn": N_("The Commission has withdrawn the authorisation."),
+    "case_missing": N_("The authorisation demands the reference of your file."),
+    "convention_missing": N_("No convention in force covers this question between these parties."),
+    "field_not_authorised": N_("The authorisation does not cover what was asked."),
+    "flow_ended": N_("The Commission has ended this data flow."),
+    "flow_suspended": N_("The Commission has suspended this data flow."),
+    "conditions_not_met": N_("A condition of the rule that gives this use is not met."),
+    "fact_unknown": N_("Something that the rule needs is not known. What is not known counts as no."),
+    "no_field_allowed": N_("The rule bank gives your profile none of the data that were asked."),
+    "no_rule": N_("No rule of the bank gives this use."),
+    "not_in_force": N_("The rule that gives this use is not in force today."),
+    "forbidden": N_("A rule of the bank forbids this use."),
+    "matrix_denies": N_("The convention does not give this use to your profile."),
+    "party_left": N_("Your party no longer takes part."),
+    "party_suspended": N_("The Commission has suspended your party."),
+    "person_suspended": N_("The Commission has suspended your access."),
+    "profile_not_authorised": N_("The authorisation is not for your profile."),
+    "purpose_not_authorised": N_("The authorisation does not cover this purpose."),
+    "resource_not_authorised": N_("The authorisation does not cover this source."),
+    "rule_suspended": N_("The Commission has suspended the rule that gives this use."),
+    "second_person_missing": N_("A second person has to confirm this question."),
+    "subject_not_registered": N_(
+        "Your party has no file on this person for this purpose in the reference directory."
+    ),
+    "too_many_subjects": N_("The question is about more persons than the authorisation allows."),
+}
 ACTIONS = {"consult": N_("consult"), "communicate": N_("communicate"), "register": N_("register")}
 
 
@@ -46,10 +94,11 @@ class Use(msgspec.Struct, frozen=True, kw_only=True):
     party: Text | str
     who: str
     case: str
-    purpose: str
+    purpose: Text | str
     authorisation: str
-    resources: Sequence[str]
+    resources: Sequence[tuple[Text | str, str]]
     code: str
+    why: Message | None
 
 
 def _signed_in_party(viewer: Viewer | None) -> bool:
@@ -83,7 +132,9 @@ async def show_uses(
     if session.party is None or session.person is None:
         raise NotAllowed("profile_not_chosen")
     everything = session.profile in OVERSEEING
+    said = portal_of(request).problems
     async with database.transaction() as connection:
+        words = await load_vocabulary(connection)
         entries = await find_entries(
             connection,
             party=str(session.party),
@@ -101,14 +152,14 @@ async def show_uses(
                 everything
                 or (isinstance(private, Private) and private.fields.get("person") == str(session.person))
             )
-            and (use := _use(entry, private, keeper.current.register))
+            and (use := _use(entry, private, keeper.current.register, words, said))
         ]
         await _record_reading(connection, sealer, session, "party", len(uses), clock.now())
     return render(
         request,
         "gate/uses.html",
         uses=uses,
-        running=running if everything else [],
+        running=[(use, _resource(words, use.resource)) for use in running] if everything else [],
         everything=everything,
         next=str(entries[-1].id) if len(entries) == _PAGE else None,
         kinds=KINDS,
@@ -144,7 +195,9 @@ async def show_source_uses(
         if keepers.is_kept_by(resource, number)
     }
     before = parse_id(after, "after") if after else None
+    said = portal_of(request).problems
     async with database.transaction() as connection:
+        words = await load_vocabulary(connection)
         found: list[Stored] = []
         for authorisation in standing.agreements.authorisations.values():
             if mine & set(authorisation.resources):
@@ -159,14 +212,15 @@ async def show_source_uses(
         entries = [entry for entry in entries if mine & set(entry.public.get("resources", ()))]
         opened = await read_private(connection, sealer, entries)
         uses = [
-            _use(entry, private, standing.register) for entry, private in zip(entries, opened, strict=True)
+            _use(entry, private, standing.register, words, said)
+            for entry, private in zip(entries, opened, strict=True)
         ]
         await _record_reading(connection, sealer, session, "source", len(uses), clock.now())
     return render(
         request,
         "gate/source_uses.html",
         uses=uses,
-        services=sorted(mine),
+        services=[_resource(words, resource) for resource in sorted(mine)],
         next=str(entries[-1].id) if len(found) >= _PAGE and entries else None,
         kinds=KINDS,
         actions=ACTIONS,
@@ -187,7 +241,15 @@ async def _record_reading(
     await append(connection, sealer, [entry])
 
 
-def _use(entry: Stored, private: object, register: Register) -> Use:
+def _resource(words: Vocabulary, resource: str) -> tuple[Text | str, str]:
+    """A resource in words, and its code."""
+    word = words.find_resource(resource)
+    return (word.title if word is not None else resource, resource)
+
+
+def _use(
+    entry: Stored, private: object, register: Register, words: Vocabulary, said: Mapping[str, Message]
+) -> Use:
     fields = private.fields if isinstance(private, Private) else {}
     party = register.parties.get(_party_id(entry))
     person = fields.get("person")
@@ -199,6 +261,8 @@ def _use(entry: Stored, private: object, register: Register) -> Use:
     elif system is not None:
         machine = register.systems.get(UUID(str(system)))  # type: ignore[call-overload]
         who = machine.name if machine is not None else ""
+    purpose = str(fields.get("purpose", ""))
+    code = str(entry.public.get("code") or entry.public.get("reason") or "")
     return Use(
         entry=entry.id,
         at=entry.at,
@@ -207,11 +271,11 @@ def _use(entry: Stored, private: object, register: Register) -> Use:
         party=party.name if party is not None else "",
         who=who,
         case=str(fields.get("case", "")),
-        # A code of the register; shown with spaces so that it may be folded.
-        purpose=str(fields.get("purpose", "")).replace("_", " "),
+        purpose=words.purposes.get(purpose, purpose),
         authorisation=str(entry.public.get("authorisation", "")),
-        resources=[str(each) for each in entry.public.get("resources", ())],
-        code=str(entry.public.get("code") or entry.public.get("reason") or ""),
+        resources=[_resource(words, str(each)) for each in entry.public.get("resources", ())],
+        code=code,
+        why=ENDS[EndReason(code)] if code in set(EndReason) else said.get(code),
     )
 
 

@@ -28,7 +28,7 @@ from koinon.trust.rules.service import (
     propose,
     record_report,
 )
-from koinon.trust.rules.store import load_rules
+from koinon.trust.rules.store import load_rules, load_vocabulary
 from koinon.trust.rules.vocabulary import Vocabulary, read_vocabulary
 
 SCHEMA = Schema("rules", Path(__file__).parent / "migrations")
@@ -50,6 +50,7 @@ __all__ = [
     "forget_inputs",
     "keep_inputs",
     "load_rules",
+    "load_vocabulary",
     "parse_rule",
     "parse_rules",
     "propose",

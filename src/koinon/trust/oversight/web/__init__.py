@@ -1,7 +1,7 @@
 """Pages of oversight: the Commission's console, the signing of acts, the public register."""
 
 from koinon.portal import N_
-from koinon.trust.oversight.web import acts, complaints, console, members, register
+from koinon.trust.oversight.web import acts, complaints, console, members, register, rules
 
 handlers = [
     *register.handlers,
@@ -9,12 +9,14 @@ handlers = [
     *acts.handlers,
     *complaints.handlers,
     *members.handlers,
+    *rules.handlers,
 ]
 navigation = [
     *register.navigation,
     *console.navigation,
     *complaints.navigation,
     *members.navigation,
+    *rules.navigation,
 ]
 problems = {
     "commission_only": N_("This page is for members and the secretariat of the Control Commission."),
@@ -37,5 +39,22 @@ problems = {
     "complaint_not_admissible": N_(
         "The exchanges of a complaint are opened only once it was found admissible."
     ),
+    "rule_authors_only": N_("Only authors of rules and jurists propose rules."),
+    "rule_makers_only": N_(
+        "This page is for authors of rules, jurists, and members of the Committee and the Commission."
+    ),
+    "rule_unknown": N_("There is no rule with this name."),
+    "rule_exists": N_("Somebody else has proposed this version in the meantime."),
+    "version_not_next": N_("The version must be the next one of this rule."),
+    "author_differs": N_("The document names another author."),
+    "author_may_not_approve": N_("Nobody approves a rule that they wrote themselves."),
+    "already_approved": N_("You have approved this version already; a second person must."),
+    "rule_not_analysed": N_("This version has not been analysed, or its analysis found errors."),
+    "rule_not_replayed": N_("This version has not been replayed on past decisions."),
+    "rule_analysis_failed": N_("The analysis finds errors in this version: it must be mended first."),
+    "rule_withdrawn": N_("This rule is suspended."),
+    "rule_not_approved": N_("Two members of the Committee must approve this version first."),
+    "rule_without_deliberation": N_("This rule names no deliberation of the Commission."),
+    "deliberation_unknown": N_("The deliberation that this rule names was not granted."),
     "document_unknown": N_("No public document has this digest."),
 }

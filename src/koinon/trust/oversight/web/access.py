@@ -3,6 +3,7 @@
 from koinon.base.errors import NotAllowed
 from koinon.portal import Viewer
 from koinon.trust.oversight.policy import check_of_commission
+from koinon.trust.oversight.rules import READERS
 from koinon.trust.parties import Author
 from koinon.trust.parties.sign_in import Session
 
@@ -12,6 +13,11 @@ SIGNING_PROFILES = frozenset({"commission_member", "committee_member"})
 def of_commission(viewer: Viewer | None) -> bool:
     """Whether the viewer works for the Commission: its menus are shown."""
     return isinstance(viewer, Session) and viewer.party_kind == "commission" and viewer.profile is not None
+
+
+def makes_rules(viewer: Viewer | None) -> bool:
+    """Whether the viewer has a part in the making of rules."""
+    return isinstance(viewer, Session) and viewer.profile in READERS
 
 
 def demand_commission(session: Session) -> Author:

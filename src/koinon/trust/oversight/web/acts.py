@@ -17,6 +17,7 @@ from koinon.base.text import Text
 from koinon.portal import N_, Message, portal_of, render
 from koinon.trust.oversight import store
 from koinon.trust.oversight.documents import BODIES, DEEDS, OUTCOMES, RANKS, TARGETS, describe, find_document
+from koinon.trust.oversight.rules import check_rule_act
 from koinon.trust.oversight.service import draft_act
 from koinon.trust.oversight.web.access import demand_signing
 from koinon.trust.parties.sign_in import Session
@@ -38,6 +39,7 @@ _BACK = {
     TargetKind.AUTHORISATION: "/commission/authorisations/{id}",
     TargetKind.SIGNER: "/commission/members",
     TargetKind.COMPLAINT: "/commission/complaints/{id}",
+    TargetKind.RULE: "/rules/proposals/rule/{id}",
 }
 
 
@@ -79,6 +81,8 @@ async def draft(
         if asked.deed is Deed.APPOINT_SIGNER:
             appointed = await _offered(database, asked.target.id)
         outcome = form.get("outcome")
+        async with database.acquire() as connection:
+            await check_rule_act(connection, standing.chain, asked.deed, asked.target, form.get("signer", ""))
         act = draft_act(
             standing.chain,
             deed=asked.deed,
@@ -101,6 +105,7 @@ async def draft(
         document=await _document(database, standing, act.target),
         words=_words(request),
         back=_back(act),
+        home=_home(act.target.kind),
         again=form,
     )
 
@@ -133,6 +138,7 @@ async def _form(
         chosen=form.get("signer") or next((each.kid for each in signers if each.holder in own), ""),
         document=document,
         message=message,
+        home=_home(asked.target.kind),
     )
 
 
@@ -200,6 +206,13 @@ def _words(request: Request[Any, Any, Any]) -> str:
 
 def _back(act: Act) -> str:
     return _BACK.get(act.target.kind, "/commission").format(id=act.target.id)
+
+
+def _home(kind: TargetKind) -> tuple[Message, str]:
+    """The first step of the way to the page: members of the Committee have no console of the Commission."""
+    if kind is TargetKind.RULE:
+        return N_("Making of rules"), "/rules/proposals"
+    return N_("Control Commission"), "/commission"
 
 
 handlers = [show_act_form, draft]

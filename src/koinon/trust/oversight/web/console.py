@@ -38,7 +38,7 @@ from koinon.trust.oversight.web.conditions import LABELS, describe_condition, re
 from koinon.trust.oversight.web.register import AUTHORISATION_STATES
 from koinon.trust.parties import PartyId
 from koinon.trust.parties.sign_in import Session
-from koinon.trust.rules import load_rules
+from koinon.trust.rules import load_rules, load_vocabulary
 from koinon.trust.standing import StandingKeeper
 from koinon.trust.standing.acts import Deed, TargetKind
 
@@ -163,6 +163,7 @@ async def show_authorisation(
     year: FromPath[int],
     serial: FromPath[str],
     session: NamedDependency[Session],
+    database: NamedDependency[Database],
     keeper: NamedDependency[StandingKeeper],
     clock: NamedDependency[Clock],
 ) -> Any:
@@ -170,10 +171,13 @@ async def show_authorisation(
     demand_commission(session)
     standing, number = keeper.current, f"{year:04}/{serial}"
     found = get_authorisation(standing.agreements, number)
+    async with database.acquire() as connection:
+        words = await load_vocabulary(connection)
     state = authorisation_state(found, standing.acts, clock.now())
     return render(
         request,
         "oversight/authorisation.html",
+        words=words,
         authorisation=found,
         state=AUTHORISATION_STATES[state],
         beneficiary=party_name(standing.register, found.beneficiary),

@@ -17,7 +17,7 @@ from koinon.trust.oversight.policy import party_name
 from koinon.trust.oversight.register import public_register
 from koinon.trust.oversight.web.conditions import describe_condition
 from koinon.trust.parties import PARTY_KINDS
-from koinon.trust.rules import load_rules
+from koinon.trust.rules import load_rules, load_vocabulary
 from koinon.trust.standing import StandingKeeper
 from koinon.trust.standing.acts import TargetKind, is_personal
 
@@ -86,6 +86,7 @@ async def show_authorisation(
     request: Request[Any, Any, Any],
     year: FromPath[int],
     serial: FromPath[str],
+    database: NamedDependency[Database],
     keeper: NamedDependency[StandingKeeper],
     clock: NamedDependency[Clock],
 ) -> Any:
@@ -100,9 +101,12 @@ async def show_authorisation(
     if found is None:
         raise NotFound("authorisation_unknown", authorisation=number)
     authorisation = standing.agreements.authorisations[number]  # type: ignore[index]
+    async with database.acquire() as connection:
+        words = await load_vocabulary(connection)
     return render(
         request,
         "oversight/authorisation.html",
+        words=words,
         authorisation=found,
         state=AUTHORISATION_STATES[found.state],
         beneficiary=party_name(standing.register, authorisation.beneficiary),

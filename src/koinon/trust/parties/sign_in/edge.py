@@ -16,6 +16,7 @@ from koinon.base.database import Database
 from koinon.base.errors import KoinonError, NotFound, NotIdentified
 from koinon.base.settings import Settings
 from koinon.base.text import Language
+from koinon.portal import portal_of
 from koinon.trust.ledger import Sealer
 from koinon.trust.parties.model import LOCAL_ISSUER
 from koinon.trust.parties.sign_in.accounts import LocalAccounts
@@ -138,6 +139,7 @@ class SignIn:
                 subject,
                 self._clock.now(),
                 replacing=request.cookies.get(SESSION_COOKIE),
+                language=portal_of(request).chosen_language(request),
             )
 
     def session_cookie(self, token: str) -> Cookie:

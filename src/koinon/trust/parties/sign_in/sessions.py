@@ -88,9 +88,18 @@ class Sessions:
         self._longest = longest
 
     async def open(
-        self, connection: Connection, issuer: str, subject: str, at: datetime, *, replacing: str | None = None
+        self,
+        connection: Connection,
+        issuer: str,
+        subject: str,
+        at: datetime,
+        *,
+        replacing: str | None = None,
+        language: Language | None = None,
     ) -> str:
         """A new session of whoever the provider calls `subject`; gives its token. The old one is no more.
+
+        It is in `language`, which somebody chose in that browser, else in the person's.
 
         A token that the browser already had is never used on: an attacker may have planted it.
 
@@ -111,7 +120,7 @@ class Sessions:
         profile = choices[0].profile if person is not None and len(choices) == 1 else None
         token = b64url(secrets.token_bytes(32))
         await store.insert_session(
-            connection, token_hash(token), issuer, subject, person, profile, at, at + self._longest
+            connection, token_hash(token), issuer, subject, person, profile, at, at + self._longest, language
         )
         private = {
             "issuer": issuer,

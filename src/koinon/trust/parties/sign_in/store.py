@@ -46,12 +46,14 @@ async def insert_session(
     profile: str | None,
     at: datetime,
     expires_at: datetime,
+    language: str | None,
 ) -> None:
-    """The session exists, in its person's language."""
+    """The session exists, in that language, else in its person's."""
     await connection.execute(
         "INSERT INTO parties.session"
         " (token_hash, issuer, subject, person, profile, signed_in_at, seen_at, expires_at, language)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $6, $7, (SELECT language FROM parties.person WHERE id = $4))",
+        " VALUES ($1, $2, $3, $4, $5, $6, $6, $7,"
+        " coalesce($8, (SELECT language FROM parties.person WHERE id = $4)))",
         hashed,
         issuer,
         subject,
@@ -59,6 +61,7 @@ async def insert_session(
         profile,
         at,
         expires_at,
+        language,
     )
 
 
