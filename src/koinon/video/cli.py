@@ -12,6 +12,7 @@ import typer
 import uvloop
 
 from koinon.base.clock import rfc3339
+from koinon.base.logging import configure
 from koinon.base.settings import load_settings
 from koinon.video.recorder import Camera, Disk, Gap, Options, Unit, parse_source, prepare_folder
 
@@ -41,6 +42,7 @@ def record(
     as_json: Annotated[bool, typer.Option("--json", help="The result as JSON.")] = False,
 ) -> None:
     """Record a camera outside the platform, without transcoding; Ctrl-C ends it early."""
+    configure("info", "video")
     text = sys.stdin.readline().strip() if source == "-" else source
     options = Options(name=name, unit_seconds=unit_seconds)
     where = parse_source(text)

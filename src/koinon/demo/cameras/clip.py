@@ -5,6 +5,7 @@ the second of the minute: the picture tells when it was sent.
 """
 
 import hashlib
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -92,7 +93,7 @@ def make_clip(
     font = next((each for each in _FONTS if Path(each).exists()), None)
     clock = f"drawtext=fontfile={font}:text='%{{pts\\:hms}}':x=8:y=8:fontsize={max(16, height // 10)}"
     clock += ":fontcolor=white:box=1:boxcolor=black"
-    draft = path.with_suffix(f".{hashlib.sha256(str(path).encode()).hexdigest()[:6]}.draft.mp4")
+    draft = path.with_suffix(f".{os.getpid()}.mp4")
     private = f"keyint={gop}:min-keyint={gop}:scenecut=0:bframes={b_frames}:repeat-headers=1"
     if codec == "h264":
         private += f":vbv-maxrate={kbits}:vbv-bufsize={kbits}:nal-hrd=cbr"

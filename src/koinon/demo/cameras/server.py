@@ -119,8 +119,10 @@ class CameraServer:
         interval, count = clip.interval / 90_000, len(clip.pictures)
         length = clip.ticks / 90_000
         # The clip begins at full multiples of its length, so its burned-in clock tells the time of day.
-        number = int(time.time() % length / interval)
-        began = time.monotonic() - time.time() % length
+        # One turn counts as past, so that there is something from before to send.
+        into = time.time() % length
+        number = count + int(into / interval)
+        began = time.monotonic() - into - count * interval
         sequence = packets = sent = 0
         while True:
             due = began + number * interval

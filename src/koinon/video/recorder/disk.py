@@ -139,7 +139,7 @@ class UnitFile:
         self.key_frames: list[KeyFrame] = []
         self._disk = disk
         self._part = path.with_name(path.name + PART)
-        self._descriptor = -1
+        self._descriptor = self._folder = -1
         self._hash = hashlib.sha256()
 
     def open(self, header: bytes) -> None:
@@ -149,9 +149,11 @@ class UnitFile:
             try:
                 self._disk.check()
                 _make_folder(path := self._part.parent, self._disk.folder)
-                self._descriptor = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
+                # Held open, so that the file is completed where it is, also when its path leads elsewhere by then.
+                self._folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+                self._descriptor = os.open(self._part.name, flags, 0o640, dir_fd=self._folder)
                 self._write(header)
-                self._disk.settle(lambda: _quietly(fsync_folder, path))
             except (_Refused, OSError) as error:
                 self._fail(error)
 
@@ -189,29 +191,34 @@ class UnitFile:
         """
 
         def task() -> None:
-            if self._descriptor >= 0 and self.frames and self.failed is None:
+            if self._descriptor >= 0 and self.frames:
                 try:
-                    self._write(trailer())
+                    self._write(trailer())  # there may be room for it where there was none for a fragment
                 except OSError as error:
                     self._fail(error)
-            self._disk.settle(settle)  # also when the trailer could not be written: the frames are there
+            self._disk.settle(settle)
 
         def settle() -> None:
             digest = None
             try:
                 if self._descriptor >= 0:
                     os.fsync(self._descriptor)
-                    os.close(self._descriptor)
                     if self.frames:
-                        self._part.rename(self.path)
+                        part, folder = self._part.name, self._folder
+                        os.rename(part, self.path.name, src_dir_fd=folder, dst_dir_fd=folder)
                         digest = self._hash.hexdigest()
                     else:
-                        self._part.unlink()
-                    fsync_folder(self.path.parent)
+                        os.unlink(self._part.name, dir_fd=self._folder)
+                    os.fsync(self._folder)
             except OSError as error:
                 _log.error("unit_not_closed", path=str(self.path), error=str(error))
                 self._fail(error)
                 digest = None
+            finally:
+                for descriptor in (self._descriptor, self._folder):
+                    if descriptor >= 0:
+                        os.close(descriptor)
+                self._descriptor = self._folder = -1
             done(digest)
 
         self._disk.write(task)
@@ -232,9 +239,9 @@ class UnitFile:
         _log.error("unit_write_failed", path=str(self.path), reason=reason, error=str(error))
         if self._descriptor >= 0:
             with contextlib.suppress(OSError):
-                os.ftruncate(
-                    self._descriptor, self.size
-                )  # what was half written goes, the file stays readable
+                # What was half written goes, the file stays readable.
+                os.ftruncate(self._descriptor, self.size)
+                os.lseek(self._descriptor, self.size, os.SEEK_SET)
 
 
 def _serve(queue: "SimpleQueue[Callable[[], None] | None]") -> None:
@@ -253,8 +260,3 @@ def _make_folder(folder: Path, root: Path) -> None:
         _make_folder(folder.parent, root)
     folder.mkdir(mode=0o750, exist_ok=folder != root)
     fsync_folder(folder.parent)
-
-
-def _quietly(call: Callable[[Path], None], path: Path) -> None:
-    with contextlib.suppress(OSError):
-        call(path)

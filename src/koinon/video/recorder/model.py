@@ -16,6 +16,7 @@ TICKS: Final = 90_000
 
 Reason = Literal[
     "stopped",  # the recorder was told to stop
+    "crashed",  # the recorder died; found afterwards
     "camera_closed",  # the connection was closed
     "silent",  # no data within the limit: half open, frozen, cable pulled
     "unreachable",  # no connection, or none in time

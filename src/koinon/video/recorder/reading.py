@@ -101,7 +101,7 @@ def _read(path: Path) -> tuple[Unit, int, bool]:
                 opening = _json(path, data[24:])
             elif box.kind == b"uuid" and data[8:24] == boxes.CLOSING:
                 closing = _json(path, data[24:])
-        digest = _hash(file) if closing else ""
+        digest = _hash(file)
     if not opening or not size[0]:
         raise Invalid("invalid_unit", path=str(path), why="no opening")
     told = closing or {
@@ -109,9 +109,9 @@ def _read(path: Path) -> tuple[Unit, int, bool]:
         "wall_us": round(ticks / TICKS * 1e6),
         "delta_us": 0, "camera_us": None,
         "lost_packets": 0, "damaged_frames": 0, "bad_nals": 0,
-        "end_reason": "stopped",
+        "end_reason": "crashed",
     }  # fmt: skip
-    told |= {"path": str(path), "bytes": length if closing else whole, "sha256": digest, "frames": frames}
+    told |= {"path": str(path), "bytes": length, "sha256": digest, "frames": frames}
     told |= {"media_ticks": ticks, "key_frames": keys, "width": size[0], "height": size[1]}
     try:
         return msgspec.convert(told, Unit, strict=False, dec_hook=_decode), whole, bool(closing)

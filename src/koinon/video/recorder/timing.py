@@ -93,11 +93,6 @@ class RunClock:
             self._close_window(arrival)
         return media
 
-    def begin_unit(self, media: int) -> None:
-        """What is observed from now on, from `media` on, belongs to the next unit."""
-        self._unit_media = media
-        self._unit_lag = float("inf")
-
     def close_unit(self, media: int, until: float | None = None) -> Spacing:
         """Where the unit that ends before `media` lies. The next begins exactly where it ends.
 
@@ -118,6 +113,7 @@ class RunClock:
             seconds = max(0.0, until - self._unit_start)
         spacing = Spacing(self._unit_start, seconds, delta)
         self._unit_start += seconds
+        self._unit_media, self._unit_lag = media, float("inf")
         return spacing
 
     def start_estimate(self) -> float:

@@ -174,14 +174,10 @@ class Track:
 
     def end(self, reason: Reason, detail: str = "") -> None:
         """The session has ended: what has come is written, the unit is closed, a gap begins."""
-        pending, self._pending = self._pending, []
-        self._candidate = -1
+        if self._pending:
+            self._write(len(self._pending))
         if self._unit is not None:
-            if pending:
-                self._pending = pending
-                self._write(len(pending))
-            if self._unit is not None:
-                self._close_unit(reason, None)
+            self._close_unit(reason, None)
         self._pending, self._pending_bytes = [], 0
         self.waiting_since = None
         if self._closing == 0:
@@ -336,8 +332,6 @@ class Track:
         start = self._datetime(self._clock.start_estimate())
         if self._number == 0:
             self._next_decode = first.media
-        else:
-            self._clock.begin_unit(self._next_decode)
         name = f"{start:%Y%m%dT%H%M%S}{start.microsecond // 1000:03}Z-{self._options.fence}"
         name += f"-{self._run.hex[-8:]}-{self._number}.mp4"
         file = UnitFile(self._disk, self._disk.folder / self._options.name / f"{start:%Y%m%d}" / name)
@@ -455,6 +449,8 @@ class Track:
         self._told_detail = detail or self._told_detail
 
     def _tell_gap(self, until: datetime) -> None:
-        if self._told_end is not None and until - self._told_end > _LEAST_GAP:
+        # A clock that was believed no more is no interruption; what it was off by may be a hole, or rounding.
+        least = _LEAST_GAP if self._told_reason in (None, "clock_step", "clock_rate") else timedelta(0)
+        if self._told_end is not None and until - self._told_end > least:
             self._on_gap(Gap(self._told_end, until, self._told_reason or "stopped", self._told_detail))
         self._told_detail = ""

@@ -146,7 +146,7 @@ class Session(asyncio.Protocol):
         """The session is torn down as far as the camera lets us, and the connection closed."""
         if self._transport is None:
             return
-        if self._session and not self._ended.done():
+        if self._session and not self._ended.done() and self._loop.time() - self._heard < 1.0:
             self._depacketiser = None
             with contextlib.suppress(SessionFailed, TimeoutError):
                 async with asyncio.timeout(0.5):

@@ -1,0 +1,206 @@
+"""The recorder: CPU and memory a camera, cameras a core; against one ffmpeg process a camera, in the same runs.
+
+Source: virtual cameras (`koinon.demo.cameras`, a process of its own), H.264 720p25, 2 Mbit/s, GOP 2 s, one write
+a frame, RTP over TCP. The recorder checks every sequence number, hashes every byte, fsyncs every unit.
+
+`--cores-seconds N` shortens the run of `cameras_per_core` (600 s by default); its row states what was run.
+"""
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from benchmarks.frame import RUNS, CpuMeter, result, row, show
+
+CAMERAS = 100
+SECONDS = 20
+WARM_UP = 6
+STEPS = (500, 350, 250, 150)
+
+
+def run(cores_seconds: float = 600.0, runs: int = RUNS) -> dict[str, Any]:
+    """The rows `cpu_s_per_camera_minute`, `mb_per_camera`, `cameras_per_core`."""
+    if shutil.which("ffmpeg") is None:
+        raise SystemExit("ffmpeg is not installed: it makes the clip and is the peer")
+    with tempfile.TemporaryDirectory() as name, _cameras(Path(name)) as port:
+        place = Path(name)
+        ours = [_measure(port, CAMERAS, SECONDS, place / f"ours-{each}") for each in range(runs)]
+        theirs = [_measure_ffmpeg(port, CAMERAS, SECONDS, place / f"ffmpeg-{each}") for each in range(2)]
+        held, share, lost = _cores(port, cores_seconds, place / "cores")
+    assert all(each["lost"] == 0 for each in ours), "packets were lost"
+    middle = sorted(theirs)[len(theirs) // 2]
+    stated = f"{SECONDS} s each; pyav_threads is not measured: PyAV is not in the lock"
+    return result(
+        "record",
+        [
+            row("cpu_s_per_camera_minute",
+                f"{CAMERAS} cameras 720p25 2 Mbit/s, hashed and fsynced, user and system; {stated}", "s",
+                [each["cpu"] for each in ours], "<= 0.06", {"ffmpeg_each": middle[0]}),
+            row("mb_per_camera", f"resident memory over that of the empty recorder, {CAMERAS} cameras", "MB",
+                [each["mb"] for each in ours], "<= 1", {"ffmpeg_each": middle[1]}),
+            row("cameras_per_core",
+                f"one recorder process, {cores_seconds:.0f} s (600 s is the claim), no packet lost, {share:.0%} of a "
+                f"core used{'' if not lost else f', LOST {lost}'}", "",
+                [held], ">= 500"),
+        ],
+    )  # fmt: skip
+
+
+@contextmanager
+def _cameras(place: Path) -> Iterator[int]:
+    """A process of virtual cameras; its port."""
+    source = subprocess.Popen(
+        [sys.executable, "-m", "koinon.demo.cameras", str(place / "clips"), "--seconds", "10"],
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert source.stdout is not None
+    try:
+        yield int(source.stdout.readline())
+    finally:
+        source.kill()
+        source.wait()
+
+
+def _measure(port: int, cameras: int, seconds: float, folder: Path) -> dict[str, Any]:
+    """What a recorder of so many cameras reports of itself; its files are removed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.record", "--recorder", str(port), str(cameras), str(seconds), str(folder)],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True, text=True,
+    )  # fmt: skip
+    shutil.rmtree(folder)
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
+def _measure_ffmpeg(port: int, cameras: int, seconds: float, folder: Path) -> tuple[float, float]:
+    """CPU seconds a camera-minute and megabytes a camera of one `ffmpeg -c copy -f segment` a camera."""
+    folder.mkdir()
+    processes = []
+    for each in range(cameras):
+        processes.append(
+            subprocess.Popen(
+                ["ffmpeg", "-nostdin", "-v", "quiet", "-rtsp_transport", "tcp", "-i",
+                 f"rtsp://127.0.0.1:{port}/peer{each}", "-c", "copy", "-f", "segment", "-segment_time", "60",
+                 "-segment_format", "mp4", "-segment_format_options", "movflags=frag_keyframe+empty_moov",
+                 str(folder / f"{each}-%03d.mp4")],
+            )
+        )  # fmt: skip
+        time.sleep(0.05)
+    try:
+        time.sleep(WARM_UP)
+        pids = [process.pid for process in processes]
+        meter = CpuMeter(*pids)
+        began = time.monotonic()
+        time.sleep(seconds)
+        used, took = meter.seconds(), time.monotonic() - began
+        memory = sum(_proportional_mb(pid) for pid in pids)
+        recorded = sum(1 for path in folder.iterdir() if path.stat().st_size > 100_000)
+        assert recorded == cameras, f"only {recorded} of {cameras} recorded"
+    finally:
+        for process in processes:
+            process.send_signal(signal.SIGKILL)
+        for process in processes:
+            process.wait()
+        shutil.rmtree(folder)
+    return used * 60 / took / cameras, memory / cameras
+
+
+def _cores(port: int, seconds: float, folder: Path) -> tuple[int, float, int]:
+    """The most cameras, of a few numbers tried, of which one recorder process lost nothing; its share of a core."""
+    lost = 0
+    for cameras in STEPS:
+        told = _measure(port, cameras, seconds, folder)
+        if told["lost"] == 0 and told["gaps"] == 0 and told["rate"] >= 24.9:
+            return cameras, told["share"], 0
+        lost = told["lost"] or -1
+    return 0, 0.0, lost
+
+
+def _proportional_mb(pid: int) -> float:
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
+
+
+def _resident_mb() -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
+
+
+def _record(port: int, cameras: int, seconds: float, folder: Path) -> dict[str, Any]:
+    """The recorder process: records, and measures itself once all cameras run."""
+    import asyncio
+
+    import uvloop
+
+    from koinon.video.recorder import Camera, Disk, Gap, Options, Unit, parse_source, prepare_folder
+
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    units: list[Unit] = []
+    gaps: list[Gap] = []
+
+    async def work() -> dict[str, Any]:
+        prepare_folder(folder)
+        disk = Disk(folder)
+        empty = _resident_mb()
+        stop = asyncio.Event()
+        recorders = [
+            Camera(
+                parse_source(f"rtsp://127.0.0.1:{port}/ours{each}"), Options(name=f"c{each}"), disk,
+                on_unit=units.append, on_gap=gaps.append,
+            )
+            for each in range(cameras)
+        ]  # fmt: skip
+        tasks = []
+        for each in recorders:
+            tasks.append(asyncio.create_task(each.record(stop)))
+            await asyncio.sleep(0.005)
+        await asyncio.sleep(WARM_UP)
+        before, began, cleaned = os.times(), time.monotonic(), 0
+        while (left := began + seconds - time.monotonic()) > 0:
+            await asyncio.sleep(min(5.0, left))
+            for unit in units[cleaned:]:  # durable and hashed: make room
+                unit.path.unlink()
+            cleaned = len(units)
+        after, took = os.times(), time.monotonic() - began
+        memory = _resident_mb()
+        stop.set()
+        await asyncio.gather(*tasks)
+        disk.close()
+        used = after.user + after.system - before.user - before.system
+        covered = sum(unit.media_ticks for unit in units) / 90_000
+        return {
+            "cpu": used * 60 / took / cameras,
+            "share": used / took,
+            "mb": (memory - empty) / cameras,
+            "lost": sum(each.counts.lost_packets for each in recorders),
+            "gaps": len(gaps),
+            "rate": sum(unit.frames for unit in units) / max(covered, 1e-9),
+        }
+
+    return uvloop.run(work())
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--recorder", nargs=4)
+    parser.add_argument("--cores-seconds", type=float, default=600.0)
+    parser.add_argument("--runs", type=int, default=RUNS)
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    if given.recorder:
+        port, cameras, seconds, folder = given.recorder
+        print(json.dumps(_record(int(port), int(cameras), float(seconds), Path(folder))))
+    else:
+        show(run(given.cores_seconds, given.runs))
