@@ -8,7 +8,6 @@ what. Both must agree on every input; a property test holds them to it.
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
-from itertools import compress
 from typing import Any
 
 import msgspec
@@ -158,20 +157,33 @@ def read_column(
         return None if values is None else Column(values)
     if statuses.translate(None, b"VUFNA"):
         return None
-    mask = statuses.translate(_IS_VALUE)
-    blank = b" " * len(cells[0])
-    if any(cell != blank for cell in compress(cells, mask.translate(_NOT))):
-        return None
-    filled = list(compress(cells, mask))
-    values = read(filled, encoding) if filled else []
+    # Where there is no value a valid one stands in for the reading, and is taken out again.
+    blank, stand_in = b" " * len(cells[0]), _STAND_INS[field.kind](len(cells[0]))
+    places = [match.start() for match in _NOT_VALUE.finditer(statuses)]
+    filled = list(cells)
+    for place in places:
+        if filled[place] != blank:
+            return None
+        filled[place] = stand_in
+    values = read(filled, encoding)
     if values is None:
         return None
-    following = iter(values)
-    return Column([next(following) if here else None for here in mask], statuses)
+    for place in places:
+        values[place] = None
+    return Column(values, statuses)
 
 
-_IS_VALUE = bytes(code == VALUE for code in range(256))
-_NOT = bytes(not code for code in range(256))
+_NOT_VALUE = re.compile(b"[^V]")
+_STAND_INS: Mapping[Kind, Callable[[int], bytes]] = {
+    "text": lambda width: b"x".ljust(width),
+    "number": lambda width: b"+".ljust(width, b"0"),
+    "money": lambda width: b"+".ljust(width, b"0"),
+    "flag": lambda _width: b"0",
+    "date": lambda _width: b"20000101",
+    "partial_date": lambda _width: b"20000000",
+    "national_number": lambda width: b"00000000097".ljust(width),
+    "enterprise_number": lambda _width: b"0000000097",
+}
 
 
 def read_digits_column(cells: Sequence[bytes]) -> list[int] | None:

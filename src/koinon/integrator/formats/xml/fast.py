@@ -109,15 +109,31 @@ def _read_column(field: FieldSpec, statuses: Sequence[str], texts: Sequence[str]
     if not any(statuses):
         values = read(texts)
         return None if values is None else Column(values)
-    filled = [text for status, text in zip(statuses, texts, strict=True) if not status]
-    values = read(filled) if filled else []
+    # Where there is no value a valid one stands in for the reading, and is taken out again.
+    codes = "".join([_CODES[status] for status in statuses]).encode()
+    places = [match.start() for match in _NOT_VALUE.finditer(codes)]
+    filled, stand_in = list(texts), _STAND_INS[field.kind]
+    for place in places:
+        filled[place] = stand_in
+    values = read(filled)
     if values is None:
         return None
-    following = iter(values)
-    return Column(
-        [None if status else next(following) for status in statuses],
-        "".join(map(_CODES.__getitem__, statuses)).encode(),
-    )
+    for place in places:
+        values[place] = None
+    return Column(values, codes)
+
+
+_NOT_VALUE = re.compile(b"[^V]")
+_STAND_INS: Mapping[Kind, str] = {
+    "text": "x",
+    "number": "0",
+    "money": "0",
+    "flag": "false",
+    "date": "2000-01-01",
+    "partial_date": "2000-00-00",
+    "national_number": "00000000097",
+    "enterprise_number": "0000000097",
+}
 
 
 def _read_texts(texts: Sequence[str]) -> list[str] | None:

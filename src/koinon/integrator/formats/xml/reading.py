@@ -1,9 +1,9 @@
 """Reading a message as XML, in constant memory, in two lanes.
 
-The *fast lane* (`fast.py`) takes records in the shape that our writer gives them, one a line.
-Everything else goes to libxml2 through the *slow lane*: other prefixes, other white space, character references, and every record with a fault, which
-gets its name there. Complete records that the fast lane takes are siblings: what is left for libxml2 stays
-one well-formed document.
+The *fast lane* (`fast.py`) takes records in the shape that our writer gives them, one a line. Everything else
+goes to libxml2 through the *slow lane*: other prefixes, other white space, character references, and every
+record with a fault, which gets its name there. Complete records that the fast lane takes are siblings: what
+is left for libxml2 stays one well-formed document.
 
 The fast lane may only start at a place that is certain to be between two records: directly behind a line that
 ended with an end tag for which libxml2 has just reported the end of the header or of a record, and never
