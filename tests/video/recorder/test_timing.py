@@ -74,6 +74,15 @@ def test_a_clock_that_runs_at_a_wrong_rate_is_told_from_one_that_was_set():
     assert again.ending is None
 
 
+def test_a_step_is_known_from_the_frame_on_that_shows_it():
+    clock = RunClock()
+    clock.observe(0, 10.0)
+    clock.observe(FRAME, 10.04)
+    media = clock.observe(3600 * TICKS, 10.08)
+    assert (clock.ending, clock.ending_since) == ("clock_step", 10.08)
+    assert abs(media - 2 * FRAME) <= 1
+
+
 def test_a_delay_that_stays_is_a_step():
     clock = RunClock()
     for number in range(80 * 25):

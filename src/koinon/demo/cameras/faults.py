@@ -43,9 +43,10 @@ class Fault(msgspec.Struct):
     garbage: bool = False
 
     def spoil(self, payload: bytes, chance: random.Random) -> bytes:
-        """The payload with wrong bytes in it, its first two left alone half of the time."""
+        """The payload with wrong bits in it, now and then in the header of its NAL."""
         wrong = bytearray(payload)
-        first = 0 if chance.random() < 0.5 else min(2, len(wrong) - 1)
         for _ in range(max(1, round(len(wrong) * self.corrupt))):
-            wrong[chance.randrange(first, len(wrong))] ^= 1 << chance.randrange(8)
+            wrong[chance.randrange(len(wrong))] ^= 1 << chance.randrange(8)
+        if chance.random() < 0.1:
+            wrong[0] ^= 0x80  # forbidden_zero_bit
         return bytes(wrong)

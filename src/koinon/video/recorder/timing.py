@@ -34,6 +34,7 @@ class RunClock:
 
     Attributes:
         ending: why the run must end at the next key frame, or None.
+        ending_since: when the first frame arrived that said so; a key frame from before is not the next one.
         rate: seconds of the server in a second of the camera, for the run after a `clock_rate`.
     """
 
@@ -47,6 +48,7 @@ class RunClock:
         window_seconds: float = 10.0,
     ) -> None:
         self.ending: Reason | None = None
+        self.ending_since = 0.0
         self.rate = rate
         self._earliest = earliest
         self._correction = correction_ppm * 1e-6
@@ -78,7 +80,7 @@ class RunClock:
         if seconds - elapsed > self._step or seconds < -self._step / 2:
             # The camera's clock was set. The frame is not thrown away: it is placed by its arrival, and the run
             # ends at the next key frame.
-            self.ending = "clock_step"
+            self.ending, self.ending_since = "clock_step", arrival
             ahead = max(1, round(elapsed * TICKS))
             self._exact += ahead
         else:

@@ -266,7 +266,7 @@ class Track:
         key = pending[at]
         changed = self.format is None or set(self._sets) != set(self.format.sets)
         rotate = unit is not None and (key.arrival >= unit.rotate_at or unit.bytes > _LARGEST_UNIT)
-        ending = self._clock.ending
+        ending = self._clock.ending if key.arrival >= self._clock.ending_since else None
         if not (changed or rotate or ending) and key.media - pending[0].media < _SHORTEST:
             return
         self._write(at)
