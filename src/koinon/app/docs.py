@@ -114,7 +114,7 @@ def _commands(path: str, command: Any, depth: int) -> list[str]:
         each for each in command.params if each.param_type_name == "option" and "--help" not in each.opts
     ]
     if arguments:
-        lines += ["Arguments: " + " ".join(f"`{each.human_readable_name}`" for each in arguments), ""]
+        lines += ["Arguments: " + " ".join(f"`{each.name.upper()}`" for each in arguments), ""]
     if options:
         lines += ["| option | meaning |", "|---|---|"]
         lines += [f"| `{', '.join(each.opts)}` | {each.help or ''} |" for each in options] + [""]
