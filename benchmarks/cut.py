@@ -131,12 +131,21 @@ async def _cut(
 ) -> list[float]:
     """Seconds from a suspension to the last byte, of `count` downloads, some at a time; `slowest` is added to."""
     found: list[float] = []
+    disturbed = 0
     while len(found) < count:
         readers = [Reader(bench.home, port, pace) for pace in (*PACES, SLOWEST)]
         reading = [asyncio.create_task(asyncio.to_thread(each.read, 30.0)) for each in readers]
         await asyncio.sleep(1.0 + random.random() * 0.5)
         if any(task.done() for task in reading):
-            raise RuntimeError(f"a download ended before its time: {[each.end for each in readers]}")
+            # A process that is starved of its CPU cannot confirm the epoch and cuts by itself: no trial of the brake.
+            disturbed += 1
+            if disturbed > count / len(PACES):
+                raise RuntimeError(f"downloads end before their time: {[each.end for each in readers]}")
+            for reader in readers:
+                reader.leave()
+            await asyncio.gather(*reading)
+            await _until_served(bench.home, port)
+            continue
         await wire.cut_off(hole)
         suspended_at = await brake.suspend()
         await asyncio.gather(*reading)
@@ -176,7 +185,12 @@ class Reader:
         self.bytes = 0
         self.seconds = 0.0
         self.end = ""
+        self._left = False
         self._home, self._port, self.pace = home, port, pace
+
+    def leave(self) -> None:
+        """It reads no more."""
+        self._left = True
 
     def read(self, seconds: float) -> "Reader":
         """The stream has been read to its end, or for so long."""
@@ -194,7 +208,7 @@ class Reader:
             began = time.monotonic()
             tail = b""
             try:
-                while time.monotonic() - began < seconds:
+                while time.monotonic() - began < seconds and not self._left:
                     data = wire.recv(2048)
                     if not data:
                         self.end = "whole" if tail.endswith(_LAST_CHUNK) else "closed"
