@@ -21,6 +21,8 @@ from koinon.base.clock import Clock
 from koinon.base.errors import Invalid
 from koinon.base.ids import new_id
 from koinon.video.recorder import boxes
+from koinon.video.recorder.account import Account
+from koinon.video.recorder.cutting import decoding_times, inner_cut
 from koinon.video.recorder.disk import Disk, UnitFile
 from koinon.video.recorder.model import TICKS, Gap, Options, Reason, Unit
 from koinon.video.recorder.nal import Codec, Format, merge_sets, read_format
@@ -30,13 +32,11 @@ from koinon.video.recorder.timing import RunClock
 _log = structlog.get_logger(__name__)
 
 _SHORTEST: Final = TICKS // 2  # a fragment is not cut shorter, where every frame is a key frame
-_REORDER: Final = 16  # frames by which display may lag decoding (H.264 annex A: max_num_reorder_frames)
 _MOST_BYTES: Final = 4 << 20  # of a fragment, whatever the camera does
 _LARGEST_UNIT: Final = 1 << 30
 _NOMINAL: Final = TICKS // 25  # of a last frame, when nothing tells its duration
 _STEP_SECONDS: Final = 0.5  # of the server's wall clock against its monotonic one
 _RETRY_SECONDS: Final = 2.0  # before a disk that failed is tried again
-_LEAST_GAP: Final = timedelta(seconds=0.1)
 
 
 class _Pending(msgspec.Struct, gc=False):
@@ -80,7 +80,6 @@ class Track:
         self.waiting_since: float | None = None
         self._options, self._disk, self._wall, self._loop = options, disk, clock, loop
         self._monotonic = clock.monotonic
-        self._on_unit, self._on_gap = on_unit, on_gap
         self._codec: Codec = "h264"
         self._counts = Counts()
         self._sets: list[bytes] = []
@@ -93,7 +92,7 @@ class Track:
         self._run = new_id()
         self._number = 0
         self._anchor = (clock.now(), clock.monotonic())
-        self._began = self._anchor[0]
+        self._account = Account(self._anchor[0], on_unit, on_gap)
         self._run_end: float | None = None
         self._clock = self._new_clock(1.0)
         self._camera_us: int | None = None
@@ -101,10 +100,6 @@ class Track:
         self._closing = 0
         self._settled = asyncio.Event()
         self._settled.set()
-        # What follows is told when units close, in their order.
-        self._told_end: datetime | None = None
-        self._told_reason: Reason | None = None
-        self._told_detail = ""
         self._limit = round(options.fragment_seconds * TICKS)
         digest = hashlib.sha256(options.name.encode()).digest()
         self._phase = int.from_bytes(digest[:8], "big") / 2**64 * options.unit_seconds
@@ -181,14 +176,13 @@ class Track:
         self._pending, self._pending_bytes = [], 0
         self.waiting_since = None
         if self._closing == 0:
-            self._note_end(reason, detail)
+            self._account.interrupted(reason, detail)
         else:
-            self._told_detail = detail or self._told_detail
+            self._account.explain(detail)  # the unit that is being closed knows the reason
 
     def stop(self) -> None:
         """No run is going on and none will follow: a gap that is open is told up to now."""
-        if self._told_end is not None and self._told_reason not in (None, "stopped"):
-            self._tell_gap(self._wall.now())
+        self._account.close(self._wall.now())
 
     # Runs
 
@@ -246,19 +240,10 @@ class Track:
     # Fragments
 
     def _inner_cut(self) -> int:
-        """Where a GOP that is too long for a fragment is cut, or 0: not before frames that are shown earlier."""
-        count = len(self._pending)
+        """Where a GOP that is too long for a fragment is cut, or 0: the last frame stays, it says what follows."""
         if not self._reordered:
-            return count - 1
-        times = [each.media for each in self._pending]
-        latest = max(times[: count - _REORDER], default=0)
-        lowest = min(times[max(0, count - _REORDER) :], default=0)
-        for at in range(count - _REORDER, 0, -1):
-            if latest < lowest:
-                return at
-            lowest = min(lowest, times[at - 1])
-            latest = max(times[: at - 1], default=0)
-        return 0
+            return len(self._pending) - 1
+        return inner_cut([each.media for each in self._pending])
 
     def _cut_at_key(self, at: int) -> None:
         self._candidate = -1
@@ -298,11 +283,7 @@ class Track:
         unit = self._unit
         if unit is None:
             unit = self._unit = self._open_unit(taken[0])
-        decode, floor = [], self._next_decode
-        for time in [*times, until]:
-            floor = max(floor, time)
-            decode.append(floor)
-            floor += 1
+        decode = decoding_times(times, until, self._next_decode)
         self._next_decode = decode[-1]
         parts = [b""]
         samples = []
@@ -410,7 +391,7 @@ class Track:
         def done(digest: str | None) -> None:
             told = msgspec.structs.replace(facts(), sha256=digest) if digest else None
             ended = file.failed or reason
-            self._loop.call_soon_threadsafe(self._tell_unit, told, ended)
+            self._loop.call_soon_threadsafe(self._closed, told, ended)
 
         self._closing += 1
         self._settled.clear()
@@ -426,31 +407,12 @@ class Track:
         now, at = self._anchor
         return (now + timedelta(seconds=monotonic - at)).astimezone(UTC)
 
-    # What is told
-
-    def _tell_unit(self, unit: Unit | None, reason: Reason | None) -> None:
+    def _closed(self, unit: Unit | None, reason: Reason | None) -> None:
+        """A file is closed: the unit is told, or, where nothing is in it, why not."""
         self._closing -= 1
         if self._closing == 0:
             self._settled.set()
         if unit is None:
-            self._note_end(reason or "disk_error", "")
-            return
-        self._tell_gap(unit.start)
-        self._told_end = unit.start + timedelta(microseconds=unit.wall_us)
-        self._told_reason = reason
-        self._on_unit(unit)
-
-    def _note_end(self, reason: Reason, detail: str) -> None:
-        """There is no recording from here on. The first reason stays, the last detail counts."""
-        if self._told_end is None:
-            self._told_end = self._began
-        if self._told_reason in (None, "stopped"):
-            self._told_reason = reason
-        self._told_detail = detail or self._told_detail
-
-    def _tell_gap(self, until: datetime) -> None:
-        # A clock that was believed no more is no interruption; what it was off by may be a hole, or rounding.
-        least = _LEAST_GAP if self._told_reason in (None, "clock_step", "clock_rate") else timedelta(0)
-        if self._told_end is not None and until - self._told_end > least:
-            self._on_gap(Gap(self._told_end, until, self._told_reason or "stopped", self._told_detail))
-        self._told_detail = ""
+            self._account.interrupted(reason or "disk_error")
+        else:
+            self._account.unit(unit)
