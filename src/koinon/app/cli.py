@@ -14,6 +14,7 @@ PARTS = {
     "ask": ("koinon.client.cli", "ask a governed question as a system of a party"),
     "rules": ("koinon.trust.rules.cli", "the rule bank: check, explain, simulate, replay, export"),
     "ledger": ("koinon.trust.ledger.cli", "the ledger: verify, prove, fsck, export"),
+    "video": ("koinon.video.cli", "record a camera"),
     "parties": ("koinon.trust.parties.cli", "organisations, persons, systems, keys"),
     "agreements": ("koinon.trust.agreements.cli", "conventions and authorisations"),
     "integrator": ("koinon.integrator.cli", "messages and stored answers of sources"),
