@@ -19,14 +19,15 @@ def format_instant(instant: datetime, style: str = "medium") -> Markup:
     `style` is `short`, `medium` or `long` (CLDR); `minute` gives day, hours and minutes, `time` gives hours,
     minutes and seconds only.
     """
-    from babel.dates import format_datetime, format_skeleton, format_time
+    from babel.dates import format_date, format_datetime, format_time
 
     locale = LOCALES[spoken.get()]
     local = instant.astimezone(BRUSSELS)
     if style == "time":
         words = format_time(local, "medium", tzinfo=BRUSSELS, locale=locale)
     elif style == "minute":
-        words = format_skeleton("yMMMdHm", local, tzinfo=BRUSSELS, locale=locale)
+        day = format_date(local, "medium", locale=locale)
+        words = f"{day}, {format_time(local, 'short', tzinfo=BRUSSELS, locale=locale)}"
     else:
         words = format_datetime(local, style, tzinfo=BRUSSELS, locale=locale)
     return Markup('<time datetime="{}">{}</time>').format(rfc3339(instant), words)
