@@ -3,6 +3,7 @@
 import typer
 
 from koinon.integrator.drivers.magda.cli import read
+from koinon.integrator.formats.cli import check, convert, schema
 
 app = typer.Typer(no_args_is_help=True, help="Messages and stored answers of sources.")
 
@@ -13,3 +14,6 @@ def root() -> None:
 
 
 app.command("read")(read)
+app.command("check")(check)
+app.command("convert")(convert)
+app.command("schema")(schema)

@@ -302,7 +302,13 @@ def _decode(data: bytes) -> Any:
         ValueError: it is not JSON, or an object names one thing twice, which readers would not read alike.
     """
     if not data.isascii():
-        data.decode()
+        try:
+            data.decode()
+        except UnicodeDecodeError as error:
+            # Cut in the middle of a character: a cut file, not another encoding.
+            if error.reason == "unexpected end of data":
+                raise ValueError from None
+            raise
     try:
         value = msgspec.json.decode(data)
     except (msgspec.DecodeError, RecursionError):

@@ -1,0 +1,77 @@
+"""Files of any length are read and written in constant memory."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+# A process of its own: its memory is its own. It writes a message, reads it and writes it again in another
+# syntax, and says by how much its peak grew between the first records and the last.
+SCRIPT = """
+import resource, sys
+from pathlib import Path
+from koinon.integrator.formats import gather, open_reader, open_writer, pass_on
+from tests.integrator.formats.samples import EVERY, HEADER, TYPES, record
+
+syntax, other, count, folder = sys.argv[1], sys.argv[2], int(sys.argv[3]), Path(sys.argv[4])
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+(batch,) = gather(EVERY, map(record, range(1, 1001)))
+columns = batch.columns
+
+def write(times):
+    with (folder / "message").open("wb") as stream:
+        writer = open_writer(stream, syntax, HEADER, types=TYPES)
+        for time in range(times):
+            columns.sequences[:] = range(time * 1000 + 1, time * 1000 + 1001)
+            writer.write(columns)
+        writer.close()
+
+def carry():
+    with (folder / "message").open("rb") as stream, (folder / "other").open("wb") as out:
+        reader = open_reader(stream, syntax, TYPES)
+        outcome = pass_on(reader, open_writer(out, other, reader.header, types=TYPES))
+    assert outcome.rejected == 0 and outcome.read == outcome.written, outcome
+    return outcome.read.records
+
+write(5)
+carry()
+before = peak()
+write(count)
+assert carry() == count * 1000
+print((folder / "message").stat().st_size / 2**20, peak() - before)
+"""
+
+
+def _grown(syntax: str, other: str, thousands: int, folder: Path) -> tuple[float, float]:
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, syntax, other, str(thousands), str(folder)],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[3],
+    )
+    assert done.returncode == 0, done.stderr
+    size, growth = done.stdout.split()
+    return float(size), float(growth)
+
+
+@pytest.mark.parametrize(
+    ("syntax", "other", "thousands"), [("fixed", "xml", 250), ("xml", "jsonl", 80), ("jsonl", "fixed", 60)]
+)
+def test_tens_of_megabytes_take_no_more_memory_than_one(
+    syntax: str, other: str, thousands: int, tmp_path: Path
+) -> None:
+    megabytes, growth = _grown(syntax, other, thousands, tmp_path)
+    assert megabytes > 25
+    assert growth < 8
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_gigabyte_takes_no_more_memory_than_one_megabyte(tmp_path: Path) -> None:
+    megabytes, growth = _grown("xml", "fixed", 2500, tmp_path)
+    assert megabytes > 1000
+    assert growth < 16
