@@ -26,11 +26,12 @@ _TOLD = "the Commission ends the suspension"  # the last step of the story that 
 
 @dataclass
 class Region:
-    """The demo region as it runs: where, its keys, and somebody who meets the conditions."""
+    """The demo region as it runs: where, its keys, somebody who meets the conditions, and somebody in no file."""
 
     origin: str
     home: Path
     subject: str
+    stranger: str
 
     def key_file(self, name: str) -> Path:
         return self.home / "demo" / "keys" / f"{name}.pem"
@@ -65,8 +66,10 @@ def region(server_home: Path) -> Iterator[Region]:
         fcntl.flock(starting, fcntl.LOCK_UN)
         from koinon.demo.population import open_population
 
-        person = open_population(folder / "home").personas()["single_modest_income"]
-        yield Region(found.read_text(), folder / "home", person.number)
+        population = open_population(folder / "home")
+        person = population.personas()["single_modest_income"]
+        # The first heads of households are in the files of the other housing company.
+        yield Region(found.read_text(), folder / "home", person.number, population.heads(100)[7])
 
 
 def _start(folder: Path, users: Path) -> str:

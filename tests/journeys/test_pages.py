@@ -172,7 +172,7 @@ async def test_an_official_asks_and_sees_answer_filter_receipt_and_proof(
         await walker.page.wait_for_timeout(250)
     else:
         pytest.fail("the receipt's promise was not kept within ten seconds")
-    await walker.ask("00660000161", case)
+    await walker.ask(region.stranger, case)
     text = await walker.look(words.refused)
     assert words.not_registered in text and "subject_not_registered" in text
     assert case in await walker.go("/uses", words.our_uses)

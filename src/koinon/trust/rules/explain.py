@@ -268,13 +268,19 @@ def condition_text(condition: Condition, language: Language, vocabulary: Vocabul
     return f"{name} {say(language, f'operator_{condition.operator}')} {shown}"
 
 
-def obligation_lines(obligations: Obligations, language: Language, vocabulary: Vocabulary) -> Iterator[str]:
-    """Each obligation in words."""
+def obligation_lines(
+    obligations: Obligations, language: Language, vocabulary: Vocabulary, resource: str | None = None
+) -> Iterator[str]:
+    """Each obligation in words; fields by their words too where it is known of which resource they are."""
+    words = vocabulary.fields_of(resource) if resource is not None else {}
+
+    def named(fields: Iterable[str]) -> str:
+        return ", ".join(words[field].in_(language) if field in words else field for field in sorted(fields))
+
     if obligations.keep is not None:
-        fields = ", ".join(sorted(obligations.keep)) or say(language, "none")
-        yield say(language, "keep", fields=fields)
+        yield say(language, "keep", fields=named(obligations.keep) or say(language, "none"))
     if obligations.yes_no:
-        yield say(language, "yes_no", fields=", ".join(sorted(obligations.yes_no)))
+        yield say(language, "yes_no", fields=named(obligations.yes_no))
     if obligations.masks:
         names = _Names(vocabulary, language)
         masks = ", ".join(names.of("masks", mask) for mask in sorted(obligations.masks))

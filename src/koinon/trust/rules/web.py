@@ -96,18 +96,24 @@ async def show_rule(
         stored=shown,
         rule=shown.rule,
         state=_state(shown, spans.get(version), at),
-        words=_words(shown.rule, vocabulary),
-        conditions=[
-            in_all(lambda language, one=condition: condition_text(one, language, vocabulary))  # type: ignore[misc]
-            for condition in shown.rule.conditions
-        ],
-        obligations=_obligations(shown.rule, vocabulary),
         versions=[(each, _state(each, spans.get(each.rule.version), at)) for each in reversed(versions)],
-        texts=[
-            (language, shown.rule.title.in_(language), shown.rule.basis.text.in_(language))
-            for language in LANGUAGES
-        ],
+        **in_words(shown.rule, vocabulary),
     )
+
+
+def in_words(rule: Rule, vocabulary: Vocabulary) -> dict[str, Any]:
+    """What `rules/words.html` shows of a rule, beside `rule` itself."""
+    return {
+        "words": _words(rule, vocabulary),
+        "conditions": [
+            in_all(lambda language, one=condition: condition_text(one, language, vocabulary))  # type: ignore[misc]
+            for condition in rule.conditions
+        ],
+        "obligations": _obligations(rule, vocabulary),
+        "texts": [
+            (language, rule.title.in_(language), rule.basis.text.in_(language)) for language in LANGUAGES
+        ],
+    }
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -230,7 +236,10 @@ def _words(rule: Rule, vocabulary: Vocabulary) -> dict[str, list[Any]]:
 
 
 def _obligations(rule: Rule, vocabulary: Vocabulary) -> list[Text]:
-    lines = [list(obligation_lines(rule.obligations, language, vocabulary)) for language in LANGUAGES]
+    lines = [
+        list(obligation_lines(rule.obligations, language, vocabulary, rule.resource))
+        for language in LANGUAGES
+    ]
     return [Text(*each) for each in zip(*lines, strict=True)]
 
 
@@ -273,7 +282,10 @@ def _shown(explanation: Explanation, vocabulary: Vocabulary) -> dict[str, Any]:
         "obligations": [
             Text(*each)
             for each in zip(
-                *(list(obligation_lines(decision.obligations, one, vocabulary)) for one in LANGUAGES),
+                *(
+                    list(obligation_lines(decision.obligations, one, vocabulary, resource))
+                    for one in LANGUAGES
+                ),
                 strict=True,
             )
         ],
