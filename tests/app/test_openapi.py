@@ -110,7 +110,6 @@ async def test_generated_requests_never_get_an_internal_error(
     auth = signer(world, application.platform.settings.authority)
     seen = await asyncio.to_thread(exercise, address, auth, 25)
     assert threading.active_count() < 50
-    print(seen)
     assert len(seen) >= 15
     for path in SIGNED:
         statuses = seen[f"POST {path}"]

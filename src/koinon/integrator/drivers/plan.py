@@ -5,11 +5,17 @@ requests of a step go out together.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
+import structlog
 
+from koinon.base.errors import KoinonError
 from koinon.integrator.drivers.driver import Context, Source, SourceAnswer
+
+_log = structlog.get_logger()
+_GRACE_SECONDS = 0.25  # a driver's own deadline comes first
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -66,13 +72,44 @@ async def gather(
             elif source not in sources:
                 answers.extend(_unasked(source, service, subjects, "no_answer", "unreachable"))
             else:
-                pending.append(sources[source].fetch_many(service, subjects, fields, context))
+                pending.append(_ask(sources[source], source, service, subjects, fields, context))
         if len(pending) == 1:
             answers.extend(await pending[0])
         else:
             for found in await asyncio.gather(*pending):
                 answers.extend(found)
     return answers
+
+
+async def _ask(
+    asked: Source,
+    source: str,
+    service: str,
+    subjects: Sequence[str],
+    fields: frozenset[str],
+    context: Context,
+) -> Sequence[SourceAnswer]:
+    """What the source says, held to the port whoever wrote it: in time, one answer a subject, no field unasked.
+
+    Drivers built on `Driver` keep to this themselves; one that does not is `no_answer`.
+    """
+    fault = "garbage"
+    try:
+        async with asyncio.timeout(max(0.0, context.deadline - time.monotonic()) + _GRACE_SECONDS):
+            found = await asked.fetch_many(service, subjects, fields, context)
+        if [each.subject for each in found] == list(subjects) and all(
+            each.values.keys() <= fields for each in found
+        ):
+            return found
+        _log.error("source_breaks_the_port", source=source, service=service)
+    except TimeoutError:
+        fault = "timeout"
+    except KoinonError:
+        raise  # the caller's own mistake
+    except Exception as error:
+        # Its message may hold what the source said about a person.
+        _log.error("source_failed", source=source, service=service, error=type(error).__name__)
+    return tuple(_unasked(source, service, subjects, "no_answer", fault))
 
 
 def _unasked(
