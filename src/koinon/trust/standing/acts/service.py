@@ -18,6 +18,7 @@ from koinon.trust.standing.acts.policy import (
     public_signer,
     verify_chain,
 )
+from koinon.trust.standing.epoch import get_epoch
 
 GENESIS_ENTRY = "genesis.laid"
 ACT_ENTRY = "act.recorded"
@@ -93,6 +94,7 @@ async def record_act(
         Conflict: `act_out_of_date` when another act came first: draft and sign again; `act_without_effect`.
         Invalid: `act_malformed`, `act_too_old`, `act_too_early`, `signer_malformed`.
         NotAllowed: `signer_unknown`, `act_not_of_this_body`, `act_proof_invalid`, `last_head`.
+        Unavailable: `epoch_not_raised`: what is running would not hear of the act, so it was not recorded.
     """
     await store.lock_acts(connection)
     chain = follow(await load_chain(connection, known), signed)
@@ -101,7 +103,11 @@ async def record_act(
         raise Invalid("act_too_old", at=act.at.isoformat())
     if act.at > at + MAX_AHEAD:
         raise Invalid("act_too_early", at=act.at.isoformat())
+    epoch = await get_epoch(connection)
     await store.insert_signed_act(connection, act.sequence, signed, at)
+    if await get_epoch(connection) <= epoch:
+        # Somebody took the trigger off: the act would stand in the register and stop nothing.
+        raise Unavailable("epoch_not_raised", sequence=act.sequence)
     entry = Entry(log=Log.REGISTER, kind=ACT_ENTRY, public=public_act(act, signed.digest), at=at)
     await append(connection, sealer, [entry])
     return act
