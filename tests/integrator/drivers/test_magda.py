@@ -17,7 +17,7 @@ from koinon.base.errors import Invalid
 from koinon.base.settings import Settings
 from koinon.demo.population import Population
 from koinon.demo.sources import make_source
-from koinon.demo.sources.magda.app import CAPACITY, MagdaSource
+from koinon.demo.sources.magda.app import CAPACITY, SUSPENDED, MagdaSource
 from koinon.demo.sources.server import Asked
 from koinon.integrator.drivers import HttpClient, Magda, PartialDate, WireFault
 from koinon.integrator.drivers.magda import translate
@@ -33,7 +33,8 @@ class DemoMagda(Magda):
     """Connected as the simulated source expects."""
 
     def __init__(self, client: HttpClient) -> None:
-        super().__init__(client, sender=SENDER, capacities={PURPOSE: CAPACITY, "unknown_there": "nobody"})
+        capacities = {PURPOSE: CAPACITY, "unknown_there": "nobody", "suspended_there": SUSPENDED}
+        super().__init__(client, sender=SENDER, capacities=capacities)
 
 
 @pytest.fixture
@@ -130,11 +131,12 @@ async def test_for_a_purpose_without_a_capacity_nothing_is_sent(
     assert servers["magda"].requests == before
 
 
-async def test_a_capacity_that_magda_does_not_know_is_a_refusal_with_its_code(
-    magda: Magda, population: Population
+@pytest.mark.parametrize("purpose", ["unknown_there", "suspended_there"])
+async def test_a_refusal_keeps_its_code_whether_it_comes_as_an_exception_or_as_a_soap_fault(
+    purpose: str, magda: Magda, population: Population
 ) -> None:
     number = population.personas()["owner"].number
-    answer = await magda.fetch("person", number, ["names"], context(purpose="unknown_there"))
+    answer = await magda.fetch("person", number, ["names"], context(purpose=purpose))
     assert (answer.status, answer.fault, answer.detail) == ("not_allowed", "purpose_refused", "13001")
 
 
@@ -247,7 +249,11 @@ def test_a_warning_beside_a_person_gives_the_person() -> None:
 
 def test_a_person_under_another_number_is_the_same_person_only_if_magda_says_so() -> None:
     other = "44611000279"
-    assert read(reply(person(number=other))).subject == other  # which the port refuses: `wrong_subject`
+    stranger = read(reply(person(number=other)))
+    assert (stranger.subject, stranger.replaced_by) == (
+        other,
+        None,
+    )  # which the port refuses: `wrong_subject`
     renewed = read(reply(person(number=other) + exception("30004", "WAARSCHUWING")))
     assert (renewed.subject, renewed.replaced_by, renewed.values) == (NUMBER, other, {})
 
@@ -270,6 +276,18 @@ def test_an_answer_to_another_message_or_question_is_garbage() -> None:
         with pytest.raises(WireFault) as refusal:
             read(answer)
         assert refusal.value.code == "garbage"
+
+
+def test_a_person_in_an_answer_that_does_not_say_to_whom_it_is_is_garbage_and_a_refusal_is_not() -> None:
+    anonymous = reply(person())
+    refused = reply(exception("13001"))
+    for answer in (anonymous, refused):
+        bericht = answer.find("Repliek/Context/Bericht")
+        bericht.remove(bericht.find("Ontvanger"))
+    with pytest.raises(WireFault) as refusal:
+        read(anonymous)
+    assert (refusal.value.code, refusal.value.detail) == ("garbage", "echo")
+    assert read(refused).fault == "purpose_refused"
 
 
 def test_a_doubtful_field_is_no_answer_where_it_was_asked_and_no_matter_where_not() -> None:
@@ -362,6 +380,11 @@ def test_a_question_is_what_magdas_types_and_templates_say(
     assert body.findtext("Verzoek/Context/Bericht/Afzender/OrganisatieEenheid") == PARTY
     assert body.findtext("Verzoek/Context/Bericht/Tijdstip/Tijd") == "10:00:00.000"
     assert subject not in body.findtext("Verzoek/Vragen/Vraag/Referte", "")
+    if service == "person":
+        bis = subject == "94832700294"
+        assert body.findtext("Verzoek/Vragen/Vraag/Inhoud/Bron") == ("KSZ" if bis else "RR")
+        blocks = body.find("Verzoek/Vragen/Vraag/Inhoud/Criteria/OpvragingenKSZ")
+        assert (blocks is not None) is bis
     # The order of our elements is that of the template, which has more of them.
     version = body.findtext("Verzoek/Context/Versie")
     template = (

@@ -355,7 +355,7 @@ def test_a_default_namespace_around_the_parts_changes_nothing() -> None:
         (answer("<Inhoud><Onderneming/></Inhoud>", "GeefOnderneming"), "other_service"),
         (answer(person("")).replace("v02_02", "v02_03"), "other_service"),
         (answer("<Inhoud><Persoon/></Inhoud>"), "malformed_answer"),
-        (answer("<Inhoud><Onderneming/></Inhoud>"), "malformed_answer"),
+        (answer("<Inhoud><Kind><INSZ>84641600281</INSZ></Kind></Inhoud>"), "malformed_answer"),
         (answer(person("<INSZ>84641600281</INSZ>")), "malformed_answer"),
         (answer(person("")).replace("Context>", "Contekst>"), "malformed_answer"),
         (answer("<Uitzonderingen><Uitzondering/></Uitzonderingen>"), "malformed_answer"),

@@ -19,6 +19,8 @@ from koinon.demo.sources import soap
 from koinon.demo.sources.server import Asked, Said
 
 CAPACITY = "koinon-demo"
+SUSPENDED = "koinon-suspended"
+"""A capacity that the gateway itself refuses, with a SOAP fault."""
 _PERSON = "http://magda.vlaanderen.be/persoon/soap/geefpersoon/v02_02"
 _ENTERPRISE = "http://webservice.geefondernemingdienst-02_00.onderneming-02_00.vip.vlaanderen.be"
 _VERSIONS = {"GeefPersoon": (_PERSON, "02.02.0000"), "GeefOnderneming": (_ENTERPRISE, "02.00.0000")}
@@ -58,6 +60,8 @@ class MagdaSource:
         sender = body.find("Verzoek/Context/Bericht/Afzender")
         if sender is None or not sender.findtext("Referte"):
             raise soap.Fault("Client", "MAGDA", "message without context")
+        if sender.findtext("Hoedanigheid") == SUSPENDED:
+            raise soap.Fault("Client", "MAGDA", "refused", _exception("13001"))
         if not sender.findtext("Identificatie") or sender.findtext("Hoedanigheid") != CAPACITY:
             content = _exception("13001")
         else:
