@@ -211,9 +211,9 @@ async def test_anybody_reads_rules_register_and_ledger(walk: Any, calm: None, la
     for name, value in {
         "action": "consult",
         "purpose": "social_dwelling_admission",
-        "party_kind": "housing_company",
+        "party_kind": "social_housing_company",
         "profile": "case_handler",
-        "fact.subject_registered": "yes",
+        "fact.subject_in_dossier": "yes",
     }.items():
         await walker.page.select_option(f"[name='{name}']", value)
     await walker.follow("main form button")
