@@ -12,7 +12,10 @@ PARTS = {
     "run": ("koinon.app.run", "run a process of the platform"),
     "demo": ("koinon.app.demo", "the Brussels demo region, or its story once"),
     "ask": ("koinon.client.cli", "ask a governed question as a system of a party"),
-    "rules": ("koinon.trust.rules.cli", "the rule bank: check, explain, simulate, replay, export"),
+    "rules": (
+        "koinon.trust.oversight.rules_cli",
+        "the rule bank: check, explain, replay, export, propose, follow",
+    ),
     "ledger": ("koinon.trust.ledger.cli", "the ledger: verify, prove, fsck, export"),
     "video": ("koinon.video.cli", "record a camera"),
     "parties": ("koinon.trust.parties.cli", "organisations, persons, systems, keys"),

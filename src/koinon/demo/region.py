@@ -17,6 +17,7 @@ from koinon.base.clock import civil_date
 from koinon.base.crypto import SigningKey, b64url
 from koinon.base.database import Connection, Database
 from koinon.base.files import create_file, replace_file
+from koinon.base.ids import new_id
 from koinon.base.settings import Settings
 from koinon.base.text import Text
 from koinon.integrator.directory import DirectoryKeys, insert_dossiers, new_line
@@ -34,6 +35,7 @@ from koinon.trust.agreements import (
 )
 from koinon.trust.agreements import service as agreements
 from koinon.trust.ledger import Sealer
+from koinon.trust.oversight import propose_rule, submit_act
 from koinon.trust.parties import (
     INSTALLER,
     LOCAL_ISSUER,
@@ -53,7 +55,7 @@ from koinon.trust.parties import (
 from koinon.trust.parties import service as parties
 from koinon.trust.parties.service.keys import KeyRequest
 from koinon.trust.parties.sign_in import LocalAccounts
-from koinon.trust.rules import Rule, adopt_vocabulary, parse_rules, propose, read_vocabulary
+from koinon.trust.rules import Rule, adopt_vocabulary, parse_rules, read_vocabulary
 from koinon.trust.standing.acts import (
     Body,
     Chain,
@@ -68,7 +70,7 @@ from koinon.trust.standing.acts import (
     new_salt,
     sign_act,
 )
-from koinon.trust.standing.acts.service import load_chain, record_act, record_genesis
+from koinon.trust.standing.acts.service import load_chain, record_genesis
 
 PASSWORD = "koinon demo region"  # noqa: S105 - the one password of all demo accounts, told at every start
 PURPOSE = "social_dwelling_admission"
@@ -100,6 +102,8 @@ PARTIES: tuple[DemoParty, ...] = (
             ("olga", "Olga Demo", ("operator",), "nl"),
             ("ines", "Inès Démo", ("security_adviser",), "fr"),
             ("ruben", "Ruben Demo", ("rule_author",), "nl"),
+            ("committee-1", "Carl Demo", ("committee_member",), "fr"),
+            ("committee-2", "Dina Démo", ("committee_member",), "nl"),
         ),
     ),
     DemoParty(
@@ -164,7 +168,8 @@ PARTIES: tuple[DemoParty, ...] = (
     ),
 )
 
-# (holder, name, body, rank): their keys are key files under home/demo/keys.
+# (login or name, name, body, rank): their keys are key files under home/demo/keys. Who also signs in is one human by
+# the person's id, so that "neither the author" compares humans.
 SIGNERS: tuple[tuple[str, str, Body, Rank], ...] = (
     ("chair", "Chris Demo", Body.COMMISSION, Rank.CHAIR),
     ("vice", "Vera Demo", Body.COMMISSION, Rank.VICE_CHAIR),
@@ -231,10 +236,12 @@ class Seeder:
         self.sealer = sealer
         self.now = now
         self.today = civil_date(now)
+        self._until = date(self.today.year + 2, 1, 1)
         self.parties: dict[str, Party] = {}
         self.persons: dict[str, Person] = {}
         self.systems: dict[str, System] = {}
         self.chain: Chain | None = None
+        self._ids = {login: PersonId(new_id()) for party in PARTIES for login, *_ in party.persons}
 
     async def seed(
         self,
@@ -292,7 +299,7 @@ class Seeder:
             outcome=outcome,
         )
         signed = sign_act(act, key)
-        await record_act(connection, self.sealer, signed, self.now, self.chain)
+        await submit_act(connection, self.sealer, signed, self.now, self.chain)
         return signed.digest
 
     async def _genesis(self, connection: Connection) -> None:
@@ -301,7 +308,7 @@ class Seeder:
                 kid=key.key_id,
                 kind="ed25519",
                 public_key=b64url(key.verify_key.public),
-                holder=holder,
+                holder=str(self._ids.get(holder, holder)),
                 name=name,
                 salt=new_salt(),
                 body=body,
@@ -331,6 +338,7 @@ class Seeder:
             )
             for login, name, profiles, language in each.persons:
                 person = Person(
+                    id=self._ids[login],
                     party=party.id,
                     name=name,
                     language=language,  # type: ignore[arg-type]
@@ -469,7 +477,7 @@ class Seeder:
         common: dict[str, Any] = {
             "beneficiary": self.parties[NORTH].id,
             "valid_from": self.today,
-            "valid_until": date(self.today.year + 2, 1, 1),
+            "valid_until": self._until,
             "demo": True,
         }
         for authorisation in (
@@ -539,15 +547,27 @@ class Seeder:
         return {resource: tuple(sorted(fields)) for resource, fields in sorted(covered.items())}
 
     def rules(self) -> Sequence[Rule]:
-        """The demo region's rule documents, under the name of their author there."""
-        author = str(self.persons["ruben"].id)
-        return [msgspec.structs.replace(rule, author=author) for rule in parse_rules(RULES)]
+        """The demo region's rule documents, under the name of their author there and for as long as the Commission's
+        authorisations hold.
+        """
+        return [
+            msgspec.structs.replace(
+                rule,
+                author=str(self.persons["ruben"].id),
+                in_force_from=self.today,
+                in_force_until=self._until,
+            )
+            for rule in parse_rules(RULES)
+        ]
 
     async def _rules(self, connection: Connection) -> None:
         agreed = Text("Goedgekeurd (demo)", "Approuvé (démo)", "Approved (demo)")
         await adopt_vocabulary(connection, self.sealer, read_vocabulary(RULES), self.now)
         for rule in self.rules():
-            stored = await propose(connection, self.sealer, rule, rule.author, self.now)
+            self.chain = await load_chain(connection, self.chain)
+            stored, _ = await propose_rule(
+                connection, self.sealer, rule, rule.author, self.chain.state, self.now
+            )
             target = Target(TargetKind.RULE, rule.id, stored.digest)
             await self.act(connection, "committee-1", Deed.APPROVE_RULE, target, agreed)
             await self.act(connection, "committee-2", Deed.APPROVE_RULE, target, agreed)

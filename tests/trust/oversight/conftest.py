@@ -25,11 +25,12 @@ from koinon.trust.agreements import (
     request_authorisation,
 )
 from koinon.trust.ledger import Entry, Log, Sealer, append, list_register_entries
-from koinon.trust.oversight import api, web
+from koinon.trust.oversight import api, propose_rule, web
 from koinon.trust.parties import Party, PartyId
 from koinon.trust.parties.model import Adviser, Person
 from koinon.trust.parties.sign_in import Session
 from koinon.trust.parties.store import insert_adviser, insert_key, insert_party, insert_person
+from koinon.trust.rules import Basis, Rule, StoredRule
 from koinon.trust.standing import Standing, StandingKeeper, StandingLoader, get_epoch
 from koinon.trust.standing.acts import (
     Chain,
@@ -110,6 +111,28 @@ class Office:
             await request_authorisation(connection, self.sealer, authorisation, self.now)
         return authorisation
 
+    async def propose_rule(self) -> StoredRule:
+        """A forbid, which needs no deliberation, kept as a draft with its review."""
+        words = Text("Regel", "Règle", "Rule")
+        rule = Rule(
+            id="income-never",
+            version=1,
+            title=words,
+            effect="forbid",
+            resource="ksz/income",
+            actions=frozenset({"consult"}),
+            purposes=frozenset({"social_dwelling_admission"}),
+            profiles=frozenset({"case_handler"}),
+            party_kinds=frozenset({"social_housing_company"}),
+            basis=Basis("test art. 1", words),
+            in_force_from=date(2026, 1, 1),
+            author="author",
+        )
+        async with self.database.transaction() as connection:
+            acts = (await load_chain(connection)).state
+            stored, _ = await propose_rule(connection, self.sealer, rule, "author", acts, self.now)
+        return stored
+
     async def chain(self) -> Chain:
         async with self.database.acquire() as connection:
             return await load_chain(connection)
@@ -179,7 +202,11 @@ class Desk:
         self.session: Session | None = None
         self.settings = Settings(home=home, public_origin="http://localhost:1")
         self.keeper = StandingKeeper(
-            office.database, StandingLoader(), clock=SystemClock(), poll_seconds=0.05
+            office.database,
+            StandingLoader(),
+            clock=SystemClock(),
+            poll_seconds=0.05,
+            limit_seconds=30.0,  # a busy test machine is no lost database
         )
         self.app = Litestar(
             route_handlers=[*api.handlers, *web.handlers],
@@ -198,7 +225,7 @@ class Desk:
             },
             plugins=[
                 Portal(
-                    packages=["koinon.trust.oversight"],
+                    packages=["koinon.trust.oversight", "koinon.trust.rules"],
                     viewer_of=lambda connection: self.session,
                     navigation=web.navigation,
                     problems=web.problems,

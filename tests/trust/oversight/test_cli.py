@@ -164,13 +164,17 @@ async def test_all_acts_can_be_signed_at_the_command_line(shell: Shell, office: 
     await act("appoint", newcomer["signer"])
     await act("dismiss", newcomer["kid"])
     await act("withdraw", "2026/014")
-    await act("approve-rule", "income", "--digest", "0" * 64, key=first)
-    await act("authorise-rule", "income", "--digest", "0" * 64)
+    rule = await office.propose_rule()
+    await act("approve-rule", rule.rule.id, key=first)
+    await act(
+        "approve-rule", rule.rule.id, "--digest", rule.digest, key=shell.key("second", region.second.key)
+    )
+    await act("authorise-rule", rule.rule.id)
     acts = (await office.standing()).acts
     assert acts.withdrawn and acts.ended_flows and acts.advised_adviser(adviser.digest)
-    assert acts.rule_approvals["0" * 64] == {"first"} and newcomer["kid"] not in acts.signers
+    assert acts.rule_authorised(rule.digest) and newcomer["kid"] not in acts.signers
     shown = await shell.json(oversight_app, "acts")
-    assert len(shown) == 12 and shown[1]["act"] == "grant"
+    assert len(shown) == 13 and shown[1]["act"] == "grant"
     assert "rows" not in (await shell(oversight_app, "register")).stdout
     assert "2026/014" in (await shell(oversight_app, "acts", "--after", "1")).stdout
 
@@ -178,11 +182,13 @@ async def test_all_acts_can_be_signed_at_the_command_line(shell: Shell, office: 
 async def test_a_refusal_at_the_command_line_has_its_code(shell: Shell, office: Any) -> None:
     deputy = shell.key("deputy", office.region.deputy.key)
     stranger = shell.key("stranger", SigningKey.generate())
+    first = shell.key("first", office.region.first.key)
     command = ("--yes", *REASONS)
     for words, kind, code in (
         (("end-flow", "x", "--key", deputy), NotAllowed, "act_not_of_this_body"),
         (("suspend", "x", "--key", stranger), NotAllowed, "signer_unknown"),
         (("grant", "2026/999", "--key", deputy), NotFound, "target_unknown"),
+        (("approve-rule", "x", "--digest", "0" * 64, "--key", first), NotFound, "rule_unknown"),
         (("advise", "party", "x", "--outcome", "favourable", "--key", deputy), Invalid, "act_malformed"),
     ):
         with pytest.raises(kind, match=code):

@@ -14,6 +14,7 @@ from koinon.trust.oversight.model import (
 )
 from koinon.trust.oversight.policy import authorisation_state, list_ending_soon, list_waiting
 from koinon.trust.oversight.register import PublicRegister, public_register
+from koinon.trust.oversight.rules import follow_rules, propose_rule
 from koinon.trust.oversight.service import (
     draft_act,
     file_complaint,
@@ -37,10 +38,12 @@ __all__ = [
     "draft_act",
     "file_complaint",
     "find_document",
+    "follow_rules",
     "get_complaint",
     "list_ending_soon",
     "list_waiting",
     "move_complaint",
+    "propose_rule",
     "public_register",
     "read_complaint",
     "read_exchanges",

@@ -13,6 +13,7 @@ from koinon.base.text import Text
 from koinon.trust.ledger import Entry, Erased, Log, Private, Sealer, Stored, append, get_entry, read_private
 from koinon.trust.oversight import policy, store
 from koinon.trust.oversight.model import Complaint, ComplaintId, ComplaintState, Filing
+from koinon.trust.oversight.rules import RULE_DEEDS, check_rule_act
 from koinon.trust.parties import Author, Register
 from koinon.trust.standing import Standing
 from koinon.trust.standing.acts import (
@@ -25,6 +26,9 @@ from koinon.trust.standing.acts import (
     Target,
     check_act,
     draft,
+    load_chain,
+    lock_acts,
+    parse_act,
     record_act,
 )
 
@@ -69,10 +73,18 @@ async def submit_act(
 ) -> Act:
     """The act is recorded; from the moment this commits, standing is what it says.
 
-    A key that was offered and is now appointed is offered no more.
+    A key that was offered and is now appointed is offered no more. An approval or authorisation of a rule that would
+    count for nothing is refused.
 
-    Raises, Records: as `standing.acts.record_act`.
+    Raises, Records: as `standing.acts.record_act`; of a rule also what `rules.check_rule_act` raises.
     """
+    wanted = parse_act(signed.body)
+    if wanted.act in RULE_DEEDS:
+        # What the act is judged by stays as it is until the act stands.
+        await lock_acts(connection)
+        chain = await load_chain(connection, known)
+        if wanted.previous == chain.head:
+            await check_rule_act(connection, chain, wanted.act, wanted.target, wanted.signer)
     act = await record_act(connection, sealer, signed, at, known)
     if act.act is Deed.APPOINT_SIGNER:
         await store.delete_offered_signer(connection, act.target.id)

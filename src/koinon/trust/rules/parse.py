@@ -106,8 +106,14 @@ class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     adds_to: list[str] = []
 
 
-def check_rule(text: str, file: str, vocabulary: Vocabulary) -> tuple[Rule | None, list[Problem]]:
-    """The rule that the TOML document `text` writes, or None and everything that is wrong with it."""
+def check_rule(
+    text: str, file: str, vocabulary: Vocabulary, author: str | None = None
+) -> tuple[Rule | None, list[Problem]]:
+    """The rule that the TOML document `text` writes, or None and everything that is wrong with it.
+
+    `author`, where it is given, stands in the place of the one that the document names: who proposes is told by a
+    session and not by a file.
+    """
     if len(text.encode(errors="replace")) > LIMIT_BYTES:
         return None, [Problem("rule_too_large", file, 0, "", f"more than {LIMIT_BYTES} bytes")]
     try:
@@ -116,6 +122,8 @@ def check_rule(text: str, file: str, vocabulary: Vocabulary) -> tuple[Rule | Non
         found = re.search(r"line (\d+)", str(error))
         return None, [Problem("rule_malformed", file, int(found[1]) if found else 0, "", str(error))]
     lines = _lines(text)
+    if author is not None:
+        values["author"] = author
 
     def problem(code: str, key: str, why: str) -> Problem:
         return Problem(code, file, _line(lines, key), key, why)

@@ -8,7 +8,7 @@ import msgspec
 from litestar import Request, get, post
 from litestar.datastructures import UploadFile
 from litestar.di import NamedDependency
-from litestar.params import FromPath
+from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect
 
 from koinon.base.clock import Clock
@@ -26,6 +26,7 @@ from koinon.trust.oversight.rules import (
     examine_rule,
     follow_rules,
     propose_rule,
+    review_rule,
     waits_for,
 )
 from koinon.trust.oversight.web.access import makes_rules
@@ -36,7 +37,6 @@ from koinon.trust.rules import Rule, StoredRule, Vocabulary, load_rules
 from koinon.trust.rules.document import rule_document
 from koinon.trust.rules.parse import LIMIT_BYTES, Problem, check_rule
 from koinon.trust.rules.policy import APPROVERS
-from koinon.trust.rules.review import keep_review
 from koinon.trust.rules.store import list_passed, list_reports, load_vocabulary
 from koinon.trust.rules.web import in_words
 from koinon.trust.standing import Standing, StandingKeeper
@@ -77,7 +77,7 @@ async def show_proposals(
 ) -> Any:
     """What waits for the reader, and every version with its state."""
     _demand(session)
-    standing = keeper.current
+    standing = await _standing(keeper)
     async with database.acquire() as connection:
         followed = await _follow(connection, standing, clock)
     chosen = str(request.query_params.get("state", ""))
@@ -129,7 +129,7 @@ async def preview(
         if rule is None or broken:
             return _form(request, text, [*broken, *problems])
         try:
-            found = await examine_rule(connection, rule, keeper.current, clock.now())
+            found = await examine_rule(connection, rule, (await _standing(keeper)).acts, clock.now())
         except KoinonError as error:
             return _form(request, text, error=error)
         before = _before(rule, await load_rules(connection))
@@ -169,7 +169,7 @@ async def keep(
             if rule is None or broken:
                 return _form(request, text, [*broken, *problems])
             stored, _ = await propose_rule(
-                connection, sealer, rule, str(author.person), keeper.current, clock.now()
+                connection, sealer, rule, str(author.person), (await _standing(keeper)).acts, clock.now()
             )
     except KoinonError as error:
         return _form(request, text, error=error)
@@ -184,7 +184,7 @@ async def show_proposal(
     database: NamedDependency[Database],
     keeper: NamedDependency[StandingKeeper],
     clock: NamedDependency[Clock],
-    version: int | None = None,
+    version: FromQuery[int | None] = None,
 ) -> Any:
     """One version: its state, its difference from the one before, its reports, who signed. Without `version` the
     newest.
@@ -193,7 +193,7 @@ async def show_proposal(
         NotFound: `rule_unknown`.
     """
     _demand(session)
-    standing = keeper.current
+    standing = await _standing(keeper)
     async with database.acquire() as connection:
         followed = await _follow(connection, standing, clock)
         vocabulary = await load_vocabulary(connection)
@@ -254,7 +254,6 @@ async def review_again(
         NotFound: `rule_unknown`.
     """
     _demand(session)
-    standing, at = keeper.current, clock.now()
     async with database.transaction() as connection:
         stored = next(
             (
@@ -266,8 +265,7 @@ async def review_again(
         )
         if stored is None:
             raise NotFound("rule_unknown", rule=rule_id, version=version)
-        found = await examine_rule(connection, stored.rule, standing, at)
-        await keep_review(connection, sealer, stored, found, at)
+        await review_rule(connection, sealer, stored, (await _standing(keeper)).acts, clock.now())
     return Redirect(_address(stored), status_code=303)
 
 
@@ -275,6 +273,11 @@ def _demand(session: Session) -> Author:
     author = session.author()
     demand_reader(session.profile)
     return author
+
+
+async def _standing(keeper: StandingKeeper) -> Standing:
+    """The standing, once it has caught up: the proposal that was just kept moved it, and its author looks at once."""
+    return await keeper.refresh(0)
 
 
 async def _follow(connection: Any, standing: Standing, clock: Clock) -> list[Followed]:

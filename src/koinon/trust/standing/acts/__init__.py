@@ -37,6 +37,7 @@ from koinon.trust.standing.acts.policy import (
 )
 from koinon.trust.standing.acts.proofs import check_signer_key, sign_act
 from koinon.trust.standing.acts.service import list_acts, load_chain, record_act, record_genesis
+from koinon.trust.standing.acts.store import lock_acts
 
 __all__ = [
     "REQUIREMENTS",
@@ -66,6 +67,7 @@ __all__ = [
     "is_personal",
     "list_acts",
     "load_chain",
+    "lock_acts",
     "may_sign",
     "new_salt",
     "parse_act",
