@@ -3,6 +3,9 @@
 Source: virtual cameras (`koinon.demo.cameras`, a process of its own), H.264 720p25, 2 Mbit/s, GOP 2 s, one write
 a frame, RTP over TCP. The recorder checks every sequence number, hashes every byte, fsyncs every unit.
 
+A camera-minute is 1,500 frames that came (for ffmpeg: their bytes), not a minute of the wall clock: a source that is
+late on a busy machine flatters nobody.
+
 `--cores-seconds N` shortens the run of `cameras_per_core` (600 s by default); its row states what was run.
 """
 
@@ -26,6 +29,8 @@ from benchmarks.frame import RUNS, CpuMeter, result, row, show
 CAMERAS = 100
 SECONDS = 20
 WARM_UP = 6
+FRAMES_A_MINUTE = 1500
+BYTES_A_MINUTE = 2_000_000 / 8 * 60
 STEPS = (500, 350, 250, 150)
 
 
@@ -50,8 +55,8 @@ def run(cores_seconds: float = 600.0, runs: int = RUNS) -> dict[str, Any]:
             row("mb_per_camera", f"resident memory over that of the empty recorder, {CAMERAS} cameras", "MB",
                 [each["mb"] for each in ours], "<= 1", {"ffmpeg_each": middle[1]}),
             row("cameras_per_core",
-                f"one recorder process, {cores_seconds:.0f} s (600 s is the claim), no packet lost, {share:.0%} of a "
-                f"core used{'' if not lost else f', LOST {lost}'}", "",
+                f"one recorder process, all frames on time, no packet lost, {cores_seconds:.0f} s (600 s is the "
+                f"claim), {share:.0%} of a core used{'' if not lost else f', LOST {lost}'}", "",
                 [held], ">= 500"),
         ],
     )  # fmt: skip
@@ -100,10 +105,9 @@ def _measure_ffmpeg(port: int, cameras: int, seconds: float, folder: Path) -> tu
     try:
         time.sleep(WARM_UP)
         pids = [process.pid for process in processes]
-        meter = CpuMeter(*pids)
-        began = time.monotonic()
+        meter, before = CpuMeter(*pids), _size(folder)
         time.sleep(seconds)
-        used, took = meter.seconds(), time.monotonic() - began
+        used, minutes = meter.seconds(), (_size(folder) - before) / BYTES_A_MINUTE
         memory = sum(_proportional_mb(pid) for pid in pids)
         recorded = sum(1 for path in folder.iterdir() if path.stat().st_size > 100_000)
         assert recorded == cameras, f"only {recorded} of {cameras} recorded"
@@ -113,7 +117,12 @@ def _measure_ffmpeg(port: int, cameras: int, seconds: float, folder: Path) -> tu
         for process in processes:
             process.wait()
         shutil.rmtree(folder)
-    return used * 60 / took / cameras, memory / cameras
+    return used / minutes, memory / cameras
+
+
+def _size(folder: Path) -> int:
+    """Bytes of the files in it."""
+    return sum(path.stat().st_size for path in folder.iterdir())
 
 
 def _cores(port: int, seconds: float, folder: Path) -> tuple[int, float, int]:
@@ -121,7 +130,7 @@ def _cores(port: int, seconds: float, folder: Path) -> tuple[int, float, int]:
     lost = 0
     for cameras in STEPS:
         told = _measure(port, cameras, seconds, folder)
-        if told["lost"] == 0 and told["gaps"] == 0 and told["rate"] >= 24.9:
+        if told["lost"] == 0 and told["gaps"] == 0 and told["came"] >= 24.8:
             return cameras, told["share"], 0
         lost = told["lost"] or -1
     return 0, 0.0, lost
@@ -143,8 +152,10 @@ def _record(port: int, cameras: int, seconds: float, folder: Path) -> dict[str, 
 
     import uvloop
 
+    from koinon.base.logging import configure
     from koinon.video.recorder import Camera, Disk, Gap, Options, Unit, parse_source, prepare_folder
 
+    configure("error", "benchmark")  # to standard error; the result is what goes to standard output
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     units: list[Unit] = []
@@ -168,25 +179,26 @@ def _record(port: int, cameras: int, seconds: float, folder: Path) -> dict[str, 
             await asyncio.sleep(0.005)
         await asyncio.sleep(WARM_UP)
         before, began, cleaned = os.times(), time.monotonic(), 0
+        came = sum(each.counts.frames for each in recorders)
         while (left := began + seconds - time.monotonic()) > 0:
             await asyncio.sleep(min(5.0, left))
             for unit in units[cleaned:]:  # durable and hashed: make room
                 unit.path.unlink()
             cleaned = len(units)
         after, took = os.times(), time.monotonic() - began
+        came = sum(each.counts.frames for each in recorders) - came
         memory = _resident_mb()
         stop.set()
         await asyncio.gather(*tasks)
         disk.close()
         used = after.user + after.system - before.user - before.system
-        covered = sum(unit.media_ticks for unit in units) / 90_000
         return {
-            "cpu": used * 60 / took / cameras,
+            "cpu": used / (came / FRAMES_A_MINUTE),
+            "came": came / took / cameras,
             "share": used / took,
             "mb": (memory - empty) / cameras,
             "lost": sum(each.counts.lost_packets for each in recorders),
             "gaps": len(gaps),
-            "rate": sum(unit.frames for unit in units) / max(covered, 1e-9),
         }
 
     return uvloop.run(work())

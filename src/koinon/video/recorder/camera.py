@@ -28,7 +28,7 @@ class Camera:
     """The recording of one camera.
 
     Attributes:
-        counts: of what did not arrive whole, over all sessions.
+        counts: of what arrived and what did not arrive whole, over all sessions.
         state: `connecting`, `recording`, or the reason why it is not; for health pages.
     """
 
@@ -94,7 +94,9 @@ class Camera:
         error = work.exception()
         if isinstance(error, SessionFailed):
             return error
-        raise error or RuntimeError("a session ended without a reason")
+        # A mistake of ours. One camera's must not end its recording for good, nor pass unseen.
+        _log.error("camera_session_crashed", camera=self._options.name, exc_info=error)
+        return SessionFailed("crashed", type(error).__name__)
 
     async def _play(self, track: Track) -> None:
         session = Session(self._source, self._options)

@@ -16,7 +16,7 @@ TICKS: Final = 90_000
 
 Reason = Literal[
     "stopped",  # the recorder was told to stop
-    "crashed",  # the recorder died; found afterwards
+    "crashed",  # the recorder died, which is found afterwards; or it made a mistake with this camera
     "camera_closed",  # the connection was closed
     "silent",  # no data within the limit: half open, frozen, cable pulled
     "unreachable",  # no connection, or none in time

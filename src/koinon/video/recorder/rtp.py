@@ -43,8 +43,9 @@ class Frame(msgspec.Struct, gc=False):
 
 
 class Counts(msgspec.Struct):
-    """What did not arrive whole, since the beginning."""
+    """What arrived since the beginning, and what did not arrive whole."""
 
+    frames: int = 0
     lost_packets: int = 0
     damaged_frames: int = 0
     bad_nals: int = 0
@@ -163,6 +164,7 @@ class Depacketiser:
         elif self._parts:
             stamp = int.from_bytes(self._stamp, "big")
             frame = Frame(stamp, self._parts, self._size, self._key, self._leading, self._first, self._sets)
+            self.counts.frames += 1
             self._reset()
             self._deliver(frame)
             return

@@ -383,9 +383,9 @@ class Track:
             )
 
         lost = Counts(
-            now.lost_packets - unit.counts.lost_packets,
-            now.damaged_frames - unit.counts.damaged_frames,
-            now.bad_nals - unit.counts.bad_nals,
+            lost_packets=now.lost_packets - unit.counts.lost_packets,
+            damaged_frames=now.damaged_frames - unit.counts.damaged_frames,
+            bad_nals=now.bad_nals - unit.counts.bad_nals,
         )
 
         def done(digest: str | None) -> None:
