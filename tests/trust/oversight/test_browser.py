@@ -210,3 +210,33 @@ async def test_the_console_and_the_public_register_have_no_barriers(
             assert await find_barriers(page) == [], path
             wide = await page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
             assert wide <= 0, f"{path} is wider than {width} pixels"
+
+
+@pytest.mark.parametrize("language", ["nl", "fr", "en"])
+async def test_the_making_of_rules_has_no_barriers_and_a_rule_is_approved_in_the_browser(
+    origin: str, office: Any, desk: Any, new_page: Any, tmp_path: Path, find_barriers: Any, language: str
+) -> None:
+    stored = await office.propose_rule()
+    await desk.caught_up()
+    page = await new_page(locale=language)
+    desk.sign_in("rule_author", kind="integrator")
+    await page.goto(f"{origin}/rules/proposals/new")
+    await page.fill("[name=text]", "id = 1")
+    await page.click("main form .actions button")
+    await page.wait_for_selector("td:has-text('rule_malformed')")
+    assert await find_barriers(page) == []
+    desk.sign_in("committee_member", kind="integrator")
+    await page.goto(f"{origin}/rules/proposals")
+    assert await find_barriers(page) == []
+    await page.click("table a:has-text('" + DEEDS[Deed.APPROVE_RULE].in_(language) + "')")
+    await page.wait_for_url("**/rules/proposals/rule/**")
+    assert await find_barriers(page) == []
+    await page.click(".page-header a.button")
+    signing = page.url.removeprefix(origin)
+    first = office.region.first
+    await draft(page, origin, signing, signer=first.kid)
+    await page.wait_for_selector("[data-checked]:not([hidden])")
+    await key_file(page, tmp_path, first.key)
+    async with page.expect_navigation(url="**/rules/proposals/rule/**"):
+        await page.click("[data-sign]")
+    assert (await desk.caught_up()).acts.rule_approvals[stored.digest] == {"first"}
