@@ -272,13 +272,15 @@ async def test_kill_of_anything_loses_no_acknowledged_exchange_and_doubles_none(
         code, said = await verify_ledger(home)
         assert code == 0, said
         # The same command names the place when whoever owns the database changes one entry and takes another away.
-        async with await Database.open(url, kind="owner", max_size=1) as database:
-            async with database.acquire() as connection:
-                await connection.execute(
-                    "UPDATE ledger.entry SET bytes = bytes || '\\x20' WHERE id = "
-                    "(SELECT entry FROM ledger.leaf WHERE log = 'exchange' AND index = 7)"
-                )
-                await connection.execute("DELETE FROM ledger.leaf WHERE log = 'exchange' AND index = 11")
+        async with (
+            await Database.open(url, kind="owner", max_size=1) as database,
+            database.acquire() as connection,
+        ):
+            await connection.execute(
+                "UPDATE ledger.entry SET bytes = bytes || '\\x20' WHERE id = "
+                "(SELECT entry FROM ledger.leaf WHERE log = 'exchange' AND index = 7)"
+            )
+            await connection.execute("DELETE FROM ledger.leaf WHERE log = 'exchange' AND index = 11")
         code, said = await verify_ledger(home)
         assert code == 1, said
         assert "entry_altered: ledger.entry.bytes index 7" in said, said
