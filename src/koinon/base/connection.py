@@ -26,7 +26,8 @@ def transport_of(scope: MutableMapping[str, Any]) -> asyncio.Transport | None:
 def narrow(transport: asyncio.Transport) -> None:
     """The kernel and the event loop hold at most about `SEND_BUFFER_BYTES` each of what was not yet sent.
 
-    To a proxy over a Unix socket it is `PROXY_BUFFER_BYTES`, and that is all there is. Over TCP the proxy's kernel takes in as much again as it likes
+    To a proxy over a Unix socket it is `PROXY_BUFFER_BYTES`, and that is all there is. Over TCP the proxy's kernel
+    takes in as much again as it likes
     (131,072 bytes and more on Linux), and a reset does not take that back.
     """
     transport.set_write_buffer_limits(high=SEND_BUFFER_BYTES)
