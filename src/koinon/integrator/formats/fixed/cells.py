@@ -208,24 +208,21 @@ def _read_signed_column(cells: Sequence[bytes], _encoding: Encoding) -> list[int
 
 
 def _read_text_column(cells: Sequence[bytes], encoding: Encoding) -> list[str] | None:
-    joined = b"\n".join([cell.rstrip(b" ") for cell in cells])
-    if joined.count(b"\n") != len(cells) - 1:
-        return None
-    if b"\n " in joined or b"\n\n" in joined or joined[:1] in (b" ", b"\n", b"") or joined[-1:] == b"\n":
+    joined = b"".join(cells)
+    # A cell that starts with a space is empty, or has a space in front.
+    if b" " in joined[:: len(cells[0])]:
         return None
     if joined.isascii():
-        if len(joined.translate(None, _PRINTABLE_ASCII)) != len(cells) - 1:
+        if joined.translate(None, _PRINTABLE_ASCII):
             return None
-        return joined.decode("ascii").split("\n")
+        return [cell.decode().rstrip(" ") for cell in cells]
     if encoding != "UTF-8" and UTF8_SEQUENCE.search(joined):
         return None
     try:
-        text = joined.decode(encoding)
+        values = [cell.decode(encoding).rstrip(" ") for cell in cells]
     except UnicodeDecodeError:
         return None
-    if has_forbidden(text.replace("\n", "")):
-        return None
-    return text.split("\n")
+    return None if has_forbidden("".join(values)) else values
 
 
 def _read_flag_column(cells: Sequence[bytes], _encoding: Encoding) -> list[bool] | None:

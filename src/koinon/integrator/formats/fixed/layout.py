@@ -111,12 +111,12 @@ def totals_places(record_type: RecordType) -> tuple[Place, ...]:
 
 
 def cutter(record_type: RecordType, ending: bytes) -> struct.Struct:
-    """What cuts a record with its line ending into sequence, subject, number that replaced it (persons only)
-    and values; statuses are read elsewhere, all of a column at once.
+    """What cuts a record with its line ending into sequence, subject and values. Statuses, and the numbers that
+    replaced others, which are rare, are read elsewhere, all of a column at once.
     """
     parts = ["1x", f"{MAX_DIGITS}s", f"{SUBJECT_WIDTHS[record_type.subject]}s"]
     if record_type.subject == "national_number":
-        parts.append("11s")
+        parts.append("11x")
     parts += [f"1x{value_width(field)}s" for field in record_type.fields]
     return struct.Struct("".join(parts) + f"{len(ending)}x")
 

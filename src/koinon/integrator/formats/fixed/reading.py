@@ -29,7 +29,7 @@ from koinon.integrator.formats.fixed.layout import (
     totals_bytes,
     totals_places,
 )
-from koinon.integrator.formats.kinds import BadValue
+from koinon.integrator.formats.kinds import MAX_DIGITS, BadValue
 from koinon.integrator.formats.lines import Lines
 from koinon.integrator.formats.model import (
     Batch,
@@ -47,6 +47,8 @@ from koinon.integrator.formats.model import (
     find_record_type,
 )
 
+# From the first to behind the last byte, from 0, of the number that replaced a person's.
+_REPLACED = (1 + MAX_DIGITS + 11, 1 + MAX_DIGITS + 22)
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
@@ -178,15 +180,14 @@ class FixedReader:
         cells = list(zip(*self._cut.iter_unpack(block), strict=True))
         faults: list[tuple[int, str, str]] = []
         sequences = self._read_sequences(cells[0], lines, faults)
-        subjects, replaced = self._read_subjects(cells, faults)
-        first = len(cells) - len(spec.fields)
+        subjects, replaced = self._read_subjects(cells[1], self._replaced(block), faults)
         fields = []
         for place, field in enumerate(spec.fields):
             statuses = block[self._statuses[place] :: self._stride]
-            column = read_column(field, statuses, cells[first + place], self.encoding)
+            column = read_column(field, statuses, cells[2 + place], self.encoding)
             if column is None:
                 values = []
-                for row, (status, cell) in enumerate(zip(statuses, cells[first + place], strict=True)):
+                for row, (status, cell) in enumerate(zip(statuses, cells[2 + place], strict=True)):
                     try:
                         values.append(read_cell(field, status, cell, self.encoding))
                     except BadValue as bad:
@@ -239,26 +240,35 @@ class FixedReader:
         self._tally.order([sequences[row] for row in good], [lines[row] for row in good])
         return sequences
 
+    def _replaced(self, block: bytes) -> list[bytes] | None:
+        """The numbers that replaced the subjects', as cells; None where all are spaces, as they mostly are."""
+        if self.record_type.subject != "national_number":
+            return None
+        spaces = b" " * (len(block) // self._stride)
+        if all(block[place :: self._stride] == spaces for place in range(*_REPLACED)):
+            return None
+        first, end = _REPLACED
+        return [block[start + first : start + end] for start in range(0, len(block), self._stride)]
+
     def _read_subjects(
-        self, cells: Sequence[Sequence[bytes]], faults: list[tuple[int, str, str]]
+        self, cells: Sequence[bytes], others: Sequence[bytes] | None, faults: list[tuple[int, str, str]]
     ) -> tuple[list[str], list[str | None]]:
-        rows = len(cells[1])
         persons = self.record_type.subject == "national_number"
-        subjects = read_national_column(cells[1]) if persons else read_enterprise_column(cells[1])
-        nobody: list[str | None] = [None] * rows
-        replaced = read_replaced_column(cells[2]) if persons else nobody
+        subjects = read_national_column(cells) if persons else read_enterprise_column(cells)
+        nobody: list[str | None] = [None] * len(cells)
+        replaced = nobody if others is None else read_replaced_column(others)
         if subjects is not None and replaced is not None:
             return subjects, replaced
         subjects, replaced = [], []
-        for row in range(rows):
+        for row, cell in enumerate(cells):
             subject, other = "", None
             try:
-                subject = read_ascii(cells[1][row], f"{self.record_type.subject}_malformed")
+                subject = read_ascii(cell, f"{self.record_type.subject}_malformed")
                 subject, _ = check_subject(self.record_type, subject, None)
             except BadValue as bad:
                 faults.append((row, "subject", bad.code))
             try:
-                other = read_replaced(cells[2][row]) if persons else None
+                other = None if others is None else read_replaced(others[row])
             except BadValue as bad:
                 faults.append((row, "replaced_by", bad.code))
             subjects.append(subject)
