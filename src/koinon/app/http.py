@@ -27,6 +27,7 @@ from koinon.trust.parties import api as parties_api
 from koinon.trust.parties import web as parties
 from koinon.trust.parties.sign_in.edge import SignIn, provide_session, viewer_of
 from koinon.trust.rules import web as rules
+from koinon.trust.standing import StandingKeeper
 
 Asgi = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
 
@@ -99,7 +100,6 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
                 "clock": platform.clock,
                 "settings": settings,
                 "sealer": platform.sealer,
-                "keeper": platform.keeper,
                 "gate": platform.gate,
                 "integrator": platform.integrator,
                 "keepers": platform.keepers,
@@ -107,7 +107,7 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
                 "sign_in": sign_in,
             }.items()
         }
-        | {"session": Provide(provide_session)},
+        | {"session": Provide(provide_session), "keeper": Provide(_settled(platform.keeper))},
         middleware=[sign_in.middleware],
         plugins=[
             Portal(
@@ -173,6 +173,16 @@ async def document_communication(data: CommunicationRequest) -> str:
 def _constant(value: Any) -> Callable[[], Any]:
     def provide() -> Any:
         return value
+
+    return provide
+
+
+def _settled(keeper: StandingKeeper) -> Callable[[], Awaitable[StandingKeeper]]:
+    """A page that asks for the standing waits a moment for the newest, instead of failing just after a change."""
+
+    async def provide() -> StandingKeeper:
+        await keeper.settle()
+        return keeper
 
     return provide
 

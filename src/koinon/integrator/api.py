@@ -90,6 +90,7 @@ class ExchangeApi:
                     body = await _read_body(scope, receive)
             except TimeoutError:
                 raise Invalid("body_incomplete") from None
+            await self._integrator.gate.keeper.settle()
             actor, admission, signed = self._identify(scope, body)
             exchange = await self._integrator.gate.admit(admission)
             if scope["path"] == "/api/communications":

@@ -111,7 +111,7 @@ class Gate:
         exchange = exchange or ExchangeId(new_id())
         at = self.clock.now()
         self.demand_quorum()
-        standing = self.keeper.current
+        standing = await self.keeper.settle()
         try:
             grounds = standing.find_grounds(ask, at)
             dossiers = () if ask.action == REGISTER else await self.registered(ask, ask.subjects)

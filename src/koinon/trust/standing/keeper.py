@@ -91,6 +91,25 @@ class StandingKeeper:
         if self._alarm is not None:
             self._alarm.cancel()
 
+    async def settle(self) -> Standing:
+        """`current`, asking the database at once where this process is behind: a change a moment ago, a busy start.
+
+        Raises:
+            Unavailable: `standing_unconfirmed`, when the answer did not come within the limit.
+        """
+        try:
+            return self.current
+        except Unavailable:
+            pass
+        try:
+            async with asyncio.timeout(self._limit_seconds):
+                async with self._database.acquire() as connection:
+                    await self._confirm(connection)
+                await self._catch_up()
+        except TimeoutError:
+            raise Unavailable("standing_unconfirmed") from None
+        return self.current
+
     async def refresh(self, beyond: int) -> Standing:
         """A standing newer than epoch `beyond`, at once: for a caller whose recording was refused as stale.
 
