@@ -1,6 +1,7 @@
 """`koinon demo`: the Brussels demo region on this machine, or its story once."""
 
 import asyncio
+import fcntl
 import os
 import socket
 import subprocess
@@ -21,7 +22,7 @@ from rich.table import Table
 from koinon.app.platform import Family, Member, platform_members
 from koinon.app.wiring import database_url, prepare_database
 from koinon.base.database import Database, embedded
-from koinon.base.errors import Unavailable
+from koinon.base.errors import Conflict, NotAllowed, Unavailable
 from koinon.base.files import replace_file
 from koinon.base.logging import configure
 from koinon.base.settings import Settings, load_settings
@@ -76,11 +77,17 @@ class Demo:
         configure(settings.log_level, "demo")
         url = settings.origin
         self.console.print(f"[bold]Koinon[/bold] demo region · state in {self.home}")
-        with self.console.status("bringing the platform up"):
+        # No spinner here: its thread may hold a lock at the moment of a fork, and the child would wait for ever.
+        try:
             asyncio.run(self._seed(settings))
             self._start(settings)
             self._await(f"{url}/health/ready")
-            seconds = time.monotonic() - self.started
+        except BaseException:
+            self.family.stop()
+            if not settings.database_url:
+                embedded.stop(self.home)
+            raise
+        seconds = time.monotonic() - self.started
         try:
             self.console.print(f"up in {seconds:.1f} s: {url}")
             if once:
@@ -101,7 +108,14 @@ class Demo:
         from koinon.trust.ledger.witness.server import prepare_witness
 
         check_port(self.port)
+        if load_settings(home=self.home).mode == "production":
+            raise NotAllowed("demo_in_production")
         self.home.mkdir(mode=0o755, parents=True, exist_ok=True)
+        self.lock = (self.home / "demo.lock").open("a")
+        try:
+            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Conflict("demo_already_runs", home=str(self.home)) from None
         self.witnesses = {name: free_port() for name in _NAMES}
         self.sources = {name: free_port() for name in ("rijksregister", "ksz", "kbo")}
         keys = [
@@ -249,6 +263,14 @@ class Demo:
             for login, _name, profiles, _language in party.persons:
                 table.add_row(login, party.name.en, ", ".join(profiles))
         self.console.print(table)
+        from koinon.demo.population import open_population
+
+        persona = open_population(self.home).personas()["single_modest_income"]
+        self.console.print(f"A person to ask about as [bold]an[/bold]: {persona.number} ({persona.text.en})")
+        self.console.print(
+            f"The Commission signs with the key file {self.home}/demo/keys/chair.pem (no passphrase): "
+            "sign in as chair, open 2026/001, suspend."
+        )
         self.console.print(f"Pages: [bold]{settings.origin}[/bold] · Ctrl-C stops everything")
 
     def _first_story(self, settings: Settings) -> Callable[[], None]:

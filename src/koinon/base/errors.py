@@ -10,6 +10,11 @@ from typing import Any, ClassVar
 PROBLEM_TYPE = "application/problem+json"
 
 
+def _plain(value: Any) -> Any:
+    """A text in three languages is shown in English where there is no reader to ask."""
+    return value["en"] if isinstance(value, dict) and set(value) == {"nl", "fr", "en"} else value
+
+
 class KoinonError(Exception):
     """Something a caller must be told about.
 
@@ -28,7 +33,7 @@ class KoinonError(Exception):
         self.facts = facts
 
     def __str__(self) -> str:
-        facts = ", ".join(f"{name}={value}" for name, value in self.facts.items())
+        facts = ", ".join(f"{name}={_plain(value)}" for name, value in self.facts.items())
         return f"{self.code} ({facts})" if facts else self.code
 
     def problem(self, instance: str | None = None) -> dict[str, Any]:

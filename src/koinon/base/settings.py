@@ -83,6 +83,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return host if parts.port in (None, default) else f"{host}:{parts.port}"
 
 
+# Variables with our prefix that are not settings: of `koinon ask`, and of the tests.
+_OF_OTHERS = frozenset({"key", "key_passphrase", "url", "pins", "shared", "video_source"})
+
+
 def load_settings(environment: Mapping[str, str] | None = None, home: Path | None = None) -> Settings:
     """The settings of this process.
 
@@ -104,6 +108,10 @@ def load_settings(environment: Mapping[str, str] | None = None, home: Path | Non
     known = {field.name: field for field in msgspec.structs.fields(Settings)}
     for name in set(values) - set(known):
         raise Invalid("invalid_setting", setting=name, why=f"not a setting, in {file}")
+    for variable in environment:
+        name = variable.removeprefix("KOINON_").lower()
+        if variable.startswith("KOINON_") and name not in known and name not in _OF_OTHERS:
+            raise Invalid("invalid_setting", setting=variable, why="not a setting")
     for name in known:
         raw = environment.get(f"KOINON_{name.upper()}")
         if raw is not None and name != "home":

@@ -33,7 +33,7 @@ def ask(
     subject: Annotated[
         str,
         typer.Option(
-            help="national_number=... or enterprise_number=...; - reads it from standard input, unseen."
+            help="national_number=... or enterprise_number=...; national_number=- reads it from standard input."
         ),
     ],
     key: Annotated[
@@ -107,6 +107,8 @@ def _read_key(path: Path) -> SigningKey:
 def _read_subject(text: str) -> dict[str, str]:
     # On a command line a national number is there for every user of the machine to read.
     name, separator, value = (sys.stdin.readline() if text == "-" else text).strip().partition("=")
+    if value == "-":
+        value = sys.stdin.readline().strip()
     if not separator or not name or not value:
         raise Invalid("subject_malformed", expected="national_number=... or enterprise_number=...")
     return {name: value}

@@ -84,6 +84,7 @@ class Story:
         check, which raises when something does not hold.
         """
         suspended = False
+        self._give_back()
         try:
             with self._step("an official asks in the browser"):
                 self._ask_by_page()
@@ -137,6 +138,19 @@ class Story:
         finally:
             step.seconds = round(time.monotonic() - started, 3)
             self._tell(step)
+
+    def _give_back(self) -> None:
+        """A story that was interrupted may have left the authorisation suspended."""
+        try:
+            self._north.ask(flow=FLOW, purpose=PURPOSE, case=CASE, subject={"national_number": self.subject})
+        except Refused as refusal:
+            if refusal.code == "authorisation_suspended":
+                self._act(
+                    Deed.RESUME, Text("Nieuw begin (demo)", "Nouveau départ (démo)", "New start (demo)")
+                )
+                self._wait_until_answered()
+        except KoinonError:
+            pass  # the first step will say what is the matter
 
     def _ask(self) -> Answer:
         answer = self._north.ask(

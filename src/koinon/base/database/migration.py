@@ -47,6 +47,10 @@ class _Migration:
     sha256: bytes
 
 
+# Roles are granted with options (SET, INHERIT) that PostgreSQL 16 brought.
+OLDEST = 16
+
+
 async def migrate(
     database_url: str,
     schemas: Sequence[Schema],
@@ -67,7 +71,7 @@ async def migrate(
         Unavailable: `migration_locked` when another process migrates for longer than `lock_seconds`,
             `migration_blocked` when a migration could not have a lock within `table_lock_seconds` (others
             queue behind it all that time), `migration_too_slow` when one statement took more than
-            `statement_seconds`, `database_unavailable`.
+            `statement_seconds`, `database_too_old`, `database_unavailable`.
         NotAllowed: `database_roles_missing`.
         Invalid: `migration_name` for a file not named as it must be.
     """
@@ -86,6 +90,9 @@ async def migrate(
     except (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError) as error:
         raise Unavailable("database_unavailable", why=type(error).__name__) from error
     try:
+        version = connection.get_server_version().major
+        if version < OLDEST:
+            raise Unavailable("database_too_old", version=version, oldest=OLDEST)
         try:
             await connection.execute(f"SELECT pg_catalog.pg_advisory_lock({_LOCK})")
         except asyncpg.LockNotAvailableError:

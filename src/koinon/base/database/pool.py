@@ -204,6 +204,9 @@ def _reported(connection: Connection | None = None) -> Iterator[None]:
     """Errors that mean the database is away are told as such; others, and the body's own, pass."""
     try:
         yield
+    except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.UndefinedTableError) as error:
+        # The roles or the tables are not there: a server that nobody has run `koinon run migrate` on.
+        raise Unavailable("database_not_migrated", why=str(error)) from error
     except _ENDED as error:
         if connection is not None and not is_gone(connection):
             connection.terminate()

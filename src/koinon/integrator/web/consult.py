@@ -255,7 +255,9 @@ def _shown(answer: ExchangeAnswer, flow: Flow) -> dict[str, Any]:
         "authorisation_link": Markup('<a href="/register/authorisations/{}">{}</a>').format(
             answer.authorisation.number, answer.authorisation.number
         ),
-        "rule_link": Markup('<a href="/rules/{}">{} v{}</a>').format(rule, rule, answer.rule.version or 0),
+        "rule_link": Markup('<a href="/rules/rule/{}?version={}">{} v{}</a>').format(
+            rule, answer.rule.version or 0, rule, answer.rule.version or 0
+        ),
     }
 
 
