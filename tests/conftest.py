@@ -6,6 +6,7 @@ import fcntl
 import os
 import shutil
 import socket
+import sys
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -33,7 +34,10 @@ structlog.configure(
         structlog.processors.add_log_level,
         structlog.processors.format_exc_info,
         structlog.processors.JSONRenderer(default=str),
-    ]
+    ],
+    # Standard error, as in the program: what a command prints is its result and nothing else.
+    logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+    cache_logger_on_first_use=False,
 )
 
 

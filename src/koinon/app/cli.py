@@ -28,6 +28,9 @@ PARTS = {
 
 def main() -> None:
     """Entry point. Errors of ours end with their code on standard error and their exit code."""
+    from koinon.base.logging import configure
+
+    configure("warning", "command")  # a process configures its own; a command's output is its result alone
     called = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
     try:
         _app(called)()
