@@ -1,5 +1,5 @@
 # `make help` lists what can be done. Everything lives in .venv; nothing needs root, except that setup installs
-# Debian's chromium and nginx for the browser tests and the cut benchmark when it runs as root.
+# Debian's chromium, nginx and ffmpeg for tests and benchmarks when it runs as root (NO_APT=1: not even then).
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
 UV := .venv/bin/uv
@@ -10,22 +10,25 @@ JOBS ?= 2
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-setup: .venv/.ready ## make .venv from the locks and build the pages' assets
+setup: .venv/.ready ## make .venv from the locks and build the pages' assets (tests and benchmarks also get Debian's chromium, nginx, ffmpeg)
 
 .venv/.ready: requirements/dev.lock requirements/bootstrap.lock pyproject.toml web/package-lock.json $(wildcard web/src/*) web/build.mjs
 	@test -x $(UV) || { python3 -m venv .venv && .venv/bin/python -m pip install --quiet --require-hashes -r requirements/bootstrap.lock; }
 	$(UV) pip sync --quiet --require-hashes requirements/dev.lock
 	$(UV) pip install --quiet --no-deps --no-build-isolation --editable .
 	$(PY) -m koinon.portal.build
-	@if [ "$$(id -u)" = 0 ] && [ -z "$(NO_APT)" ] && command -v apt-get >/dev/null && { ! command -v chromium >/dev/null || ! command -v nginx >/dev/null; }; then \
-	  (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium nginx-light fonts-dejavu-core) >/dev/null 2>&1 \
-	  || echo "chromium and nginx could not be installed: the tests that need them will be skipped"; fi
+	@touch $@
+
+.venv/.tools: .venv/.ready
+	@if [ "$$(id -u)" = 0 ] && [ -z "$(NO_APT)" ] && command -v apt-get >/dev/null && { ! command -v chromium >/dev/null || ! command -v nginx >/dev/null || ! command -v ffprobe >/dev/null; }; then \
+	  (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium nginx-light ffmpeg fonts-dejavu-core) >/dev/null 2>&1 \
+	  || echo "chromium, nginx and ffmpeg could not be installed: the tests that need them will be skipped"; fi
 	@touch $@
 
 demo: setup ## the Brussels demo region on http://127.0.0.1:8000, until Ctrl-C
 	.venv/bin/koinon demo
 
-test: setup ## the whole test suite
+test: .venv/.tools ## the whole test suite
 	$(PY) -m pytest -n $(JOBS) --dist worksteal
 
 check: setup ## format, lint, types, import contracts, docs, translations
@@ -36,7 +39,7 @@ check: setup ## format, lint, types, import contracts, docs, translations
 	$(PY) -m koinon.app.docs --check
 	$(PY) -m koinon.portal.build --check
 
-bench: setup ## every number the project claims, peers in the same run, into benchmarks/results/
+bench: .venv/.tools ## every number the project claims, peers in the same run, into benchmarks/results/
 	.venv/bin/koinon bench all
 
 docs: setup ## write the generated reference pages
