@@ -7,8 +7,9 @@ import contextlib
 import importlib
 import inspect
 import json
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any
@@ -41,7 +42,8 @@ def bench(
         raise NotFound("benchmark_unknown", name=name[:64], known=names)
     found = []
     for each in names if name == "all" else [name]:
-        outcome = measure(each, folder, quick=quick)
+        with _prints_elsewhere():
+            outcome = measure(each, folder, quick=quick)
         if not quick:
             keep(outcome, folder)
         if not as_json:
@@ -50,6 +52,20 @@ def bench(
         found.append(outcome)
     if as_json:
         print(json.dumps(found if name == "all" else found[0], indent=2))
+
+
+@contextlib.contextmanager
+def _prints_elsewhere() -> Iterator[None]:
+    """What the measured processes print goes to standard error: standard output is the result alone."""
+    sys.stdout.flush()
+    own = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(own, 1)
+        os.close(own)
 
 
 def benchmarks_folder(root: Path) -> Path:
