@@ -2,10 +2,11 @@
 
 from koinon.trust.gate.edge import Governed, only_governed
 from koinon.trust.gate.model import Admission, Dossier, EndReason, ExchangeId, Filtered, ProcessId, Receipt
+from koinon.trust.gate.policy import REGISTER
 from koinon.trust.gate.quorum import QuorumWatch
 from koinon.trust.gate.release import Released
 from koinon.trust.gate.sampling import DecisionSample
-from koinon.trust.gate.service import REGISTER, Directory, Gate, Passage
+from koinon.trust.gate.service import Directory, Gate, Passage
 from koinon.trust.gate.store import forget
 from koinon.trust.gate.uses import Cut, Use, Uses, reap
 from koinon.trust.standing import Actor, Ask

@@ -4,33 +4,29 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-import structlog
-
 from koinon.base.batching import Batcher
-from koinon.base.clock import Clock, rfc3339
-from koinon.base.crypto import b64url
+from koinon.base.clock import Clock
 from koinon.base.database import Database
 from koinon.base.errors import Conflict, KoinonError, NotAllowed, NotIdentified, Unavailable
 from koinon.base.ids import new_id
 from koinon.base.metrics import counter
 from koinon.trust.gate import store
-from koinon.trust.gate.model import Admission, Dossier, ExchangeId, Filtered, Receipt
+from koinon.trust.gate.entries import entry_of, receipt_of
+from koinon.trust.gate.model import Admission, Dossier, ExchangeId, Filtered
+from koinon.trust.gate.policy import REGISTER, decide, end_of, request_of
 from koinon.trust.gate.quorum import QuorumWatch
 from koinon.trust.gate.release import _SEAL, Released
 from koinon.trust.gate.sampling import DecisionSample
-from koinon.trust.ledger import Entry, Log, Promise, Sealer
-from koinon.trust.rules import Decision, Request
-from koinon.trust.standing import Ask, Grounds, Standing, StandingKeeper, suspended
+from koinon.trust.ledger import Entry, Promise, Sealer
+from koinon.trust.rules import Decision
+from koinon.trust.standing import Ask, Grounds, Standing, StandingKeeper
 
 T = TypeVar("T")
 U = TypeVar("U")
 
-_log = structlog.get_logger()
 _exchanges = counter("koinon_exchanges_total", "Exchanges by outcome and code.", ("outcome", "code"))
 _released = _exchanges.labels("released", "")
 
-# The one action that needs no dossier: it makes one, on proof that the party knows the person.
-REGISTER = "register"
 # How often a recording is decided anew because the epoch moved under it, before the caller is asked to come back.
 _TRIES = 5
 _DECIDED_AT_MOST = 4096
@@ -382,146 +378,7 @@ class Passage:
         self.rest_on(anew.epoch, anew.grounds, anew.decisions)
 
 
-def end_of(grounds: Grounds, decisions: Mapping[str, Decision]) -> datetime:
-    """The first moment at which one of these ends by itself."""
-    ends = [each.good_until for each in decisions.values() if each.good_until is not None]
-    return min([grounds.good_until, *ends])
-
-
-def decide(standing: Standing, ask: Ask, grounds: Grounds, at: datetime) -> dict[str, Decision]:
-    """One decision for the main resource and one for each source; the main one allows.
-
-    What the rule bank gives is cut down to what the authorisation covers: neither alone is enough. A source that is
-    not covered is not asked, and what depends on it is answered `not_allowed`.
-
-    Raises:
-        NotAllowed: the code of the decision that refuses the main resource.
-    """
-    main = _decide(standing, ask, grounds, at, ask.resource, ask.fields)
-    decisions = {ask.resource: main}
-    for resource, fields in ask.sources.items():
-        try:
-            decisions[resource] = _decide(standing, ask, grounds, at, resource, fields)
-        except NotAllowed as refusal:
-            _log.info("source_not_allowed", resource=resource, code=refusal.code)
-    return decisions
-
-
-def _decide(
-    standing: Standing, ask: Ask, grounds: Grounds, at: datetime, resource: str, fields: frozenset[str]
-) -> Decision:
-    covered = fields & grounds.resources.get(resource, frozenset())
-    if fields and not covered:
-        raise NotAllowed("field_not_authorised", resource=resource, authorisation=grounds.authorisation)
-    request = request_of(ask, grounds, at, resource, covered, standing)
-    decision = standing.bank.decide(request)
-    named = {"resource": resource, "rule": decision.rule, "version": decision.version}
-    if not decision.allowed:
-        suspension = standing.find_rule_suspension(request)
-        if suspension is not None:
-            raise suspended("rule_suspended", suspension, resource=resource, rule=suspension.target.id)
-        raise NotAllowed(decision.code, **named, unknown=list(decision.unknown))
-    if any(each.rule.deliberation != grounds.authorisation for each in decision.grounds):
-        raise NotAllowed("rule_of_another_deliberation", **named)
-    _check_obligations(decision, named)
-    return decision
-
-
-def _check_obligations(decision: Decision, named: Mapping[str, Any]) -> None:
-    """What the rule demands before anything is released is there; what nobody can give yet is missing.
-
-    Obligations on images (masks, watermark, depth) bind whoever serves images.
-
-    Raises:
-        NotAllowed: `second_person_missing`, `reason_missing`.
-    """
-    if decision.obligations.second_person:
-        raise NotAllowed("second_person_missing", **named)
-    if decision.obligations.reason:
-        raise NotAllowed("reason_missing", **named)
-
-
 def _is_yes_or_no(value: Any) -> bool:
     """Whether the value, or what it wraps, says no more than yes, no, or nothing."""
     inner = getattr(value, "value", value)
     return inner is None or isinstance(inner, bool)
-
-
-def request_of(
-    ask: Ask, grounds: Grounds | None, at: datetime, resource: str, fields: frozenset[str], standing: Standing
-) -> Request:
-    """The rule bank's question for one resource. Facts are what the gate itself knows to be true."""
-    actor = ask.actor
-    kind = grounds.party_kind if grounds is not None else standing.party_kind(actor.party)
-    return Request(
-        resource=resource,
-        action=ask.action,
-        purpose=ask.purpose,
-        party_kind=kind,
-        party=str(actor.party),
-        profile=actor.profile,
-        fields=fields,
-        facts={
-            "subject_in_dossier": grounds is not None and ask.action != REGISTER,
-            "user_named": actor.person is not None or bool(actor.user),
-        },
-        at=at,
-    )
-
-
-def entry_of(
-    ask: Ask,
-    exchange: ExchangeId,
-    *,
-    kind: str,
-    at: datetime,
-    subjects: tuple[str, ...] | None = None,
-    authorisation: str | None = None,
-    public: Mapping[str, Any] | None = None,
-    private: Mapping[str, Any] | None = None,
-) -> Entry:
-    """The entry of one step of an exchange.
-
-    Public (to readers of the exchange log): party, authorisation, action, resources, and what `public` adds. Private,
-    sealed under the subjects' keys: which person or system asked, for which purpose and case, and what `private` adds.
-    """
-    actor = ask.actor
-    hidden = {
-        "exchange": str(exchange),
-        "profile": actor.profile,
-        "person": str(actor.person) if actor.person else None,
-        "system": str(actor.system) if actor.system else None,
-        "key": actor.key,
-        "user": actor.user,
-        "user_asserted_by": actor.user_asserted_by,
-        "purpose": ask.purpose,
-        "case": ask.case,
-        **(private or {}),
-    }
-    shown: dict[str, Any] = {
-        "party": str(actor.party),
-        "action": ask.action,
-        "resources": [ask.resource, *sorted(ask.sources)],
-        **(public or {}),
-    }
-    if authorisation is not None:
-        shown["authorisation"] = authorisation
-    return Entry(
-        log=Log.EXCHANGE,
-        kind=kind,
-        public=shown,
-        private={name: value for name, value in hidden.items() if value is not None},
-        subjects=ask.subjects if subjects is None else subjects,
-        at=at,
-    )
-
-
-def receipt_of(promise: Promise) -> Receipt:
-    """The promise as a response carries it."""
-    return Receipt(
-        log=promise.log.value,
-        entry=promise.entry,
-        leaf_hash=b64url(promise.leaf_hash),
-        at=rfc3339(promise.at),
-        max_merge_delay_seconds=promise.max_merge_delay_seconds,
-    )

@@ -18,9 +18,11 @@ from koinon.base.errors import KoinonError, NotAllowed, Unavailable
 from koinon.base.ids import new_id
 from koinon.base.metrics import counter, gauge
 from koinon.trust.gate import store
+from koinon.trust.gate.entries import entry_of, receipt_of
 from koinon.trust.gate.model import EndReason, ProcessId, Receipt
+from koinon.trust.gate.policy import decide, end_of
 from koinon.trust.gate.release import Released
-from koinon.trust.gate.service import Gate, Passage, Stale, decide, end_of, entry_of, receipt_of
+from koinon.trust.gate.service import Gate, Passage, Stale
 from koinon.trust.ledger import Entry, Log, Sealer
 from koinon.trust.standing import Standing
 

@@ -1,0 +1,97 @@
+"""What the gate decides, from what it knows: no input or output of its own."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import structlog
+
+from koinon.base.errors import NotAllowed
+from koinon.trust.rules import Decision, Request
+from koinon.trust.standing import Ask, Grounds, Standing, suspended
+
+_log = structlog.get_logger()
+
+# The one action that needs no dossier: it makes one, on proof that the party knows the person.
+REGISTER = "register"
+
+
+def end_of(grounds: Grounds, decisions: Mapping[str, Decision]) -> datetime:
+    """The first moment at which one of these ends by itself."""
+    ends = [each.good_until for each in decisions.values() if each.good_until is not None]
+    return min([grounds.good_until, *ends])
+
+
+def decide(standing: Standing, ask: Ask, grounds: Grounds, at: datetime) -> dict[str, Decision]:
+    """One decision for the main resource and one for each source; the main one allows.
+
+    What the rule bank gives is cut down to what the authorisation covers: neither alone is enough. A source that is
+    not covered is not asked, and what depends on it is answered `not_allowed`.
+
+    Raises:
+        NotAllowed: the code of the decision that refuses the main resource.
+    """
+    main = _decide(standing, ask, grounds, at, ask.resource, ask.fields)
+    decisions = {ask.resource: main}
+    for resource, fields in ask.sources.items():
+        try:
+            decisions[resource] = _decide(standing, ask, grounds, at, resource, fields)
+        except NotAllowed as refusal:
+            _log.info("source_not_allowed", resource=resource, code=refusal.code)
+    return decisions
+
+
+def _decide(
+    standing: Standing, ask: Ask, grounds: Grounds, at: datetime, resource: str, fields: frozenset[str]
+) -> Decision:
+    covered = fields & grounds.resources.get(resource, frozenset())
+    if fields and not covered:
+        raise NotAllowed("field_not_authorised", resource=resource, authorisation=grounds.authorisation)
+    request = request_of(ask, grounds, at, resource, covered, standing)
+    decision = standing.bank.decide(request)
+    named = {"resource": resource, "rule": decision.rule, "version": decision.version}
+    if not decision.allowed:
+        suspension = standing.find_rule_suspension(request)
+        if suspension is not None:
+            raise suspended("rule_suspended", suspension, resource=resource, rule=suspension.target.id)
+        raise NotAllowed(decision.code, **named, unknown=list(decision.unknown))
+    if any(each.rule.deliberation != grounds.authorisation for each in decision.grounds):
+        raise NotAllowed("rule_of_another_deliberation", **named)
+    _check_obligations(decision, named)
+    return decision
+
+
+def _check_obligations(decision: Decision, named: Mapping[str, Any]) -> None:
+    """What the rule demands before anything is released is there; what nobody can give yet is missing.
+
+    Obligations on images (masks, watermark, depth) bind whoever serves images.
+
+    Raises:
+        NotAllowed: `second_person_missing`, `reason_missing`.
+    """
+    if decision.obligations.second_person:
+        raise NotAllowed("second_person_missing", **named)
+    if decision.obligations.reason:
+        raise NotAllowed("reason_missing", **named)
+
+
+def request_of(
+    ask: Ask, grounds: Grounds | None, at: datetime, resource: str, fields: frozenset[str], standing: Standing
+) -> Request:
+    """The rule bank's question for one resource. Facts are what the gate itself knows to be true."""
+    actor = ask.actor
+    kind = grounds.party_kind if grounds is not None else standing.party_kind(actor.party)
+    return Request(
+        resource=resource,
+        action=ask.action,
+        purpose=ask.purpose,
+        party_kind=kind,
+        party=str(actor.party),
+        profile=actor.profile,
+        fields=fields,
+        facts={
+            "subject_in_dossier": grounds is not None and ask.action != REGISTER,
+            "user_named": actor.person is not None or bool(actor.user),
+        },
+        at=at,
+    )
