@@ -15,6 +15,18 @@ _SLICES = (
     "trust/gate",
     "trust/oversight",
     "integrator",
+    "integrator/catalogue",
+    "integrator/deferred",
+    "integrator/mutations",
+    "integrator/processing",
+    "integrator/procedures",
+    "integrator/operations",
+    "video/cameras",
+    "video/recordings",
+    "video/rights",
+    "video/terms",
+    "video/masks",
+    "video/playback",
 )
 
 
