@@ -23,7 +23,7 @@ CREATE TABLE IF NOT EXISTS base.migration (
     applied_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (slice, number)
 );
-GRANT SELECT ON base.migration TO koinon_web, koinon_worker, koinon_sequencer, koinon_reader;
+GRANT SELECT ON base.migration TO koinon_web, koinon_worker, koinon_sequencer, koinon_recorder, koinon_reader;
 """
 
 

@@ -32,6 +32,11 @@ LIMITS: dict[ProcessKind, dict[str, str]] = {
         "lock_timeout": "5000",
         "idle_in_transaction_session_timeout": "30000",
     },
+    "recorder": {
+        "statement_timeout": "30000",
+        "lock_timeout": "5000",
+        "idle_in_transaction_session_timeout": "30000",
+    },
     "worker": {
         "statement_timeout": "600000",
         "lock_timeout": "10000",

@@ -7,7 +7,7 @@ import asyncpg
 
 from koinon.base.errors import NotAllowed
 
-ProcessKind = Literal["owner", "web", "worker", "sequencer", "reader"]
+ProcessKind = Literal["owner", "web", "worker", "sequencer", "recorder", "reader"]
 KINDS: tuple[ProcessKind, ...] = get_args(ProcessKind)
 
 
