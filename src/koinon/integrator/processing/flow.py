@@ -1,0 +1,205 @@
+"""One expression for one person, for a million, and for a cluster.
+
+A `TableFlow` is an Ibis expression over named tables. `Compiled` turns it into DuckDB SQL once; a person's rows are
+bound to the prepared statement, a batch is read from Arrow where it lies, and any other engine of Ibis takes the
+expression as it is (`on_backend`).
+"""
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import ibis
+import msgspec
+import pyarrow
+
+from koinon.base.errors import Invalid, TooLarge
+from koinon.integrator.processing.engine import DEFAULT_MEMORY_MB, connect
+
+SUBJECT = "subject"
+
+
+class TableFlow(msgspec.Struct, frozen=True, kw_only=True):
+    """One Ibis expression over named input tables, the same for one person and for a million.
+
+    Attributes:
+        name: of the flow, `kebab-case`.
+        inputs: table -> column -> Ibis type (`string`, `date`, `int64`, `decimal(12,2)`, ...). Every column may be
+            NULL, which means unknown; it is never read as zero or as no.
+        build: the tables, by name -> one row for each subject, the column `subject` first.
+    """
+
+    name: str
+    inputs: Mapping[str, Mapping[str, str]]
+    build: Callable[[Mapping[str, ibis.Table]], ibis.Table]
+
+    def schemas(self) -> dict[str, pyarrow.Schema]:
+        """The Arrow schema of each input table."""
+        return {name: ibis.schema(dict(columns)).to_pyarrow() for name, columns in self.inputs.items()}
+
+    def expression(self) -> ibis.Table:
+        """The expression over unbound tables.
+
+        Raises:
+            Invalid: `flow_subject_missing`: its first column is not `subject`.
+        """
+        tables = {name: ibis.table(dict(columns), name=name) for name, columns in self.inputs.items()}
+        built = self.build(tables)
+        if built.columns[:1] != (SUBJECT,):
+            raise Invalid("flow_subject_missing", flow=self.name, columns=list(built.columns))
+        return built
+
+
+class Compiled:
+    """A flow of which the SQL is made; of one process, safe to share between its threads.
+
+    Attributes:
+        flow: what was compiled.
+        sql: DuckDB's, for a person and for a batch alike.
+        schema: of the result, in Arrow's types.
+    """
+
+    def __init__(
+        self,
+        flow: TableFlow,
+        *,
+        threads: int = 1,
+        memory_mb: int = DEFAULT_MEMORY_MB,
+        temp: Path | None = None,
+    ) -> None:
+        """`threads`, `memory_mb` and the folder to spill into (`temp`) are those of batches."""
+        self.flow = flow
+        expression = flow.expression()
+        self.sql = str(ibis.to_sql(expression, dialect="duckdb"))
+        self.schema: pyarrow.Schema = expression.schema().to_pyarrow()
+        self._inputs = flow.schemas()
+        self._known = {name: frozenset(schema.names) for name, schema in self._inputs.items()}
+        self._names = list(self.schema.names)
+        self._one_at_a_time = threading.Lock()
+        # A few rows: planning costs more than any plan saves, and tables made anew would be planned anew each time.
+        # So the statement is prepared over sources that hand out whatever rows they hold when it runs.
+        self._person = connect(optimise=False)
+        self._holders = {name: _Holder(schema) for name, schema in self._inputs.items()}
+        for name, holder in self._holders.items():
+            self._person.register(name, holder)
+        self._person.execute(f"PREPARE flow AS {self.sql}")
+        self._batches = connect(threads=threads, memory_mb=memory_mb, temp=temp)
+
+    def one(self, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
+        """The flow's rows for the rows of one person: a table that is not given has no rows, a column NULL.
+
+        Raises:
+            Invalid: `flow_table_unknown`, `flow_column_unknown`, `flow_value_malformed`.
+        """
+        tables = {name: self._table(name, given) for name, given in rows.items()}
+        with self._one_at_a_time:
+            for name, holder in self._holders.items():
+                holder.hold(tables.get(name))
+            try:
+                found = self._person.execute("EXECUTE flow").fetchall()
+            except duckdb.DataError as error:
+                raise Invalid("flow_value_malformed", flow=self.flow.name, why=str(error)[:200]) from None
+            finally:
+                for holder in self._holders.values():
+                    holder.hold(None)
+        return [dict(zip(self._names, row, strict=True)) for row in found]
+
+    def many(self, tables: Mapping[str, pyarrow.Table]) -> pyarrow.Table:
+        """The flow's rows for whole tables; in no order, unless the expression gives one.
+
+        Every input table must be given, with all its columns: what is missing from a batch is a mistake of whoever
+        made it, not something unknown about a person.
+
+        Raises:
+            Invalid: `flow_table_missing`, `flow_table_unknown`, `flow_column_missing`, `flow_column_unknown`,
+                `flow_value_malformed`.
+            TooLarge: `processing_memory`: it fits neither into the memory limit nor into the folder to spill into.
+        """
+        whole = {name: self._whole(name, table) for name, table in tables.items()}
+        for name in self._inputs.keys() - whole.keys():
+            raise Invalid("flow_table_missing", flow=self.flow.name, table=name)
+        # A cursor is a connection of its own to the same database: other threads' tables are not seen here.
+        with contextlib.closing(self._batches.cursor()) as connection, _limits():
+            for name, table in whole.items():
+                connection.register(name, table)
+            try:
+                return connection.sql(self.sql).to_arrow_table().cast(self.schema)
+            except duckdb.DataError as error:
+                raise Invalid("flow_value_malformed", flow=self.flow.name, why=str(error)[:200]) from None
+
+    def close(self) -> None:
+        """Its databases are gone."""
+        self._person.close()
+        self._batches.close()
+
+    def _table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> pyarrow.Table:
+        schema = self._schema(name)
+        known = self._known[name]
+        for row in rows:
+            for column in row.keys() - known:
+                raise Invalid("flow_column_unknown", flow=self.flow.name, table=name, column=column)
+        try:
+            return pyarrow.Table.from_pylist(list(rows), schema)
+        except (pyarrow.ArrowException, TypeError, ValueError, OverflowError):
+            # The values themselves are somebody's data and do not belong into a message.
+            raise Invalid("flow_value_malformed", flow=self.flow.name, table=name) from None
+
+    def _whole(self, name: str, table: pyarrow.Table) -> pyarrow.Table:
+        schema = self._schema(name)
+        for column in schema.names:
+            if column not in table.column_names:
+                raise Invalid("flow_column_missing", flow=self.flow.name, table=name, column=column)
+        for column in table.column_names:
+            if column not in self._known[name]:
+                raise Invalid("flow_column_unknown", flow=self.flow.name, table=name, column=column)
+        try:
+            return table.select(schema.names).cast(schema)
+        except pyarrow.ArrowException:
+            raise Invalid("flow_value_malformed", flow=self.flow.name, table=name) from None
+
+    def _schema(self, name: str) -> pyarrow.Schema:
+        if name not in self._inputs:
+            raise Invalid("flow_table_unknown", flow=self.flow.name, table=name)
+        return self._inputs[name]
+
+
+def on_backend(flow: TableFlow, backend: ibis.BaseBackend, tables: Mapping[str, ibis.Table]) -> pyarrow.Table:
+    """The flow's rows from another engine of Ibis (Spark, for more than one machine holds), unchanged.
+
+    `tables` are that engine's own, with the columns of `flow.inputs`.
+    """
+    cast = {name: tables[name].select(*columns).cast(dict(columns)) for name, columns in flow.inputs.items()}
+    built = flow.build(cast)
+    return backend.to_pyarrow(built).cast(built.schema().to_pyarrow())
+
+
+class _Holder:
+    """A table of the prepared statement: whatever rows it holds when the statement runs.
+
+    Source: Arrow PyCapsule interface (`__arrow_c_schema__`, `__arrow_c_stream__`).
+    """
+
+    def __init__(self, schema: pyarrow.Schema) -> None:
+        self._schema = schema
+        self._none = schema.empty_table()
+        self._rows = self._none
+
+    def hold(self, rows: pyarrow.Table | None) -> None:
+        self._rows = self._none if rows is None else rows
+
+    def __arrow_c_schema__(self) -> object:
+        return self._schema.__arrow_c_schema__()
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self._rows.__arrow_c_stream__(requested_schema)
+
+
+@contextlib.contextmanager
+def _limits() -> Iterator[None]:
+    try:
+        yield
+    except duckdb.OutOfMemoryException:
+        raise TooLarge("processing_memory") from None
