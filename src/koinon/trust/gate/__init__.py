@@ -1,5 +1,6 @@
 """The one passage: identify, decide, minimise, record, release; cut while it runs."""
 
+from koinon.trust.gate.batches import BatchPassage, Screened, open_batch
 from koinon.trust.gate.edge import Governed, only_governed
 from koinon.trust.gate.model import Admission, Dossier, EndReason, ExchangeId, Filtered, ProcessId, Receipt
 from koinon.trust.gate.policy import REGISTER
@@ -9,13 +10,14 @@ from koinon.trust.gate.sampling import DecisionSample
 from koinon.trust.gate.service import Directory, Gate, Passage
 from koinon.trust.gate.store import forget
 from koinon.trust.gate.uses import Cut, Use, Uses, reap
-from koinon.trust.standing import Actor, Ask
+from koinon.trust.standing import Actor, Ask, Images, Second
 
 __all__ = [
     "REGISTER",
     "Actor",
     "Admission",
     "Ask",
+    "BatchPassage",
     "Cut",
     "DecisionSample",
     "Directory",
@@ -25,14 +27,18 @@ __all__ = [
     "Filtered",
     "Gate",
     "Governed",
+    "Images",
     "Passage",
     "ProcessId",
     "QuorumWatch",
     "Receipt",
     "Released",
+    "Second",
+    "Screened",
     "Use",
     "Uses",
     "forget",
     "only_governed",
+    "open_batch",
     "reap",
 ]

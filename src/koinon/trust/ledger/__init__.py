@@ -20,6 +20,7 @@ from koinon.trust.ledger.service import (
     list_register_entries,
     read_private,
 )
+from koinon.trust.ledger.subjects import SubjectProof, prove_subject
 
 SCHEMA = Schema("ledger", Path(__file__).parent / "migrations")
 
@@ -35,6 +36,7 @@ __all__ = [
     "Proof",
     "Sealer",
     "Stored",
+    "SubjectProof",
     "append",
     "count_day",
     "erase",
@@ -42,6 +44,7 @@ __all__ = [
     "get_entry",
     "get_proof",
     "list_register_entries",
+    "prove_subject",
     "quorum_age",
     "read_private",
 ]

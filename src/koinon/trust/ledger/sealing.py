@@ -201,6 +201,16 @@ class Sealer:
             raise Invalid("commitment_broken", entry=str(entry), part="private")
         return Private(msgspec.json.decode(plain[SALT_BYTES:]), tuple(subjects))
 
+    def open_subject(self, entry: EntryId, at: datetime, key: bytes, ordinal: int) -> bytes:
+        """Salt and identifier of one subject, from its slot's wrapped key.
+
+        Raises:
+            NotFound: `month_destroyed`, `month_key_missing`.
+            Invalid: `seal_broken`.
+        """
+        place = entry.bytes + ordinal.to_bytes(2, "big")
+        return self.keys.unwrap(minute_of(at).month, key, place)[KEY_BYTES:]
+
 
 def stored_time(entry: Entry) -> datetime:
     """The entry's time as its bytes tell it: no row says more than the bytes."""
