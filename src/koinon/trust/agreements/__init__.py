@@ -19,6 +19,7 @@ from koinon.trust.agreements.conditions import (
     find_unmet,
     list_duties,
 )
+from koinon.trust.agreements.limits import Hours, Limits, find_exceeded, next_quarter
 from koinon.trust.agreements.model import (
     Accession,
     Agreements,
@@ -72,7 +73,9 @@ __all__ = [
     "ConventionParty",
     "ConventionState",
     "Cover",
+    "Hours",
     "KeptAtMost",
+    "Limits",
     "MatrixRow",
     "NotPassedOn",
     "OnlyProfiles",
@@ -88,6 +91,7 @@ __all__ = [
     "check_signature",
     "convention_state",
     "draft_convention",
+    "find_exceeded",
     "find_rules",
     "find_unmet",
     "get_authorisation",
@@ -95,6 +99,7 @@ __all__ = [
     "list_duties",
     "load_agreements",
     "next_number",
+    "next_quarter",
     "read_statement",
     "record_statement",
     "request_authorisation",

@@ -6,6 +6,7 @@ checks is none.
 """
 
 from collections.abc import Iterable
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -65,13 +66,36 @@ Duty = KeptAtMost | NotPassedOn
 
 
 class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
-    """What the gate knows of one question. What it does not know is false, and so not met."""
+    """What the gate knows of one question. What it does not know is false, and so not met.
+
+    Attributes:
+        reason: whether a written reason was given.
+        second_person: whether another human of the party confirmed it.
+        images_since: the oldest moment of which images are asked; None with `live`, or where no image is asked.
+        live: images of the moment itself are asked.
+        territories: where the camera stands: codes of its municipality and its zone.
+        at_work_station: asked from a registered work station of the party's control centre.
+        emergency: somebody declared an emergency.
+    """
 
     profile: str = ""
+    purpose: str = ""
     case: str = ""
+    reason: bool = False
     subjects: int = 0
     registered: bool = False
     second_person: bool = False
+    images_since: datetime | None = None
+    live: bool = False
+    territories: frozenset[str] = frozenset()
+    at_work_station: bool = False
+    emergency: bool = False
+
+    def image_age(self, at: datetime) -> timedelta | None:
+        """How old the oldest image is that is asked; None when unknown."""
+        if self.live:
+            return timedelta()
+        return None if self.images_since is None else at - self.images_since
 
 
 def find_unmet(conditions: Iterable[Condition], facts: Circumstances) -> str | None:

@@ -16,22 +16,26 @@ import msgspec
 from koinon.base.canonical import canonical
 from koinon.base.text import Text
 from koinon.trust.agreements.conditions import Condition
+from koinon.trust.agreements.limits import Limits
 from koinon.trust.parties import PartyId
 
 ConventionId = NewType("ConventionId", str)
 AuthorisationNumber = NewType("AuthorisationNumber", str)
 
 
-class MatrixRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class MatrixRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A profile may do an action on the resources of a group.
 
     Attributes:
         resources: one resource (`rijksregister/person`), or all of a group (`cameras/*`).
+        limits: how deep, when, where, for what, with whom; a row without them stands in the document as it did before
+            limits existed, so that its digest is the one that was signed.
     """
 
     profile: str
     action: str
     resources: str
+    limits: Limits | None = None
 
 
 class ConventionParty(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -14,6 +14,8 @@ import msgspec
 from koinon.base.clock import civil_date, start_of
 from koinon.base.crypto import VerifyKey, parse_jws
 from koinon.base.errors import Invalid, KoinonError, NotAllowed
+from koinon.trust.agreements.conditions import Circumstances
+from koinon.trust.agreements.limits import Limits, find_exceeded, find_malformed, hang_on_time, next_quarter
 from koinon.trust.agreements.model import (
     STATEMENT_TYPE,
     Accession,
@@ -23,6 +25,7 @@ from koinon.trust.agreements.model import (
     Convention,
     ConventionId,
     ConventionParty,
+    MatrixRow,
     SignedStatement,
     Statement,
     Word,
@@ -31,6 +34,7 @@ from koinon.trust.parties import Key, KeyUse, PartyId, Register, earliest
 
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 _decode_statement = msgspec.json.Decoder(Statement).decode
+_NOTHING_KNOWN = Circumstances()
 
 
 # --- documents ----------
@@ -50,6 +54,10 @@ def check_convention_document(convention: Convention, former: Convention | None)
         (len(members) >= 2 and len(set(members)) == len(members), "at least two different parties"),
         (bool(convention.matrix), "an empty matrix"),
         (all(is_pattern(row.resources) for row in convention.matrix), "resources"),
+        (
+            all(row.limits is None or find_malformed(row.limits) is None for row in convention.matrix),
+            "limits",
+        ),
         (convention.valid_until is None or convention.valid_from < convention.valid_until, "term"),
         (convention.notice_days >= 0, "notice"),
         ((convention.accession is Accession.LISTED) == bool(convention.accession_by), "accession"),
@@ -196,36 +204,65 @@ class Bindings:
 
     def __init__(self, bindings: Iterable[Binding]) -> None:
         self.all = tuple(bindings)
-        rows: dict[tuple[str, str], list[tuple[str, Binding]]] = {}
+        rows: dict[tuple[str, str], list[tuple[MatrixRow, Binding]]] = {}
         for binding in self.all:
             for row in binding.convention.matrix:
-                rows.setdefault((row.profile, row.action), []).append((row.resources, binding))
+                rows.setdefault((row.profile, row.action), []).append((row, binding))
         self._rows = rows
 
     def check_cover(
-        self, parties: Iterable[PartyId], profile: str, action: str, resource: str, at: datetime
+        self,
+        parties: Iterable[PartyId],
+        profile: str,
+        action: str,
+        resource: str,
+        at: datetime,
+        facts: Circumstances = _NOTHING_KNOWN,
     ) -> Cover:
-        """All `parties` are bound by one convention whose matrix lets `profile` do `action` on `resource`.
+        """All `parties` are bound by one convention whose matrix lets `profile` do `action` on `resource`, within
+        the limits of the row.
 
         Where several do, the one that ends last.
 
         Raises:
             NotAllowed: `convention_missing` when none binds them all, `matrix_denies` when one does and does
-                not provide for this.
+                not provide for this, and the codes of `find_exceeded` when it does within limits that are not met.
         """
         wanted = tuple(parties)
         best: Cover | None = None
-        for pattern, binding in self._rows.get((profile, action), ()):
-            if not matches(pattern, resource):
+        exceeded: str | None = None
+        timed: list[Limits | None] = []
+        for row, binding in self._rows.get((profile, action), ()):
+            if not matches(row.resources, resource):
                 continue
             found = _cover(binding, wanted, at)
-            if found is not None and (best is None or _later(found.until, best.until)):
+            if found is None:
+                continue
+            timed.append(row.limits)
+            code = find_exceeded(row.limits, facts, at)
+            if code is not None:
+                exceeded = exceeded or code
+            elif best is None or _later(found.until, best.until):
                 best = found
         if best is not None:
+            if hang_on_time(timed):
+                best = msgspec.structs.replace(best, until=earliest(best.until, next_quarter(at)))
             return best
+        if exceeded is not None:
+            raise NotAllowed(exceeded, profile=profile, action=action, resource=resource)
         if any(_cover(binding, wanted, at) is not None for binding in self.all):
             raise NotAllowed("matrix_denies", profile=profile, action=action, resource=resource)
         raise NotAllowed("convention_missing", parties=[str(party) for party in wanted])
+
+    def list_rows(self, parties: Iterable[PartyId], at: datetime) -> list[tuple[MatrixRow, Convention]]:
+        """The rows of the conventions that bind all `parties` at `at`, for those who ask who may do what."""
+        wanted = tuple(parties)
+        return [
+            (row, binding.convention)
+            for binding in self.all
+            if _cover(binding, wanted, at) is not None
+            for row in binding.convention.matrix
+        ]
 
 
 def _cover(binding: Binding, parties: tuple[PartyId, ...], at: datetime) -> Cover | None:

@@ -8,7 +8,7 @@ from koinon.base.clock import rfc3339
 from koinon.base.crypto import b64url
 from koinon.trust.gate.model import ExchangeId, Receipt
 from koinon.trust.ledger import Entry, Log, Promise
-from koinon.trust.standing import Ask
+from koinon.trust.standing import Ask, Images
 
 
 def entry_of(
@@ -38,6 +38,9 @@ def entry_of(
         "user_asserted_by": actor.user_asserted_by,
         "purpose": ask.purpose,
         "case": ask.case,
+        "reason": ask.reason or None,
+        "second_person": str(ask.second.person) if ask.second is not None else None,
+        **(_images_of(ask.images) if ask.images is not None else {}),
         **(private or {}),
     }
     shown: dict[str, Any] = {
@@ -56,6 +59,18 @@ def entry_of(
         subjects=ask.subjects if subjects is None else subjects,
         at=at,
     )
+
+
+def _images_of(images: Images) -> dict[str, Any]:
+    """Of which camera, whose, from when to when; and whether an emergency was declared."""
+    return {
+        "camera": images.camera,
+        "owner": str(images.owner),
+        "images_since": rfc3339(images.since) if images.since is not None else None,
+        "images_until": rfc3339(images.until) if images.until is not None else None,
+        "emergency": True if images.emergency else None,
+        "at_work_station": True if images.at_work_station else None,
+    }
 
 
 def receipt_of(promise: Promise) -> Receipt:

@@ -1,19 +1,29 @@
 """What the gate decides, from what it knows: no input or output of its own."""
 
+import math
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
 
 from koinon.base.errors import NotAllowed
-from koinon.trust.rules import Decision, Request
-from koinon.trust.standing import Ask, Grounds, Standing, suspended
+from koinon.trust.parties import PartyId
+from koinon.trust.rules import Decision, FactValue, Request
+from koinon.trust.standing import Ask, Grounds, Images, Standing, suspended
 
 _log = structlog.get_logger()
 
 # The one action that needs no dossier: it makes one, on proof that the party knows the person.
 REGISTER = "register"
+
+
+def needs_dossier(ask: Ask) -> bool:
+    """Whether each subject must stand in the reference directory: for all but registering one there, and images.
+
+    A camera shows whoever passes; what bounds its use are the limits of the convention's matrix and the rules.
+    """
+    return ask.action != REGISTER and ask.images is None
 
 
 def end_of(grounds: Grounds, decisions: Mapping[str, Decision]) -> datetime:
@@ -57,22 +67,32 @@ def _decide(
         raise NotAllowed(decision.code, **named, unknown=list(decision.unknown))
     if any(each.rule.deliberation != grounds.authorisation for each in decision.grounds):
         raise NotAllowed("rule_of_another_deliberation", **named)
-    _check_obligations(decision, named)
+    _check_obligations(ask, decision, at, named)
     return decision
 
 
-def _check_obligations(decision: Decision, named: Mapping[str, Any]) -> None:
-    """What the rule demands before anything is released is there; what nobody can give yet is missing.
+def _check_obligations(ask: Ask, decision: Decision, at: datetime, named: Mapping[str, Any]) -> None:
+    """What the rule demands before anything is released is there.
 
-    Obligations on images (masks, watermark, depth) bind whoever serves images.
+    Masks and watermark bind whoever serves the images, see `video.rights`.
 
     Raises:
-        NotAllowed: `second_person_missing`, `reason_missing`.
+        NotAllowed: `depth_exceeded`, `reason_missing`, `second_person_missing`.
     """
-    if decision.obligations.second_person:
-        raise NotAllowed("second_person_missing", **named)
-    if decision.obligations.reason:
+    demanded, images = decision.obligations, ask.images
+    if images is not None and not images.live and not _within_depth(images, demanded.depth_days, at):
+        raise NotAllowed("depth_exceeded", depth_days=demanded.depth_days, **named)
+    emergency = images is not None and images.emergency
+    if (demanded.reason or emergency) and not ask.reason.strip():
         raise NotAllowed("reason_missing", **named)
+    if demanded.second_person and ask.second is None:
+        raise NotAllowed("second_person_missing", **named)
+
+
+def _within_depth(images: Images, depth_days: int | None, at: datetime) -> bool:
+    if depth_days is None:
+        return True
+    return images.since is not None and at - images.since <= timedelta(days=depth_days)
 
 
 def request_of(
@@ -90,8 +110,22 @@ def request_of(
         profile=actor.profile,
         fields=fields,
         facts={
-            "subject_in_dossier": grounds is not None and ask.action != REGISTER,
+            "subject_in_dossier": grounds is not None and needs_dossier(ask),
             "user_named": actor.person is not None or bool(actor.user),
+            **(_facts_of(ask.images, actor.party, at) if ask.images is not None else {}),
         },
         at=at,
     )
+
+
+def _facts_of(images: Images, party: PartyId, at: datetime) -> dict[str, FactValue | None]:
+    """What rules may ask about images. Their age in whole days, begun ones counted; nought for the live picture."""
+    age: int | None = 0
+    if not images.live:
+        age = None if images.since is None else math.ceil((at - images.since) / timedelta(days=1))
+    return {
+        "own_camera": images.owner == party,
+        "emergency": images.emergency,
+        "at_work_station": images.at_work_station,
+        "image_age_days": age,
+    }

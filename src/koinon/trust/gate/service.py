@@ -13,7 +13,7 @@ from koinon.base.metrics import counter
 from koinon.trust.gate import store
 from koinon.trust.gate.entries import entry_of, receipt_of
 from koinon.trust.gate.model import Admission, Dossier, ExchangeId, Filtered
-from koinon.trust.gate.policy import REGISTER, decide, end_of, request_of
+from koinon.trust.gate.policy import decide, end_of, needs_dossier, request_of
 from koinon.trust.gate.quorum import QuorumWatch
 from koinon.trust.gate.release import _SEAL, Released
 from koinon.trust.gate.sampling import DecisionSample
@@ -110,8 +110,8 @@ class Gate:
         standing = await self.keeper.settle()
         try:
             grounds = standing.find_grounds(ask, at)
-            dossiers = () if ask.action == REGISTER else await self.registered(ask, ask.subjects)
-            if ask.action != REGISTER and (not dossiers or None in dossiers):
+            dossiers = await self.registered(ask, ask.subjects) if needs_dossier(ask) else ()
+            if needs_dossier(ask) and (not dossiers or None in dossiers):
                 # One code for "unknown to us" and "not in your files": the difference would be an answer.
                 raise NotAllowed("subject_not_registered")
             decided = self._decide(standing, ask, grounds, at)

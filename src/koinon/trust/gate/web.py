@@ -80,8 +80,25 @@ problems: dict[str, Message] = {
         "Your party has no file on this person for this purpose in the reference directory."
     ),
     "too_many_subjects": N_("The question is about more persons than the authorisation allows."),
+    "depth_exceeded": N_("Images as old as these may not be shown to you."),
+    "emergency_only": N_("This is given only where an emergency is declared, which is reviewed afterwards."),
+    "outside_hours": N_("The convention gives this only at other hours."),
+    "outside_territory": N_("The camera stands outside the territory for which you may look."),
+    "purpose_not_in_matrix": N_("The convention does not give this for the purpose that you name."),
+    "reason_missing": N_("A written reason is demanded."),
+    "second_person_same": N_("The second person must be another human than the one who asks."),
+    "work_station_only": N_("This is given only at a registered work station of your control centre."),
 }
-ACTIONS = {"consult": N_("consult"), "communicate": N_("communicate"), "register": N_("register")}
+ACTIONS = {
+    "consult": N_("consult"),
+    "communicate": N_("communicate"),
+    "register": N_("register"),
+    "view_live": N_("view live"),
+    "view_recording": N_("view a recording"),
+    "export": N_("export"),
+    "steer": N_("steer"),
+    "unmask": N_("see without masks"),
+}
 
 
 class Use(msgspec.Struct, frozen=True, kw_only=True):

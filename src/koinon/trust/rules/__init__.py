@@ -13,6 +13,7 @@ from koinon.trust.rules.document import rule_digest
 from koinon.trust.rules.model import (
     Basis,
     Condition,
+    FactValue,
     LogLevel,
     Obligations,
     Request,
@@ -38,6 +39,7 @@ __all__ = [
     "Basis",
     "Condition",
     "Decision",
+    "FactValue",
     "LogLevel",
     "Obligations",
     "Request",

@@ -4,7 +4,7 @@ from koinon.trust.standing.acts import Act, ActState, Chain, SignedAct, Target, 
 from koinon.trust.standing.epoch import get_epoch
 from koinon.trust.standing.keeper import StandingKeeper
 from koinon.trust.standing.load import StandingLoader
-from koinon.trust.standing.model import Actor, Ask, Grounds
+from koinon.trust.standing.model import Actor, Ask, Grounds, Images, Second
 from koinon.trust.standing.state import SYSTEM_PROFILE, Standing, suspended
 
 __all__ = [
@@ -15,6 +15,8 @@ __all__ = [
     "Ask",
     "Chain",
     "Grounds",
+    "Images",
+    "Second",
     "SignedAct",
     "Standing",
     "StandingKeeper",

@@ -28,6 +28,41 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
     user_asserted_by: Literal["party", "identity_provider"] | None = None
 
 
+class Images(msgspec.Struct, frozen=True, kw_only=True):
+    """Which images of which camera an ask is about. Whoever keeps the register of cameras fills it, not who asks.
+
+    Attributes:
+        camera: its id, in the trace.
+        owner: the party whose camera it is; the same convention binds it.
+        groups: every resource `cameras/<group>` that the camera belongs to: what stops one stops the camera.
+        territories: codes of its municipality and zone.
+        since, until: of the images; both None for the live picture.
+        at_work_station: asked from a registered work station of the party's control centre.
+        emergency: an emergency is declared (break-glass).
+    """
+
+    camera: str
+    owner: PartyId
+    groups: tuple[str, ...]
+    territories: frozenset[str] = frozenset()
+    since: datetime | None = None
+    until: datetime | None = None
+    at_work_station: bool = False
+    emergency: bool = False
+
+    @property
+    def live(self) -> bool:
+        """Whether the picture of the moment is asked."""
+        return self.since is None and self.until is None
+
+
+class Second(msgspec.Struct, frozen=True, kw_only=True):
+    """Another human of the party who confirmed the ask, and in which profile."""
+
+    person: PersonId
+    profile: str
+
+
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
     """One use of shared data, as it is asked.
 
@@ -39,6 +74,9 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
         sources: per source service, the fields that the platform must fetch to answer.
         subjects: identifiers of the persons or companies that it is about.
         authorisation: number of the authorisation it rests on; without one standing finds it.
+        reason: written, beside the purpose, where the rule or the convention demands it.
+        second: who confirmed it, where a second person is demanded.
+        images: for a camera, which images.
     """
 
     actor: Actor
@@ -50,6 +88,9 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     subjects: tuple[str, ...]
     sources: Mapping[str, frozenset[str]] = {}
     authorisation: str | None = None
+    reason: str = ""
+    second: Second | None = None
+    images: Images | None = None
 
 
 class Grounds(msgspec.Struct, frozen=True, kw_only=True):

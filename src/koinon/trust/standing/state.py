@@ -21,6 +21,7 @@ from koinon.trust.agreements import (
     bind,
     check_authorised,
     find_unmet,
+    next_quarter,
 )
 from koinon.trust.parties import (
     Key,
@@ -132,7 +133,7 @@ class Standing:
         slot = (
             actor.party, actor.person, actor.system, actor.key, actor.profile,
             ask.purpose, ask.action, ask.resource, ask.authorisation, len(ask.subjects), bool(ask.case.strip()),
-            *ask.sources,
+            bool(ask.reason.strip()), ask.second, ask.images, *ask.sources,
         )  # fmt: skip
         known = self._grounds.get(slot)
         if known is not None and known[0] <= at < known[1].good_until:
@@ -158,18 +159,27 @@ class Standing:
             ends.append(until)
         else:
             raise NotAllowed("actor_unknown")
-        flow = ask.resource.removeprefix("flow/")
-        if self.acts.is_ended(flow):
-            raise NotAllowed("flow_ended", flow=flow, act=self.acts.ended_flows[flow])
-        self._refuse_suspended(TargetKind.FLOW, flow, "flow_suspended")
-        authorisation, until = self._find_authorisation(ask, at)
+        facts = self._circumstances(ask, at)
+        images = ask.images
+        for resource in (ask.resource,) if images is None else (ask.resource, *images.groups):
+            flow = resource.removeprefix("flow/")
+            if self.acts.is_ended(flow):
+                raise NotAllowed("flow_ended", flow=flow, act=self.acts.ended_flows[flow])
+            self._refuse_suspended(TargetKind.FLOW, flow, "flow_suspended")
+        authorisation, until = self._find_authorisation(ask, facts, at)
         ends.append(until)
         others = tuple(party for party in self._integrators if party != actor.party)
         if not others:
             raise NotAllowed("integrator_missing")
+        if images is not None:
+            if images.owner not in (actor.party, *others):
+                others = (*others, images.owner)
+            ends.append(next_quarter(at))  # images grow older, and rules may speak of their age
         for party in others:
             ends.append(self._check_party(party, at))
-        cover = self.bindings.check_cover((actor.party, *others), actor.profile, ask.action, ask.resource, at)
+        cover = self.bindings.check_cover(
+            (actor.party, *others), actor.profile, ask.action, ask.resource, at, facts
+        )
         ends.append(cover.until)
         good_until = earliest(*ends)
         return Grounds(
@@ -192,12 +202,47 @@ class Standing:
             check_adviser(self.register, party, self._advised_advisers, at),
         )
 
-    def _find_authorisation(self, ask: Ask, at: datetime) -> tuple[Authorisation, datetime]:
+    def _circumstances(self, ask: Ask, at: datetime) -> Circumstances:
+        """What is known of the ask, for the conditions of authorisations and the limits of the matrix.
+
+        Raises:
+            NotAllowed: `second_person_same`, and the codes of `check_person` and `person_suspended` for the second
+                person.
+        """
+        images = ask.images
+        return Circumstances(
+            profile=ask.actor.profile,
+            purpose=ask.purpose,
+            case=ask.case,
+            reason=bool(ask.reason.strip()),
+            subjects=len(ask.subjects),
+            registered=True,  # the gate demands it of every subject, whatever the authorisation says
+            second_person=self._check_second(ask, at),
+            images_since=None if images is None else images.since,
+            live=images is not None and images.live,
+            territories=frozenset() if images is None else images.territories,
+            at_work_station=images is not None and images.at_work_station,
+            emergency=images is not None and images.emergency,
+        )
+
+    def _check_second(self, ask: Ask, at: datetime) -> bool:
+        second = ask.second
+        if second is None:
+            return False
+        if second.person == ask.actor.person:
+            raise NotAllowed("second_person_same")
+        self._refuse_suspended(TargetKind.PERSON, str(second.person), "person_suspended")
+        check_person(self.register, ask.actor.party, second.person, second.profile, at)
+        return True
+
+    def _find_authorisation(
+        self, ask: Ask, facts: Circumstances, at: datetime
+    ) -> tuple[Authorisation, datetime]:
         """The granted authorisation that covers the ask; the refusal of the one that came nearest."""
         refusal = NotAllowed("authorisation_missing", purpose=ask.purpose, resource=ask.resource)
         for authorisation in self._candidates(ask):
             try:
-                return authorisation, self._check_authorisation(authorisation, ask, at)
+                return authorisation, self._check_authorisation(authorisation, ask, facts, at)
             except NotAllowed as error:
                 refusal = error
         raise refusal
@@ -210,7 +255,9 @@ class Standing:
             return sorted(covering, key=lambda each: each.valid_until)
         return [each for each in found if each.number == ask.authorisation]
 
-    def _check_authorisation(self, authorisation: Authorisation, ask: Ask, at: datetime) -> datetime:
+    def _check_authorisation(
+        self, authorisation: Authorisation, ask: Ask, facts: Circumstances, at: datetime
+    ) -> datetime:
         number = authorisation.number
         if number in self.acts.withdrawn:
             raise NotAllowed("authorisation_withdrawn", authorisation=number, act=self.acts.withdrawn[number])
@@ -218,15 +265,7 @@ class Standing:
             TargetKind.AUTHORISATION, number, "authorisation_suspended", authorisation=number
         )
         use = check_authorised(authorisation, ask.actor.party, ask.purpose, ask.action, ask.resource, at)
-        unmet = find_unmet(
-            authorisation.conditions,
-            Circumstances(
-                profile=ask.actor.profile,
-                case=ask.case,
-                subjects=len(ask.subjects),
-                registered=True,  # the gate demands it of every subject, whatever the authorisation says
-            ),
-        )
+        unmet = find_unmet(authorisation.conditions, facts)
         if unmet is not None:
             raise NotAllowed(unmet, authorisation=number)
         return use.until
