@@ -153,6 +153,7 @@ class Authorisation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         resources: resource -> the fields that may leave; one resource or a `group/*`.
         actions: `consult`, `communicate`, `view_live` ...
         valid_from, valid_until: Brussels civil days; `until` is exclusive. An authorisation always ends.
+        also_for: further parties of the same kind, for which the same deliberation is.
         articles: legal basis, as `ordinance 2014-05-08 art. 9`.
         text: the whole deliberation, as the public register shows it.
     """
@@ -169,13 +170,24 @@ class Authorisation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     articles: tuple[str, ...]
     text: Text
     demo: bool = False
+    also_for: tuple[PartyId, ...] = ()
     document: Literal["authorisation"] = "authorisation"
     v: Literal[1] = 1
 
+    @property
+    def beneficiaries(self) -> tuple[PartyId, ...]:
+        """Every party for which it is."""
+        return (self.beneficiary, *self.also_for)
+
     @cached_property
     def canonical(self) -> bytes:
-        """The RFC 8785 bytes."""
-        return canonical(msgspec.to_builtins(self))
+        """The RFC 8785 bytes. Without further beneficiaries they are not named: the documents of before keep their
+        digests.
+        """
+        document = msgspec.to_builtins(self)
+        if not self.also_for:
+            del document["also_for"]
+        return canonical(document)
 
     @cached_property
     def digest(self) -> str:

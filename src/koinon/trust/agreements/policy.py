@@ -82,6 +82,7 @@ def check_authorisation_document(authorisation: Authorisation) -> None:
         (all(is_pattern(resource) for resource in authorisation.resources), "resources"),
         (authorisation.valid_from < authorisation.valid_until, "term"),
         (bool(authorisation.articles), "no article"),
+        (len(set(authorisation.beneficiaries)) == len(authorisation.beneficiaries), "a beneficiary twice"),
         (all((authorisation.title.nl, authorisation.title.fr, authorisation.title.en)), "title"),
         (all((authorisation.text.nl, authorisation.text.fr, authorisation.text.en)), "text"),
     ):
@@ -434,7 +435,7 @@ def check_authorised(
             `purpose_not_authorised`, `action_not_authorised`, `resource_not_authorised`.
     """
     number, day = authorisation.number, civil_date(at)
-    if authorisation.beneficiary != party:
+    if party not in authorisation.beneficiaries:
         raise NotAllowed("authorisation_of_another", authorisation=number)
     if day < authorisation.valid_from:
         raise NotAllowed(

@@ -184,8 +184,9 @@ async def request_authorisation(
     """
     policy.check_authorisation_document(authorisation)
     register = await load_register(connection)
-    if authorisation.beneficiary not in register.parties:
-        raise NotFound("party_unknown", party=str(authorisation.beneficiary))
+    for party in authorisation.beneficiaries:
+        if party not in register.parties:
+            raise NotFound("party_unknown", party=str(party))
     await store.insert_authorisation(connection, authorisation, at)
     public = {
         "authorisation": authorisation.number,

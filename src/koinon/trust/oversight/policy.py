@@ -97,6 +97,12 @@ def list_waiting(
     return waiting
 
 
+def party_names(register: Register, parties: Sequence[PartyId]) -> Text:
+    """The parties' names in one line."""
+    names = [party_name(register, party) for party in parties]
+    return Text(*("; ".join(getattr(name, language) for name in names) for language in ("nl", "fr", "en")))
+
+
 def party_name(register: Register, party: PartyId) -> Text:
     """The party's name, its id where it is not known."""
     found = register.parties.get(party)

@@ -53,6 +53,7 @@ class PublicAuthorisation(msgspec.Struct, frozen=True):
     title: Text
     state: AuthorisationState
     beneficiary: str
+    also_for: tuple[str, ...]
     purposes: tuple[str, ...]
     resources: Mapping[str, tuple[str, ...]]
     actions: tuple[str, ...]
@@ -159,6 +160,7 @@ def public_register(standing: Standing, rules: Sequence[StoredRule], at: datetim
                 title=each.title,
                 state=authorisation_state(each, acts, at),
                 beneficiary=str(each.beneficiary),
+                also_for=tuple(str(party) for party in each.also_for),
                 purposes=each.purposes,
                 resources=each.resources,
                 actions=each.actions,

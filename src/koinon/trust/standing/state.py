@@ -6,6 +6,7 @@ act of the right body, verified from the genesis on, names its digest.
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import product
 
 import msgspec
 
@@ -81,10 +82,8 @@ class Standing:
         for authorisation in agreements.authorisations.values():
             if authorisation.digest not in acts.granted:
                 continue
-            for purpose in authorisation.purposes:
-                for action in authorisation.actions:
-                    slot = (authorisation.beneficiary, purpose, action)
-                    self._authorisations.setdefault(slot, []).append(authorisation)
+            for slot in product(authorisation.beneficiaries, authorisation.purposes, authorisation.actions):
+                self._authorisations.setdefault(slot, []).append(authorisation)
         self._integrators = tuple(p.id for p in register.parties.values() if p.kind == "integrator")
         self._verifiers: dict[str, VerifyKey] = {}
         self._grounds: dict[tuple[object, ...], tuple[datetime, Grounds]] = {}

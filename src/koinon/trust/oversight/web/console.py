@@ -31,6 +31,7 @@ from koinon.trust.oversight.policy import (
     list_ending_soon,
     list_waiting,
     party_name,
+    party_names,
 )
 from koinon.trust.oversight.register import public_register
 from koinon.trust.oversight.web.access import demand_commission, of_commission
@@ -72,7 +73,7 @@ async def show_overview(
             (
                 each,
                 authorisation_state(each, standing.acts, now),
-                party_name(standing.register, each.beneficiary),
+                party_names(standing.register, each.beneficiaries),
             )
             for each in sorted(standing.agreements.authorisations.values(), key=lambda each: each.number)
         ],
@@ -180,7 +181,7 @@ async def show_authorisation(
         words=words,
         authorisation=found,
         state=AUTHORISATION_STATES[state],
-        beneficiary=party_name(standing.register, found.beneficiary),
+        beneficiary=party_names(standing.register, found.beneficiaries),
         conditions=[describe_condition(condition) for condition in found.conditions],
         acts=[
             act

@@ -13,7 +13,7 @@ from koinon.portal import N_, NavigationItem, render
 from koinon.trust.agreements import ConventionState
 from koinon.trust.oversight.documents import DEEDS, TARGETS
 from koinon.trust.oversight.model import AuthorisationState
-from koinon.trust.oversight.policy import party_name
+from koinon.trust.oversight.policy import party_names
 from koinon.trust.oversight.register import public_register
 from koinon.trust.oversight.web.conditions import describe_condition
 from koinon.trust.parties import PARTY_KINDS
@@ -109,7 +109,7 @@ async def show_authorisation(
         words=words,
         authorisation=found,
         state=AUTHORISATION_STATES[found.state],
-        beneficiary=party_name(standing.register, authorisation.beneficiary),
+        beneficiary=party_names(standing.register, authorisation.beneficiaries),
         conditions=[describe_condition(condition) for condition in found.conditions],
         acts=[
             act
