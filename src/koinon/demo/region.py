@@ -456,7 +456,13 @@ class Seeder:
             notice_days=90,
             demo=True,
         )
-        await agreements.draft_convention(connection, self.sealer, convention, CONVENTION_RULES, self.now)
+        await self.agree(connection, convention, CONVENTION_RULES, members)
+
+    async def agree(
+        self, connection: Connection, convention: Convention, rules: Text, members: Sequence[str]
+    ) -> None:
+        """The convention is drafted, the Commission has advised, every member has signed."""
+        await agreements.draft_convention(connection, self.sealer, convention, rules, self.now)
         await agreements.ask_advice(connection, self.sealer, convention.id, 1, self.now)
         await self.act(
             connection,
@@ -524,18 +530,25 @@ class Seeder:
                 **common,
             ),
         ):
-            await agreements.request_authorisation(connection, self.sealer, authorisation, self.now)
-            await self.act(
-                connection,
-                "chair",
-                Deed.GRANT,
-                Target(TargetKind.AUTHORISATION, authorisation.number, authorisation.digest),
-                Text(
-                    "Machtiging verleend (demo)",
-                    "Autorisation accordée (démo)",
-                    "Authorisation granted (demo)",
-                ),
-            )
+            await self.grant(connection, authorisation)
+
+    async def grant(self, connection: Connection, authorisation: Authorisation) -> None:
+        """The authorisation is asked for, and the Commission grants it."""
+        await agreements.request_authorisation(connection, self.sealer, authorisation, self.now)
+        await self.act(
+            connection,
+            "chair",
+            Deed.GRANT,
+            Target(TargetKind.AUTHORISATION, authorisation.number, authorisation.digest),
+            Text(
+                "Machtiging verleend (demo)", "Autorisation accordée (démo)", "Authorisation granted (demo)"
+            ),
+        )
+
+    @property
+    def until(self) -> date:
+        """Until when authorisations of the demo region hold, exclusive."""
+        return self._until
 
     def resources(self, authorisation: str) -> dict[str, tuple[str, ...]]:
         """What the authorisation covers: what the rules that carry it out name, and no more."""
