@@ -20,6 +20,7 @@ from koinon.base.files import create_file, replace_file
 from koinon.base.ids import new_id
 from koinon.base.settings import Settings
 from koinon.base.text import Text
+from koinon.demo.region_video import ZONE_PARTIES, agree_on_video
 from koinon.integrator.directory import DirectoryKeys, insert_dossiers, new_line
 from koinon.trust.agreements import (
     Authorisation,
@@ -166,6 +167,7 @@ PARTIES: tuple[DemoParty, ...] = (
             ("secretary", "Sam Demo", ("commission_secretary",), "nl"),
         ),
     ),
+    *(DemoParty(code, "police_zone", name, persons) for code, name, persons in ZONE_PARTIES),
 )
 
 # (login or name, name, body, rank): their keys are key files under home/demo/keys. Who also signs in is one human by
@@ -263,6 +265,7 @@ class Seeder:
         async with self.database.transaction() as connection:
             await self._convention(connection)
             await self._authorisations(connection)
+            await agree_on_video(self, connection)
             await self._rules(connection)
         async with self.database.transaction() as connection:
             await self._dossiers(connection, PURPOSE, subjects)
