@@ -106,6 +106,17 @@ def test_an_interval_that_ends_before_it_begins_is_refused() -> None:
     assert refused.value.code == "invalid_interval"
 
 
+def test_the_rounding_between_two_units_is_nothing_missing_but_a_frame_is() -> None:
+    a_bit, a_frame = timedelta(microseconds=2), timedelta(milliseconds=40)
+    parts = [Stretch(at(0), at(20)), Stretch(at(20) + a_bit, at(40)), Stretch(at(40) + a_frame, at(60))]
+    spans = draw(at(0), at(60), Known(recorded=parts))
+    assert [(span.state, span.end - span.start) for span in spans] == [
+        ("recorded", timedelta(minutes=40)),
+        ("unknown", a_frame),
+        ("recorded", timedelta(minutes=20) - a_frame),
+    ]
+
+
 minutes = st.integers(-10, 70)
 stretches = st.lists(
     st.tuples(minutes, minutes, st.sampled_from(["silent", "stopped", "disk_full"])).map(

@@ -43,9 +43,9 @@ def uuid_box(extended: bytes, body: bytes) -> bytes:
     return box(b"uuid", extended, body)
 
 
-def opening(format_: Format, created: float) -> bytes:
-    """`ftyp` and `moov` of a unit with one video track in `format_`; `created` in Unix seconds."""
-    seconds = int(created) + _EPOCH_1904
+def opening(format_: Format, created: float | None = None) -> bytes:
+    """`ftyp` and `moov` of a unit with one video track in `format_`; `created` in Unix seconds, None for no time."""
+    seconds = 0 if created is None else int(created) + _EPOCH_1904
     stbl = box(
         b"stbl",
         _full(b"stsd", 0, 0, struct.pack(">I", 1), _sample_entry(format_)),
@@ -114,8 +114,17 @@ def fragment(number: int, base: int, samples: Sequence[Sample]) -> bytes:
 
 def closing(unit: Unit) -> bytes:
     """The box with which a unit ends: all that is known of it, but what a file cannot hold about itself."""
-    names = [name for name in unit.__struct_fields__ if name not in ("path", "bytes", "sha256")]
+    names = [name for name in unit.__struct_fields__ if name not in ("path", "bytes", "sha256", "init")]
     return uuid_box(CLOSING, msgspec.json.encode({name: getattr(unit, name) for name in names}))
+
+
+def without_times(head: bytes) -> bytes:
+    """The `ftyp` and `moov` that `opening` made, as it makes them for no time."""
+    clean = bytearray(head)
+    for name in (b"mvhd", b"tkhd", b"mdhd"):
+        if (at := clean.find(name)) >= 0:
+            clean[at + 8 : at + 24] = bytes(16)
+    return bytes(clean)
 
 
 class Box(NamedTuple):

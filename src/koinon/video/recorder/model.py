@@ -31,6 +31,8 @@ Reason = Literal[
     "disk_error",
     "disk_slow",  # the disk does not take what the cameras give
     "folder_gone",  # the folder is not the one that was made for recordings: not mounted
+    "paused",  # the register of cameras said not to record
+    "handed_over",  # from one recorder process to another
 ]
 """Why a run ended, and so why there is a gap after it."""
 
@@ -94,6 +96,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         name: of the camera; folder name and stagger of the rotation.
+        stream, copy: which of the camera's streams, and which of two copies of it; told by the file.
         unit_seconds: length of a unit; the cut falls on the next key frame.
         fragment_seconds: most that a fragment holds; a whole GOP where it is shorter.
         silence_seconds: without data for so long, the connection counts as half open.
@@ -107,6 +110,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     name: str
+    stream: int = 0
+    copy: int = 0
     unit_seconds: float = 60.0
     fragment_seconds: float = 2.0
     silence_seconds: float = 5.0
@@ -140,7 +145,8 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         path: of the file.
-        camera, run, number: the `number`-th unit (from 0) of the run.
+        camera, stream, copy: as in `Options`.
+        run, number: the `number`-th unit (from 0) of the run.
         fence: of the recorder that wrote it.
         start: wall time of its first frame; the end of the unit before it, within a run.
         wall_us: its duration by the server's clock, in microseconds.
@@ -153,10 +159,13 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
         codec: as RFC 6381 writes it. width, height: in pixels.
         bytes, sha256: of the whole file.
         end_reason: why the run ended with this unit, or None where it goes on.
+        init: how its pictures are decoded: its `ftyp` and `moov`, without times; equal for equal formats.
     """
 
     path: Path
     camera: str
+    stream: int = 0
+    copy: int = 0
     run: UUID
     number: int
     fence: int
@@ -176,6 +185,7 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
     sha256: str
     end_reason: Reason | None
+    init: bytes = b""
 
 
 class Gap(msgspec.Struct, frozen=True):

@@ -67,7 +67,7 @@ def _read(path: Path) -> tuple[Unit, int, bool]:
         length = os.fstat(file.fileno()).st_size
         opening: dict[str, Any] = {}
         closing: dict[str, Any] = {}
-        size = (0, 0)
+        size, head = (0, 0), b""
         frames = ticks = whole = offset = 0
         keys: list[KeyFrame] = []
         moof: tuple[int, list[boxes.Sample]] | None = None
@@ -95,8 +95,9 @@ def _read(path: Path) -> tuple[Unit, int, bool]:
                     raise Invalid("invalid_unit", path=str(path), why=str(error), offset=box.offset) from None
                 continue
             whole = box.offset + box.size
-            if box.kind == b"moov":
-                size = _picture_size(data)
+            if box.kind in (b"ftyp", b"moov"):
+                head += data
+                size = _picture_size(data) if box.kind == b"moov" else size
             elif box.kind == b"uuid" and data[8:24] == boxes.OPENING:
                 opening = _json(path, data[24:])
             elif box.kind == b"uuid" and data[8:24] == boxes.CLOSING:
@@ -106,6 +107,7 @@ def _read(path: Path) -> tuple[Unit, int, bool]:
         raise Invalid("invalid_unit", path=str(path), why="no opening")
     told = closing or {
         **{name: opening[name] for name in ("camera", "run", "number", "fence", "start", "codec")},
+        "stream": opening.get("stream", 0), "copy": opening.get("copy", 0),
         "wall_us": round(ticks / TICKS * 1e6),
         "delta_us": 0, "camera_us": None,
         "lost_packets": 0, "damaged_frames": 0, "bad_nals": 0,
@@ -114,7 +116,8 @@ def _read(path: Path) -> tuple[Unit, int, bool]:
     told |= {"path": str(path), "bytes": length, "sha256": digest, "frames": frames}
     told |= {"media_ticks": ticks, "key_frames": keys, "width": size[0], "height": size[1]}
     try:
-        return msgspec.convert(told, Unit, strict=False, dec_hook=_decode), whole, bool(closing)
+        unit = msgspec.convert(told, Unit, strict=False, dec_hook=_decode)
+        return msgspec.structs.replace(unit, init=boxes.without_times(head)), whole, bool(closing)
     except (msgspec.ValidationError, KeyError) as error:
         raise Invalid("invalid_unit", path=str(path), why=str(error)) from None
 

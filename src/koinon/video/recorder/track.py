@@ -52,6 +52,7 @@ class _Open(msgspec.Struct):
     run: UUID
     number: int
     format: Format
+    init: bytes
     origin: int  # media ticks at which it begins
     rotate_at: float  # by the monotonic clock
     counts: Counts
@@ -78,6 +79,8 @@ class Track:
     ) -> None:
         self.format: Format | None = None
         self.waiting_since: float | None = None
+        self._init_of: Format | None = None
+        self._init = b""
         self._options, self._disk, self._wall, self._loop = options, disk, clock, loop
         self._monotonic = clock.monotonic
         self._codec: Codec = "h264"
@@ -101,7 +104,8 @@ class Track:
         self._settled = asyncio.Event()
         self._settled.set()
         self._limit = round(options.fragment_seconds * TICKS)
-        digest = hashlib.sha256(options.name.encode()).digest()
+        # Two copies of a stream do not turn at once either.
+        digest = hashlib.sha256(f"{options.name}/{options.stream}/{options.copy}".encode()).digest()
         self._phase = int.from_bytes(digest[:8], "big") / 2**64 * options.unit_seconds
 
     async def settle(self) -> None:
@@ -319,6 +323,8 @@ class Track:
         told = {
             "koinon": 1,
             "camera": self._options.name,
+            "stream": self._options.stream,
+            "copy": self._options.copy,
             "run": self._run,
             "number": self._number,
             "fence": self._options.fence,
@@ -326,12 +332,15 @@ class Track:
             "codec": self.format.codec_string,
         }
         told_box = boxes.uuid_box(boxes.OPENING, msgspec.json.encode(told))
+        if self._init_of is not self.format:  # made once a format, shared by its units
+            self._init_of, self._init = self.format, boxes.opening(self.format)
         file.open(boxes.opening(self.format, start.timestamp()) + told_box)
         unit = _Open(
             file=file,
             run=self._run,
             number=self._number,
             format=self.format,
+            init=self._init,
             origin=self._next_decode,
             rotate_at=self._monotonic() + self._until_rotation(start.timestamp()),
             counts=msgspec.structs.replace(self._counts),
@@ -361,6 +370,8 @@ class Track:
             return Unit(
                 path=file.path,
                 camera=options.name,
+                stream=options.stream,
+                copy=options.copy,
                 run=unit.run,
                 number=unit.number,
                 fence=options.fence,
@@ -380,6 +391,7 @@ class Track:
                 bytes=file.size,
                 sha256="",
                 end_reason=file.failed or reason,
+                init=unit.init,
             )
 
         lost = Counts(

@@ -15,7 +15,8 @@ import msgspec
 
 from koinon.base.errors import Invalid
 
-_ZERO: Final = timedelta()
+ROUNDING: Final = timedelta(milliseconds=1)
+"""Where one unit ends and the next begins, the two may differ by the rounding of clocks: that is nothing missing."""
 
 
 class State(StrEnum):
@@ -87,7 +88,7 @@ class Bucket(msgspec.Struct, frozen=True, kw_only=True):
 def draw(since: datetime, until: datetime, known: Known) -> list[Span]:
     """The spans from `since` up to `until`: in order, touching, no two neighbours alike, their sum the interval.
 
-    A moment at which one copy has pictures is recorded, whatever the other copy's recorder told. Where two gaps
+    What is unknown for no longer than `ROUNDING` belongs to the span before. A moment at which one copy has pictures is recorded, whatever the other copy's recorder told. Where two gaps
     overlap, the first one named gives the reason.
 
     Raises:
@@ -128,7 +129,8 @@ def draw(since: datetime, until: datetime, known: Known) -> list[Span]:
             state = State.REMOTE_NOT_ASKED
         elif known.now is not None and start >= known.now:
             reason = "future"
-        if spans and spans[-1].state is state and spans[-1].reason == reason:
+        rounding = state is State.UNKNOWN and not reason and end - start <= ROUNDING
+        if spans and (rounding or (spans[-1].state is state and spans[-1].reason == reason)):
             spans[-1] = spans[-1]._replace(end=end)
         else:
             spans.append(Span(start, end, state, reason))
