@@ -69,8 +69,8 @@ RULES = Text(
     "kijkt heeft het charter getekend en de opleiding gevolgd. Opnamen verdwijnen na hun termijn. Misbruik leidt tot "
     "schorsing. (demo)",
     fr="Les images sont visionnées pour l'ordre public, la circulation ou une enquête, jamais par curiosité. Qui "
-    "visionne a signé la charte et suivi la formation. Les enregistrements disparaissent après leur délai. Tout abus entraîne "
-    "la suspension. (démo)",
+    "visionne a signé la charte et suivi la formation. Les enregistrements disparaissent après leur délai. Tout abus "
+    "entraîne la suspension. (démo)",
     en="Images are viewed for public order, traffic or an inquiry, never out of curiosity. Who views has signed the "
     "charter and followed the training. Recordings are gone after their term. Misuse leads to suspension. (demo)",
 )
