@@ -1,0 +1,1 @@
+"""Looking back: the timeline, playback in the browser and over HLS, thumbnails."""
