@@ -8,7 +8,7 @@ from koinon.trust.gate.quorum import QuorumWatch
 from koinon.trust.gate.release import Released
 from koinon.trust.gate.sampling import DecisionSample
 from koinon.trust.gate.service import Directory, Gate, Passage
-from koinon.trust.gate.store import forget
+from koinon.trust.gate.store import forget, is_running
 from koinon.trust.gate.uses import Cut, Use, Uses, reap
 from koinon.trust.standing import Actor, Ask, Images, Second
 
@@ -38,6 +38,7 @@ __all__ = [
     "Use",
     "Uses",
     "forget",
+    "is_running",
     "only_governed",
     "open_batch",
     "reap",

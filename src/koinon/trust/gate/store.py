@@ -130,6 +130,11 @@ async def delete_running(connection: Connection, use: UUID) -> bool:
     return done.endswith(" 1")
 
 
+async def is_running(connection: Connection, use: UUID) -> bool:
+    """Whether the use runs, in whichever process."""
+    return bool(await connection.fetchval("SELECT true FROM gate.running WHERE id = $1", use))
+
+
 async def take_orphans(connection: Connection, limit: int = 100) -> list[Running]:
     """Uses of processes that died, taken out of the register by this transaction.
 

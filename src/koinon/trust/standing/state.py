@@ -38,7 +38,7 @@ from koinon.trust.parties import (
 )
 from koinon.trust.rules import Request, Rule, RuleBank
 from koinon.trust.standing.acts import ActState, Chain, Outcome, Suspension, TargetKind
-from koinon.trust.standing.model import Ask, Grounds
+from koinon.trust.standing.model import Actor, Ask, Grounds
 
 SYSTEM_PROFILE = "system"
 
@@ -121,6 +121,33 @@ class Standing:
                 return found
         return None
 
+    def list_purposes(self, party: PartyId, action: str) -> frozenset[str]:
+        """The purposes for which some granted authorisation gives `action` to the party; it may be over or stopped."""
+        return frozenset(
+            purpose for who, purpose, what in self._authorisations if who == party and what == action
+        )
+
+    def check_actor(self, actor: Actor, at: datetime) -> datetime | None:
+        """The party takes part and the person may act in the profile, or the system is the party's; until when.
+
+        Raises:
+            NotAllowed: the first thing that is missing, as `find_grounds`, whatever is asked.
+        """
+        ends = [self._check_party(actor.party, at)]
+        if actor.person is not None:
+            self._refuse_suspended(TargetKind.PERSON, str(actor.person), "person_suspended")
+            ends.append(check_person(self.register, actor.party, actor.person, actor.profile, at))
+        elif actor.system is not None and actor.key is not None and actor.profile == SYSTEM_PROFILE:
+            check_system(self.register, actor.party, actor.system)
+            self._refuse_suspended(TargetKind.KEY, actor.key, "key_suspended")
+            key, until = check_key(self.register, actor.key, KeyUse.REQUEST_SIGNING, at)
+            if key.party != actor.party or key.system != actor.system:
+                raise NotAllowed("key_of_another", key=actor.key)
+            ends.append(until)
+        else:
+            raise NotAllowed("actor_unknown")
+        return earliest(*ends)
+
     def find_grounds(self, ask: Ask, at: datetime) -> Grounds:
         """On what the ask rests at `at`.
 
@@ -145,19 +172,7 @@ class Standing:
 
     def _find_grounds(self, ask: Ask, at: datetime) -> Grounds:
         actor = ask.actor
-        ends = [self._check_party(actor.party, at)]
-        if actor.person is not None:
-            self._refuse_suspended(TargetKind.PERSON, str(actor.person), "person_suspended")
-            ends.append(check_person(self.register, actor.party, actor.person, actor.profile, at))
-        elif actor.system is not None and actor.key is not None and actor.profile == SYSTEM_PROFILE:
-            check_system(self.register, actor.party, actor.system)
-            self._refuse_suspended(TargetKind.KEY, actor.key, "key_suspended")
-            key, until = check_key(self.register, actor.key, KeyUse.REQUEST_SIGNING, at)
-            if key.party != actor.party or key.system != actor.system:
-                raise NotAllowed("key_of_another", key=actor.key)
-            ends.append(until)
-        else:
-            raise NotAllowed("actor_unknown")
+        ends = [self.check_actor(actor, at)]
         facts = self._circumstances(ask, at)
         images = ask.images
         for resource in (ask.resource,) if images is None else (ask.resource, *images.groups):

@@ -1,0 +1,28 @@
+"""Who may see which images: views through the gate, media tokens, a second person, declared emergencies."""
+
+from koinon.video.rights.model import (
+    Action,
+    Confirmation,
+    ConfirmationId,
+    Emergency,
+    EmergencyId,
+    ViewRequest,
+)
+from koinon.video.rights.policy import Verdict, subject_of
+from koinon.video.rights.service import Rights, View, actor_of
+from koinon.video.rights.tokens import Tokens
+
+__all__ = [
+    "Action",
+    "Confirmation",
+    "ConfirmationId",
+    "Emergency",
+    "EmergencyId",
+    "Rights",
+    "Tokens",
+    "Verdict",
+    "View",
+    "ViewRequest",
+    "actor_of",
+    "subject_of",
+]

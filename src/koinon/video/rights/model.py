@@ -1,0 +1,133 @@
+"""What a viewer asks, and what is known about asking."""
+
+import hashlib
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Literal, NewType
+from uuid import UUID
+
+import msgspec
+
+from koinon.base.canonical import canonical
+from koinon.base.clock import rfc3339
+from koinon.base.errors import Invalid
+from koinon.trust.parties import PartyId, PersonId
+from koinon.video.cameras import CameraId
+
+ConfirmationId = NewType("ConfirmationId", UUID)
+EmergencyId = NewType("EmergencyId", UUID)
+
+CASE_LIMIT = 64
+REASON_LIMIT = 1000
+LONGEST = timedelta(days=31)
+CONFIRMED_FOR = timedelta(minutes=15)
+
+
+class Action(StrEnum):
+    """What is done with images."""
+
+    VIEW_LIVE = "view_live"
+    VIEW_RECORDING = "view_recording"
+    EXPORT = "export"
+    STEER = "steer"
+    UNMASK = "unmask"
+
+
+OF_THE_MOMENT = frozenset({Action.VIEW_LIVE, Action.STEER})
+"""These are about the picture of now; the others are about an interval of the past."""
+
+
+class ViewRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One view, as it is asked.
+
+    Attributes:
+        purpose: a code of the register. case: the party's own reference. reason: written, where it is demanded.
+        since, until: of the images, aware instants; none of both for the live picture.
+        emergency: an emergency is declared: each such use is reviewed afterwards.
+        confirmation: of a second person, for exactly this view.
+    """
+
+    camera: CameraId
+    action: Action
+    purpose: str
+    case: str = ""
+    reason: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+    emergency: bool = False
+    confirmation: ConfirmationId | None = None
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of what a second person confirms: all but the confirmation itself."""
+        asked = {
+            name: rfc3339(value) if isinstance(value, datetime) else value
+            for name, value in msgspec.structs.asdict(self).items()
+            if name != "confirmation"
+        }
+        return hashlib.sha256(canonical({**asked, "camera": str(self.camera)})).digest()
+
+
+def check_request(request: ViewRequest, at: datetime) -> None:
+    """The request says what it must, and no more.
+
+    Raises:
+        Invalid: `interval_malformed` (with why), `case_too_long`, `reason_too_long`, `purpose_missing`.
+    """
+    if not request.purpose:
+        raise Invalid("purpose_missing")
+    if len(request.case) > CASE_LIMIT:
+        raise Invalid("case_too_long", limit=CASE_LIMIT)
+    if len(request.reason) > REASON_LIMIT:
+        raise Invalid("reason_too_long", limit=REASON_LIMIT)
+    since, until = request.since, request.until
+    if request.action in OF_THE_MOMENT:
+        if since is not None or until is not None:
+            raise Invalid("interval_malformed", why="the live picture has no interval")
+        return
+    if since is None or until is None:
+        raise Invalid("interval_malformed", why="since and until are needed")
+    if since.tzinfo is None or until.tzinfo is None:
+        raise Invalid("interval_malformed", why="times need an offset")
+    if not since < until:
+        raise Invalid("interval_malformed", why="since is not before until")
+    if since > at:
+        raise Invalid("interval_malformed", why="it lies in the future")
+    if until - since > LONGEST:
+        raise Invalid("interval_malformed", why=f"longer than {LONGEST.days} days")
+
+
+class Confirmation(msgspec.Struct, frozen=True, kw_only=True):
+    """What a second person was asked, and said."""
+
+    id: ConfirmationId
+    party: PartyId
+    asked_by: PersonId
+    asked_profile: str
+    digest: bytes
+    request: ViewRequest
+    asked_at: datetime
+    expires_at: datetime
+    answer: Literal["confirmed", "declined"] | None = None
+    answered_by: PersonId | None = None
+    answered_profile: str | None = None
+    answered_at: datetime | None = None
+    used_at: datetime | None = None
+
+
+class Emergency(msgspec.Struct, frozen=True, kw_only=True):
+    """One use of a declared emergency, and what the review said."""
+
+    id: EmergencyId
+    exchange: UUID
+    party: PartyId
+    person: PersonId
+    camera: CameraId
+    owner: PartyId
+    action: str
+    reason: str
+    declared_at: datetime
+    reviewed_by: PersonId | None = None
+    reviewed_at: datetime | None = None
+    justified: bool | None = None
+    note: str = ""

@@ -1,0 +1,164 @@
+"""Who may see what: which ask a request means, and what lies outside a viewer's scope. Pure.
+
+There is one evaluator, the gate's: standing (convention, authorisation, person) and the rule bank. This module asks it
+about each group in which a camera is, and takes the first that gives.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+import msgspec
+
+from koinon.base.errors import NotAllowed
+from koinon.trust.gate import Actor, Ask, Images, Second
+from koinon.trust.gate.policy import decide
+from koinon.trust.rules import Obligations
+from koinon.trust.standing import Standing
+from koinon.video.cameras import Camera
+from koinon.video.rights.model import OF_THE_MOMENT, Action, ViewRequest
+
+FIELDS = frozenset({"image"})
+
+# Refusals that somebody hears who is within scope: something is missing that could be given, or was stopped. Whatever
+# is not here means that the camera is none of the viewer's business, and says no more than that.
+WITHIN_SCOPE = frozenset(
+    {
+        "case_missing",
+        "conditions_not_met",
+        "depth_exceeded",
+        "emergency_only",
+        "flow_ended",
+        "flow_suspended",
+        "authorisation_suspended",
+        "outside_hours",
+        "party_suspended",
+        "purpose_not_in_matrix",
+        "reason_missing",
+        "rule_suspended",
+        "second_person_missing",
+        "second_person_same",
+        "work_station_only",
+    }
+)
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What the evaluator says to one ask.
+
+    Attributes:
+        code: `allowed`, or why not.
+        ask: the ask that it is about; by it the gate is asked.
+        obligations: of the rules that give it.
+    """
+
+    code: str
+    ask: Ask
+    obligations: Obligations | None = None
+    good_until: datetime | None = None
+
+    @property
+    def allowed(self) -> bool:
+        """Whether it would pass now."""
+        return self.code == "allowed"
+
+    @property
+    def in_scope(self) -> bool:
+        """Whether the viewer may know that there is something to be asked for."""
+        return self.allowed or self.code in WITHIN_SCOPE
+
+
+def images_of(
+    camera: Camera, groups: Iterable[str], request: ViewRequest, *, at_work_station: bool = False
+) -> Images:
+    """What the gate is told about the images that a request means."""
+    territories = {camera.municipality} | ({camera.zone} if camera.zone else set())
+    return Images(
+        camera=str(camera.id),
+        owner=camera.owner,
+        groups=tuple(f"cameras/{group}" for group in sorted(groups)),
+        territories=frozenset(territories),
+        since=request.since,
+        until=request.until,
+        at_work_station=at_work_station,
+        emergency=request.emergency,
+    )
+
+
+def ask_of(
+    actor: Actor, request: ViewRequest, images: Images, resource: str, second: Second | None = None
+) -> Ask:
+    """The gate's ask. The camera is its subject in the trace, so that its owner finds every use of it."""
+    return Ask(
+        actor=actor,
+        purpose=request.purpose,
+        case=request.case.strip(),
+        reason=request.reason.strip(),
+        action=request.action.value,
+        resource=resource,
+        fields=FIELDS,
+        subjects=(subject_of(images.camera),),
+        second=second,
+        images=images,
+    )
+
+
+def subject_of(camera: object) -> str:
+    """By which name a camera stands in the trace."""
+    return f"camera:{camera}"
+
+
+def judge(standing: Standing, ask: Ask, at: datetime) -> Verdict:
+    """What the evaluator says to this ask at `at`. Nothing is recorded."""
+    try:
+        grounds = standing.find_grounds(ask, at)
+        decision = decide(standing, ask, grounds, at)[ask.resource]
+    except NotAllowed as refusal:
+        return Verdict(code=refusal.code, ask=ask)
+    return Verdict(code="allowed", ask=ask, obligations=decision.obligations, good_until=grounds.good_until)
+
+
+def best(verdicts: Sequence[Verdict]) -> Verdict:
+    """One that is allowed, else one that is in scope, else the first; `verdicts` is not empty."""
+    return max(verdicts, key=lambda each: (each.allowed, each.in_scope))
+
+
+def judge_camera(
+    standing: Standing,
+    actor: Actor,
+    camera: Camera,
+    groups: Sequence[str],
+    request: ViewRequest,
+    at: datetime,
+    *,
+    second: Second | None = None,
+    at_work_station: bool = False,
+) -> Verdict:
+    """The best verdict over the camera's groups.
+
+    A camera that is not shared is its owner's alone; codes `not_shared`, `camera_retired`, `not_in_a_group`.
+    """
+    images = images_of(camera, groups, request, at_work_station=at_work_station)
+    asks = [ask_of(actor, request, images, resource, second) for resource in images.groups]
+    if not asks:
+        return Verdict(code="not_in_a_group", ask=ask_of(actor, request, images, "cameras/none"))
+    if camera.owner != actor.party and not camera.shared:
+        return Verdict(code="not_shared", ask=asks[0])
+    if request.action in OF_THE_MOMENT and camera.state.value == "retired":
+        return Verdict(code="camera_retired", ask=asks[0])
+    return best([judge(standing, ask, at) for ask in asks])
+
+
+def in_scope(
+    standing: Standing, actor: Actor, camera: Camera, groups: Sequence[str], action: Action, at: datetime
+) -> bool:
+    """Whether the viewer may know of the camera, for this action: some purpose of an authorisation gives it, or would
+    if what can be given were given.
+    """
+    interval = None if action in OF_THE_MOMENT else at
+    for purpose in sorted(standing.list_purposes(actor.party, action.value)):
+        request = ViewRequest(
+            camera=camera.id, action=action, purpose=purpose, since=interval, until=interval, case="-"
+        )
+        if judge_camera(standing, actor, camera, groups, request, at).in_scope:
+            return True
+    return False

@@ -1,0 +1,336 @@
+"""Views: opened through the gate, running as its uses, cut with them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from uuid import UUID
+
+import structlog
+
+from koinon.base.crypto import b64url
+from koinon.base.database import Database
+from koinon.base.errors import NotAllowed, NotFound
+from koinon.base.ids import new_id
+from koinon.base.text import Text
+from koinon.trust.gate import Actor, Ask, EndReason, Gate, Second, Use, Uses, is_running
+from koinon.trust.parties.sign_in import Session
+from koinon.trust.standing import Standing
+from koinon.video.cameras import Camera, CameraId, StationId
+from koinon.video.cameras import store as cameras
+from koinon.video.rights import confirmations, policy, store
+from koinon.video.rights.model import Action, Emergency, EmergencyId, ViewRequest, check_request
+from koinon.video.rights.policy import Verdict
+from koinon.video.rights.tokens import Tokens
+
+_log = structlog.get_logger()
+
+
+class View:
+    """A running view of one camera.
+
+    Attributes:
+        id: of the use that runs.
+        since, until: of the images; None for the live picture.
+        masks: what must be unrecognisable in the picture; nothing where the original may be seen.
+        watermark: what stands over the picture, or None.
+    """
+
+    def __init__(
+        self,
+        camera: Camera,
+        request: ViewRequest,
+        use: Use,
+        session: Session,
+        on_end: Callable[["View"], None],
+    ) -> None:
+        self.id: UUID = use.id
+        self.camera = camera
+        self.request = request
+        self.action = request.action
+        self.since, self.until = request.since, request.until
+        self.use = use
+        self.session = session
+        self._on_end = on_end
+
+    @property
+    def masks(self) -> frozenset[str]:
+        """What is masked, by the rules that give the view now."""
+        return self.use.passage.decision.obligations.masks
+
+    @property
+    def masked(self) -> bool:
+        """Whether only the masked picture may leave."""
+        return bool(self.masks)
+
+    @property
+    def watermark(self) -> Text | None:
+        """The viewer's name and party, where the rules want them over the picture."""
+        if not self.use.passage.decision.obligations.watermark:
+            return None
+        name, party = self.session.name, self.session.party_name
+        return Text(*(f"{name} · {getattr(party, each)}" for each in ("nl", "fr", "en")))
+
+    async def go_on(self, bytes: int = 0) -> None:
+        """The next piece, of so many bytes, may leave.
+
+        Raises:
+            Cut: it may not.
+        """
+        await self.use.go_on()
+        self.use.bytes += bytes
+
+    def on_cut(self, act: Callable[[], None]) -> None:
+        """`act` is called once, at once, when the view is cut."""
+        self.use.on_cut(act)
+
+    async def end(self, reason: EndReason = EndReason.COMPLETED) -> None:
+        """The view runs no more; its end is recorded."""
+        self._on_end(self)
+        await self.use.end(reason)
+
+
+class Rights:
+    """Who may see what, and the views that run in this process."""
+
+    def __init__(self, *, database: Database, gate: Gate, uses: Uses, tokens: Tokens) -> None:
+        self._database = database
+        self._gate = gate
+        self._uses = uses
+        self._tokens = tokens
+        self._views: dict[UUID, View] = {}
+        self._scope: dict[tuple[object, ...], bool] = {}
+        self._scope_of: tuple[Standing, datetime] | None = None
+
+    async def open(self, session: Session, request: ViewRequest, *, station: StationId | None = None) -> View:
+        """The view runs. `station` is a registered work station at which the viewer has proven to be.
+
+        Raises:
+            Invalid: see `check_request`.
+            NotFound: `camera_unknown`, for all that lies outside the viewer's scope, whether it exists or not.
+            NotAllowed: the gate's codes, for what is within scope but not given.
+            Conflict: `confirmation_used`.
+
+        Records: `exchange.begun`, or `exchange.refused`.
+        """
+        actor = actor_of(session)
+        at = self._gate.clock.now()
+        check_request(request, at)
+        standing = await self._gate.keeper.settle()
+        standing.check_actor(actor, at)  # before the camera is looked for: the same to everybody
+        camera, groups, second = await self._look_up(actor, request, at)
+        if camera is None:
+            await self._refuse_unknown(actor, request)
+            raise NotFound("camera_unknown")
+        verdict = policy.judge_camera(
+            standing, actor, camera, groups, request, at, second=second, at_work_station=station is not None
+        )
+        if not verdict.allowed and not self._knows(standing, actor, camera, groups, request.action, at):
+            await self._gate.refuse(verdict.ask, NotAllowed("camera_unknown", why=verdict.code))
+            raise NotFound("camera_unknown")
+        passage = await self._gate.open(verdict.ask)
+        if second is not None and request.confirmation is not None:
+            async with self._database.transaction() as connection:
+                await confirmations.use(connection, request.confirmation, at)
+        use = await self._uses.begin(passage)
+        view = View(camera, request, use, session, self._forget)
+        self._views[view.id] = view
+        if request.emergency:
+            try:
+                await self._note_emergency(view, at)
+            except BaseException:
+                await view.end(EndReason.FAILED)  # an emergency that nobody could look back at does not run
+                raise
+        return view
+
+    async def list_visible(self, session: Session, action: Action) -> Sequence[CameraId]:
+        """The cameras of which the viewer may know, for this action, by code. Filter by it before counting anything.
+
+        Empty for whoever may see nothing: no charter, no training, no right.
+        """
+        found = await self.list_visible_cameras(session, action)
+        return [camera.id for camera in found]
+
+    async def list_visible_cameras(self, session: Session, action: Action) -> Sequence[Camera]:
+        """The same, the cameras themselves."""
+        try:
+            actor = actor_of(session)
+            at = self._gate.clock.now()
+            standing = await self._gate.keeper.settle()
+            standing.check_actor(actor, at)
+        except NotAllowed:
+            return []
+        async with self._database.acquire() as connection:
+            everything = await cameras.list_cameras(connection)
+            groups = await cameras.groups_of(connection)
+        return [
+            camera
+            for camera in everything
+            if self._knows(standing, actor, camera, groups.get(camera.id, ()), action, at)
+        ]
+
+    def find(self, view: UUID, session: Session) -> View:
+        """The view of this session that runs in this process.
+
+        Raises:
+            NotFound: `view_unknown`.
+        """
+        found = self._views.get(view)
+        if found is None or found.session.token_hash != session.token_hash:
+            raise NotFound("view_unknown")
+        return found
+
+    def mint(self, view: View, *, since: datetime, until: datetime) -> str:
+        """A media token of the view, for images of that interval, good for a minute.
+
+        Raises:
+            NotAllowed: `interval_outside_view`.
+        """
+        if (
+            view.since is not None
+            and view.until is not None
+            and not view.since <= since <= until <= view.until
+        ):
+            raise NotAllowed("interval_outside_view")
+        at = self._gate.clock.now()
+        return self._tokens.mint(
+            view.id, view.session.token_hash, view.camera.id, view.action, since, until, at
+        )
+
+    async def redeem(
+        self,
+        token: str,
+        session: Session,
+        *,
+        camera: CameraId,
+        action: Action,
+        since: datetime,
+        until: datetime,
+    ) -> View | None:
+        """The token gives images of that camera and interval to that session now; with the view, if it runs here.
+
+        Raises:
+            NotFound: `media_unknown`, whatever is wrong: another camera, interval, session or action, too late, cut.
+                Confusion of ids is recorded.
+            Cut: the view was cut.
+
+        Records: `exchange.refused` with `media_unknown` when a good token was shown for something else.
+        """
+        claims = self._tokens.read(token, self._gate.clock.now())
+        view = self._views.get(claims.view)
+        fits = (
+            claims.session == b64url(session.token_hash)
+            and claims.camera == camera
+            and claims.action is action
+            and claims.since <= since <= until <= claims.until
+        )
+        if not fits:
+            await self._refuse_unknown(
+                actor_of(session), ViewRequest(camera=camera, action=action, purpose="-"), "media_unknown"
+            )
+            raise NotFound("media_unknown")
+        if view is not None:
+            await view.go_on()
+            return view
+        if not self._gate.keeper.confirmed():
+            raise NotFound("media_unknown")
+        async with self._database.acquire() as connection:
+            if not await is_running(connection, claims.view):
+                raise NotFound("media_unknown")
+        return None
+
+    async def judge(
+        self, standing: Standing, actor: Actor, request: ViewRequest, *, at_work_station: bool = False
+    ) -> Mapping[CameraId, Verdict]:
+        """What the evaluator says about every camera, were this asked about it. Nothing is recorded."""
+        at = self._gate.clock.now()
+        async with self._database.acquire() as connection:
+            everything = await cameras.list_cameras(connection)
+            groups = await cameras.groups_of(connection)
+        return {
+            camera.id: policy.judge_camera(
+                standing,
+                actor,
+                camera,
+                groups.get(camera.id, ()),
+                request,
+                at,
+                at_work_station=at_work_station,
+            )
+            for camera in everything
+        }
+
+    async def _look_up(
+        self, actor: Actor, request: ViewRequest, at: datetime
+    ) -> tuple[Camera | None, Sequence[str], Second | None]:
+        async with self._database.acquire() as connection:
+            camera = await cameras.find_camera(connection, request.camera)
+            groups = (await cameras.groups_of(connection, [request.camera])).get(request.camera, ())
+            second = await confirmations.find_second(connection, actor, request, at)
+        return camera, groups, second
+
+    async def _refuse_unknown(self, actor: Actor, request: ViewRequest, code: str = "camera_unknown") -> None:
+        """An id that is nobody's, or another's, leaves a trace as what is out of scope does."""
+        ask = Ask(
+            actor=actor,
+            purpose=request.purpose,
+            case=request.case,
+            action=request.action.value,
+            resource="cameras/unknown",
+            fields=policy.FIELDS,
+            subjects=(policy.subject_of(request.camera),),
+        )
+        await self._gate.refuse(ask, NotAllowed(code))
+
+    def _knows(
+        self,
+        standing: Standing,
+        actor: Actor,
+        camera: Camera,
+        groups: Sequence[str],
+        action: Action,
+        at: datetime,
+    ) -> bool:
+        """`policy.in_scope`, remembered for cameras that are alike until the standing or the quarter changes."""
+        quarter = at.replace(minute=at.minute - at.minute % 15, second=0, microsecond=0)
+        if self._scope_of is None or self._scope_of[0] is not standing or self._scope_of[1] != quarter:
+            self._scope_of, self._scope = (standing, quarter), {}
+        key = (
+            actor, action, camera.owner, camera.shared, camera.state, camera.municipality, camera.zone,
+            tuple(groups),
+        )  # fmt: skip
+        known = self._scope.get(key)
+        if known is None:
+            known = self._scope[key] = policy.in_scope(standing, actor, camera, groups, action, at)
+        return known
+
+    async def _note_emergency(self, view: View, at: datetime) -> None:
+        assert view.session.party is not None
+        assert view.session.person is not None
+        emergency = Emergency(
+            id=EmergencyId(new_id()),
+            exchange=view.use.passage.exchange,
+            party=view.session.party,
+            person=view.session.person,
+            camera=view.camera.id,
+            owner=view.camera.owner,
+            action=view.action.value,
+            reason=view.request.reason,
+            declared_at=at,
+        )
+        async with self._database.transaction() as connection:
+            await store.insert_emergency(connection, emergency)
+        _log.warning("emergency_declared", exchange=str(emergency.exchange), camera=view.camera.code)
+
+    def _forget(self, view: View) -> None:
+        self._views.pop(view.id, None)
+
+
+def actor_of(session: Session) -> Actor:
+    """Who acts in the session.
+
+    Raises:
+        NotAllowed: `profile_not_chosen`.
+    """
+    author = session.author()
+    if author.party is None or author.person is None:
+        raise NotAllowed("profile_not_chosen")
+    return Actor(party=author.party, person=author.person, profile=author.profile)
