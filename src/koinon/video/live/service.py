@@ -1,0 +1,31 @@
+"""Live viewing of a web process: the hub, and where streams and their taps are found."""
+
+from koinon.base.database import Database
+from koinon.video.cameras.model import CameraId, Role, StreamId
+from koinon.video.live import store
+from koinon.video.live.hub import Hub
+
+
+class Live:
+    """What a web process needs to show cameras live; `close` it when it stops.
+
+    Attributes:
+        hub: of this process.
+    """
+
+    def __init__(self, database: Database, key: bytes) -> None:
+        self._database = database
+        self.hub = Hub(self._locate, key)
+
+    async def find(self, camera: CameraId, role: Role) -> StreamId | None:
+        """The camera's stream of that role, while the camera is active."""
+        async with self._database.acquire() as connection:
+            return await store.find_stream(connection, camera, role)
+
+    async def _locate(self, stream: int) -> str | None:
+        async with self._database.acquire() as connection:
+            return await store.find_tap(connection, stream)
+
+    async def close(self) -> None:
+        """Nothing is shown any more."""
+        await self.hub.close()

@@ -1,0 +1,321 @@
+"""`/video/live`: a WebSocket a view. ASGI for its beginning and what the player says; frames go to the transport.
+
+The player sends one `ViewRequest`; it is answered `{"opened": ...}` or `{"problem": ...}` in the reader's language.
+Binary messages follow (`messages.py`), and texts: `{"away": reason}`, `{"left_out": frames}`, `{"role": "sub"}`,
+`{"clock": ..., "now": ...}`, and `{"cut": problem}` just before the connection is reset. The player may say
+`{"role": "main" | "sub"}` and `{"clock": number}`.
+
+A frame is one object for all viewers, so it is not passed to ASGI's `send`, which would copy it for each.
+"""
+
+import asyncio
+import contextlib
+import os
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
+
+import msgspec
+import structlog
+from litestar.connection import ASGIConnection
+
+from koinon.base.connection import narrow, reset, transport_of
+from koinon.base.errors import Invalid, KoinonError, NotFound, NotIdentified, TooMany, Unavailable
+from koinon.trust.gate import Cut, EndReason
+from koinon.trust.parties.sign_in import Session, viewer_of
+from koinon.video.cameras.model import CameraId, Role
+from koinon.video.live import messages
+from koinon.video.live.hub import Channel, Hub, Viewer
+from koinon.video.live.ports import Rights, Streams, View
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Describe = Callable[[Any, KoinonError], dict[str, Any]]
+FindSession = Callable[[Any], Awaitable[Session | None]]
+
+VIEWS_A_SESSION: Final = 64
+"""A wall has sixteen; a session that opens more without end is none of a person."""
+REQUEST_BYTES: Final = 8 * 1024
+_REQUEST_SECONDS: Final = 10.0
+_TICK_SECONDS: Final = 1.0
+_SESSION_SECONDS: Final = 15.0  # a viewer who signed out sees nothing more after so long
+_STALL_SECONDS: Final = 30.0  # one who takes nothing for so long has left
+_PROBLEM: Final = 4403  # a close code of our own (RFC 6455 section 7.4.2)
+
+_log = structlog.get_logger(__name__)
+
+
+class _Said(msgspec.Struct, frozen=True):
+    """What a player says while it watches."""
+
+    role: Role | None = None
+    clock: float | None = None
+
+
+class _Place(NamedTuple):
+    """Which stream a viewer is on."""
+
+    role: Role
+    channel: Channel
+
+
+_read_said = msgspec.json.Decoder(_Said).decode
+
+
+class LiveSocket:
+    """The ASGI application of `/video/live`.
+
+    `request_type` is `rights.ViewRequest`; `describe` gives an error as a document in the reader's language;
+    `find_session` looks the session up anew.
+    """
+
+    def __init__(
+        self,
+        *,
+        hub: Hub,
+        rights: Rights,
+        streams: Streams,
+        request_type: type[Any],
+        describe: Describe,
+        find_session: FindSession,
+    ) -> None:
+        self._hub, self._rights, self._streams = hub, rights, streams
+        self._read = msgspec.json.Decoder(request_type).decode
+        self._describe, self._find_session = describe, find_session
+        self._views: Counter[bytes] = Counter()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "websocket":
+            raise NotFound("no_such_page")
+        await receive()  # websocket.connect
+        transport = transport_of(scope)
+        if not from_own_page(scope) or transport is None:
+            # Before it is accepted a close is a plain 403: another site's script learns nothing.
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        await send({"type": "websocket.accept"})
+        connection: ASGIConnection[Any, Any, Any, Any] = ASGIConnection(scope)  # type: ignore[arg-type]
+        try:
+            session = viewer_of(connection)
+            if session is None:
+                raise NotIdentified("not_signed_in")
+            request = self._decode(await _first_text(receive))
+            if self._views[session.token_hash] >= VIEWS_A_SESSION:
+                raise TooMany("too_many_views", most=VIEWS_A_SESSION)
+            self._views[session.token_hash] += 1
+            try:
+                await self._show(connection, session, request, transport, receive, send)
+            finally:
+                self._views[session.token_hash] -= 1
+                if not self._views[session.token_hash]:
+                    del self._views[session.token_hash]
+        except _Left:
+            return
+        except KoinonError as error:
+            problem = self._describe(connection, error)
+        except Exception:
+            _log.exception("live_failed")
+            problem = self._describe(connection, KoinonError("internal_error"))
+        else:
+            return
+        with contextlib.suppress(Exception):  # who has gone hears nothing
+            await send({"type": "websocket.send", "text": _json(problem=problem)})
+            await send({"type": "websocket.close", "code": _PROBLEM})
+
+    async def _show(
+        self,
+        connection: Any,
+        session: Session,
+        request: Any,
+        transport: asyncio.Transport,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        """The view has been opened, shown and ended."""
+        station = connection.query_params.get("station")
+        view = await self._rights.open(session, request, station=station)
+        reason = EndReason.FAILED
+        viewer = Viewer(transport)
+        place: _Place | None = None
+        try:
+            if view.masked:
+                # Until a masked stream is made for live, nothing leaves that must leave masked.
+                raise Unavailable("masked_picture_unavailable")
+            role = _role(connection.query_params.get("role"))
+            place_found = await self._find(request.camera, role)
+            if place_found is None:
+                raise NotFound("camera_has_no_stream")
+            await send(
+                {
+                    "type": "websocket.send",
+                    "text": _json(
+                        opened={
+                            "view": str(view.id),
+                            "watermark": view.watermark,
+                            "role": place_found[0],
+                            "now": time.time() * 1000,
+                        }
+                    ),
+                }
+            )
+            narrow(transport)
+            view.on_cut(lambda: self._cut(connection, view, viewer, transport))
+            place = _Place(place_found[0], self._hub.join(place_found[1], viewer))
+            watch = asyncio.create_task(self._tick(connection, view, viewer, transport))
+            try:
+                place = await self._listen(request.camera, viewer, place, receive)
+            finally:
+                watch.cancel()
+                await asyncio.wait([watch])
+            reason = EndReason.LEFT if view.use.cut is None else view.use.cut.end
+        except Cut as cut:
+            reason = cut.end
+        except asyncio.CancelledError:
+            reason = EndReason.LEFT
+            raise
+        finally:
+            viewer.stop()
+            if place is not None:
+                place.channel.leave(viewer)
+                # Whatever waits in buffers is not for who has gone.
+                reset(transport)
+            await asyncio.shield(self._end(view, viewer, reason))
+
+    async def _end(self, view: View, viewer: Viewer, reason: EndReason) -> None:
+        with contextlib.suppress(Cut):
+            await view.go_on(viewer.bytes_since())
+        await view.end(reason)
+
+    async def _listen(self, camera: CameraId, viewer: Viewer, place: _Place, receive: Receive) -> _Place:
+        """What the player says has been done, until it left."""
+        while True:
+            event = await receive()
+            if event["type"] == "websocket.disconnect":
+                return place
+            try:
+                said = _read_said(event.get("text") or "")
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                continue  # from a newer player, perhaps
+            if said.clock is not None:
+                viewer.say(messages.text(clock=said.clock, now=time.time() * 1000))
+            if said.role is not None and said.role is not place.role:
+                found = await self._find(camera, said.role)
+                if found is None or found[0] is place.role:
+                    viewer.say(messages.text(role=place.role, why="no_other_stream"))
+                    continue
+                place.channel.leave(viewer)
+                viewer.restart()
+                viewer.say(messages.text(role=found[0]))
+                place = _Place(found[0], self._hub.join(found[1], viewer))
+
+    async def _tick(self, connection: Any, view: View, viewer: Viewer, transport: asyncio.Transport) -> None:
+        """The view goes on, its bytes are told, and its session and its reader are still there."""
+        loop = asyncio.get_running_loop()
+        checked = moving = loop.time()
+        waiting = 0
+        while True:
+            await asyncio.sleep(_TICK_SECONDS)
+            try:
+                await view.go_on(viewer.bytes_since())
+            except Cut:
+                return  # `on_cut` has done what is to be done
+            now = loop.time()
+            size = transport.get_write_buffer_size()
+            if size == 0 or size != waiting:
+                moving, waiting = now, size
+            elif now - moving > _STALL_SECONDS:
+                reset(transport)
+                return
+            if now - checked > _SESSION_SECONDS:
+                checked = now
+                if await self._still(connection) is None:
+                    problem = self._describe(connection, NotIdentified("not_signed_in"))
+                    viewer.stop()
+                    _last_word(transport, messages.text(cut=problem))
+                    reset(transport)
+                    return
+
+    async def _still(self, connection: Any) -> Session | None:
+        try:
+            return await self._find_session(connection)
+        except Exception as error:
+            # The database may be away for a moment; the gate cuts what it can no longer confirm.
+            _log.warning("session_not_checked", error=repr(error))
+            return viewer_of(connection)
+
+    def _cut(self, connection: Any, view: View, viewer: Viewer, transport: asyncio.Transport) -> None:
+        """Called at once, synchronously, when the view is cut."""
+        viewer.stop()
+        cut = view.use.cut
+        error = Cut(EndReason.CUT, "view_ended") if cut is None else cut
+        try:
+            _last_word(transport, messages.text(cut=self._describe(connection, error)))
+        finally:
+            reset(transport)
+
+    async def _find(self, camera: CameraId, role: Role) -> tuple[Role, int] | None:
+        """The stream of that role, else the other."""
+        for each in (role, Role.MAIN, Role.SUB):
+            found = await self._streams.find(camera, each)
+            if found is not None:
+                return each, found
+        return None
+
+    def _decode(self, text: str) -> Any:
+        try:
+            return self._read(text)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise Invalid("body_malformed", why=str(error)[:200]) from None
+
+
+class _Left(Exception):
+    """The player went away before it asked for anything."""
+
+
+async def _first_text(receive: Receive) -> str:
+    """The first message.
+
+    Raises:
+        Invalid: `body_incomplete`, `body_malformed`.
+    """
+    try:
+        async with asyncio.timeout(_REQUEST_SECONDS):
+            event = await receive()
+    except TimeoutError:
+        raise Invalid("body_incomplete") from None
+    if event["type"] == "websocket.disconnect":
+        raise _Left
+    text = event.get("text")
+    if not isinstance(text, str) or len(text) > REQUEST_BYTES:
+        raise Invalid("body_malformed", why="one text message of at most 8 KiB is expected")
+    return text
+
+
+def from_own_page(scope: Scope) -> bool:
+    """Whether the handshake comes from one of our pages. A browser always says from where; nobody else has a session.
+
+    Source: RFC 6455 section 10.2.
+    """
+    headers = dict(scope["headers"])
+    origin = headers.get(b"origin", b"").decode("latin-1")
+    return bool(origin) and urlsplit(origin).netloc == headers.get(b"host", b"").decode("latin-1")
+
+
+def _last_word(transport: asyncio.Transport, data: bytes) -> None:
+    """A message that still goes out before a reset, if nothing waits before it: then it would be thrown away."""
+    connection = transport.get_extra_info("socket")
+    if connection is None or transport.get_write_buffer_size() or transport.get_extra_info("sslcontext"):
+        return
+    with contextlib.suppress(OSError):
+        os.write(connection.fileno(), data)
+
+
+def _role(text: str | None) -> Role:
+    return Role.SUB if text == "sub" else Role.MAIN
+
+
+def _json(**told: Any) -> str:
+    return msgspec.json.encode(told).decode()
