@@ -1,5 +1,6 @@
 """How long what was recorded when may be kept, who may hold it, how long a disk lasts: decided without a database."""
 
+import itertools
 from datetime import UTC, date, datetime, timedelta
 from uuid import uuid4
 
@@ -25,7 +26,6 @@ from koinon.video.terms.model import (
     Why,
 )
 from koinon.video.terms.regimes import find_demands, list_hold_bases, read_regimes
-import itertools
 
 NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
 WORDS = Text("w", "m", "w")

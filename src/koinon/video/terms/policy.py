@@ -31,7 +31,7 @@ from koinon.video.terms.regimes import find_version
 MOST_CAMERAS = 500  # of one decision to hold
 _LONGEST_REASON = 2000
 # The latest that counts as continuous: units of a run follow each other to the microsecond.
-_ADJACENT = timedelta(seconds=1)
+ADJACENT = timedelta(seconds=1)
 
 
 def limits_of(assignments: Iterable[Assignment], regimes: Regimes, now: datetime) -> tuple[Limit, ...]:
@@ -173,7 +173,7 @@ def merge_deleted(pieces: Iterable[Deleted]) -> list[Deleted]:
         if (
             last
             and (last.stream, last.why) == (piece.stream, piece.why)
-            and piece.start <= last.end + _ADJACENT
+            and piece.start <= last.end + ADJACENT
         ):
             merged[-1] = msgspec.structs.replace(
                 last,
