@@ -8,6 +8,8 @@ from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
 
 from koinon.base.connection import TRANSPORT
 from koinon.trust.gate import Uses
@@ -24,6 +26,15 @@ class Protocol(HttpToolsProtocol):
         super().on_message_begin()
         scope: dict[str, Any] = self.scope  # type: ignore[assignment]
         scope["extensions"] = {TRANSPORT: {"transport": self.transport}}
+
+
+class WebSocket(WebSocketsSansIOProtocol):
+    """A WebSocket that knows its transport, so that what goes to many is made once, and a cut is a reset."""
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        if hasattr(self, "scope"):  # the handshake was one
+            self.scope["extensions"][TRANSPORT] = {"transport": self.transport}
 
 
 class Server(uvicorn.Server):
@@ -69,7 +80,10 @@ def server(app: Any, *, host: str, port: int, uses: Uses | None = None) -> Serve
             forwarded_allow_ips="*" if path else "127.0.0.1",
             http=Protocol,
             loop="uvloop",
-            ws="none",
+            ws=WebSocket,
+            # Video does not get smaller, and each viewer would cost a compressor.
+            ws_per_message_deflate=False,
+            ws_max_size=64 * 1024,
             lifespan="off",
             log_config=None,
             access_log=False,

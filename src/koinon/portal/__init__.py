@@ -5,13 +5,14 @@ A slice makes a page with `render(request, "slice/page.html", ...)`; see `docs/d
 
 from koinon.portal.languages import N_, Message, spoken
 from koinon.portal.navigation import NavigationItem, everyone, signed_in
-from koinon.portal.problems import prefers_page
-from koinon.portal.security import refuse_cross_origin
+from koinon.portal.problems import prefers_page, problem_document
+from koinon.portal.security import MEDIA_POLICY, refuse_cross_origin
 from koinon.portal.shell import Portal, portal_of, render
 from koinon.portal.viewer import Connection, Viewer
 from koinon.portal.web import local_address
 
 __all__ = [
+    "MEDIA_POLICY",
     "N_",
     "Connection",
     "Message",
@@ -22,6 +23,7 @@ __all__ = [
     "local_address",
     "portal_of",
     "prefers_page",
+    "problem_document",
     "refuse_cross_origin",
     "render",
     "signed_in",

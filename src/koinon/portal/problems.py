@@ -15,6 +15,7 @@ from koinon.base.errors import PROBLEM_TYPE, KoinonError
 from koinon.base.ids import new_id
 from koinon.base.text import Language, Text
 from koinon.portal.languages import N_, Message
+from koinon.portal.viewer import Connection
 
 if TYPE_CHECKING:
     from koinon.portal.shell import Portal
@@ -157,17 +158,7 @@ def problem_handlers(portal: "Portal") -> dict[Any, Any]:
 
 def problem_response(portal: "Portal", request: Request[Any, Any, Any], problem: Problem) -> Response[bytes]:
     """`problem` in the form that the client reads."""
-    kind = KINDS.get(problem.status, KINDS[400 if problem.status < 500 else 500])
-    words: Message = portal.problems.get(problem.code, kind.advice)
-    language = _language(portal, request)
-    try:
-        detail = portal.catalogues.in_language(language, str(words), **problem.facts)
-        if "%(" in detail:
-            raise KeyError(detail)
-    except (KeyError, ValueError, TypeError):
-        # The registered words want a fact that this occurrence does not carry: say less rather than fail.
-        words = kind.advice
-        detail = portal.catalogues.in_language(language, words)
+    kind, words, detail = _words(portal, request, problem)
     try:
         answer = _shown(portal, request, problem, kind, detail, general=words is kind.advice)
     except Exception:
@@ -176,6 +167,30 @@ def problem_response(portal: "Portal", request: Request[Any, Any, Any], problem:
         answer = _document(request, problem, detail)
     answer.headers.update(problem.headers)
     return answer
+
+
+def problem_document(portal: "Portal", connection: Connection, error: Exception) -> dict[str, Any]:
+    """`error` as an RFC 9457 document in the reader's language, for an edge that answers by itself."""
+    problem = describe(error)
+    kind, _, detail = _words(portal, connection, problem)
+    title = portal.catalogues.in_language(_language(portal, connection), kind.title)
+    return {**problem.document(detail, connection.url.path), "title": title}
+
+
+def _words(portal: "Portal", connection: Connection, problem: Problem) -> tuple[Kind, Message, str]:
+    """What kind of problem it is, the words for it, and those words in the reader's language, with its facts."""
+    kind = KINDS.get(problem.status, KINDS[400 if problem.status < 500 else 500])
+    words: Message = portal.problems.get(problem.code, kind.advice)
+    language = _language(portal, connection)
+    try:
+        detail = portal.catalogues.in_language(language, str(words), **problem.facts)
+        if "%(" in detail:
+            raise KeyError(detail)
+    except (KeyError, ValueError, TypeError):
+        # The registered words want a fact that this occurrence does not carry: say less rather than fail.
+        words = kind.advice
+        detail = portal.catalogues.in_language(language, words)
+    return kind, words, detail
 
 
 def _shown(
@@ -208,9 +223,9 @@ def _document(request: Request[Any, Any, Any], problem: Problem, detail: str) ->
     return Response(body, media_type=PROBLEM_TYPE, status_code=problem.status)
 
 
-def _language(portal: "Portal", request: Request[Any, Any, Any]) -> Language:
+def _language(portal: "Portal", connection: Connection) -> Language:
     try:
-        return portal.language_of(request)
+        return portal.language_of(connection)
     except Exception:
         _log.exception("the language of a problem could not be told")
         return portal.default_language

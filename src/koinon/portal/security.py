@@ -22,6 +22,10 @@ PAGE_POLICY = (
 )
 """No inline script or style at all, so neither nonce nor hash is needed, and nothing from another host."""
 
+MEDIA_POLICY = f"{PAGE_POLICY}; media-src 'self' blob:"
+"""Of pages that show video, which reaches its element as a blob (Media Source Extensions); WebSockets of our own
+origin are in `connect-src 'self'` (CSP Level 3, section 6.7.2.8). Such a page gives it as a header of its own."""
+
 _DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"
 _PERMISSIONS = (
     "camera=(), microphone=(), geolocation=(), usb=(), payment=(), publickey-credentials-get=(self)"

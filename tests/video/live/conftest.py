@@ -115,7 +115,7 @@ def wire():
 async def until(condition, seconds=8.0):
     """Waits until the condition holds."""
     async with asyncio.timeout(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(0.01)
 
 

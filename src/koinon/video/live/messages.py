@@ -24,7 +24,6 @@ OPENING: Final = 1
 MEDIA: Final = 2
 KEY: Final = 1
 HEAD: Final = struct.Struct(">BBHIQQ")
-_encode = msgspec.json.encode
 
 
 def opening(format_: Format) -> bytes:
@@ -44,7 +43,7 @@ def media(number: int, placed: Placed, wall_us: int, key: bool, data: bytes) -> 
 
 def text(**told: Any) -> bytes:
     """A text message: one JSON object."""
-    return _frame(1, _encode(told))
+    return _frame(1, msgspec.json.encode(told, enc_hook=str))
 
 
 def _frame(opcode: int, *parts: bytes) -> bytes:

@@ -23,12 +23,14 @@ from litestar.connection import ASGIConnection
 
 from koinon.base.connection import narrow, reset, transport_of
 from koinon.base.errors import Invalid, KoinonError, NotFound, NotIdentified, TooMany, Unavailable
+from koinon.base.text import Language
 from koinon.trust.gate import Cut, EndReason
 from koinon.trust.parties.sign_in import Session, viewer_of
 from koinon.video.cameras.model import CameraId, Role
 from koinon.video.live import messages
-from koinon.video.live.hub import Channel, Hub, Viewer
-from koinon.video.live.ports import Rights, Streams, View
+from koinon.video.live.hub import Channel, Viewer
+from koinon.video.live.service import Live
+from koinon.video.rights import Action, Rights, View, ViewRequest
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -62,28 +64,28 @@ class _Place(NamedTuple):
     channel: Channel
 
 
+_read_request = msgspec.json.Decoder(ViewRequest).decode
 _read_said = msgspec.json.Decoder(_Said).decode
 
 
 class LiveSocket:
     """The ASGI application of `/video/live`.
 
-    `request_type` is `rights.ViewRequest`; `describe` gives an error as a document in the reader's language;
-    `find_session` looks the session up anew.
+    `describe` gives an error as a document in the reader's language, `language_of` that language; `find_session`
+    looks the session up anew.
     """
 
     def __init__(
         self,
-        *,
-        hub: Hub,
+        live: Live,
         rights: Rights,
-        streams: Streams,
-        request_type: type[Any],
+        *,
         describe: Describe,
+        language_of: Callable[[Any], Language],
         find_session: FindSession,
     ) -> None:
-        self._hub, self._rights, self._streams = hub, rights, streams
-        self._read = msgspec.json.Decoder(request_type).decode
+        self._live, self._rights = live, rights
+        self._language_of = language_of
         self._describe, self._find_session = describe, find_session
         self._views: Counter[bytes] = Counter()
 
@@ -102,7 +104,7 @@ class LiveSocket:
             session = viewer_of(connection)
             if session is None:
                 raise NotIdentified("not_signed_in")
-            request = self._decode(await _first_text(receive))
+            request = _decode(await _first_text(receive))
             if self._views[session.token_hash] >= VIEWS_A_SESSION:
                 raise TooMany("too_many_views", most=VIEWS_A_SESSION)
             self._views[session.token_hash] += 1
@@ -129,14 +131,13 @@ class LiveSocket:
         self,
         connection: Any,
         session: Session,
-        request: Any,
+        request: ViewRequest,
         transport: asyncio.Transport,
         receive: Receive,
         send: Send,
     ) -> None:
         """The view has been opened, shown and ended."""
-        station = connection.query_params.get("station")
-        view = await self._rights.open(session, request, station=station)
+        view = await self._rights.open(session, request)
         reason = EndReason.FAILED
         viewer = Viewer(transport)
         place: _Place | None = None
@@ -144,18 +145,18 @@ class LiveSocket:
             if view.masked:
                 # Until a masked stream is made for live, nothing leaves that must leave masked.
                 raise Unavailable("masked_picture_unavailable")
-            role = _role(connection.query_params.get("role"))
-            place_found = await self._find(request.camera, role)
-            if place_found is None:
+            found = await self._find(request.camera, _role(connection.query_params.get("role")))
+            if found is None:
                 raise NotFound("camera_has_no_stream")
+            words = view.watermark
             await send(
                 {
                     "type": "websocket.send",
                     "text": _json(
                         opened={
                             "view": str(view.id),
-                            "watermark": view.watermark,
-                            "role": place_found[0],
+                            "watermark": words and words.in_(self._language_of(connection)),
+                            "role": found[0],
                             "now": time.time() * 1000,
                         }
                     ),
@@ -163,7 +164,7 @@ class LiveSocket:
             )
             narrow(transport)
             view.on_cut(lambda: self._cut(connection, view, viewer, transport))
-            place = _Place(place_found[0], self._hub.join(place_found[1], viewer))
+            place = _Place(found[0], self._live.hub.join(found[1], viewer))
             watch = asyncio.create_task(self._tick(connection, view, viewer, transport))
             try:
                 place = await self._listen(request.camera, viewer, place, receive)
@@ -209,7 +210,7 @@ class LiveSocket:
                 place.channel.leave(viewer)
                 viewer.restart()
                 viewer.say(messages.text(role=found[0]))
-                place = _Place(found[0], self._hub.join(found[1], viewer))
+                place = _Place(found[0], self._live.hub.join(found[1], viewer))
 
     async def _tick(self, connection: Any, view: View, viewer: Viewer, transport: asyncio.Transport) -> None:
         """The view goes on, its bytes are told, and its session and its reader are still there."""
@@ -259,16 +260,10 @@ class LiveSocket:
     async def _find(self, camera: CameraId, role: Role) -> tuple[Role, int] | None:
         """The stream of that role, else the other."""
         for each in (role, Role.MAIN, Role.SUB):
-            found = await self._streams.find(camera, each)
+            found = await self._live.find(camera, each)
             if found is not None:
                 return each, found
         return None
-
-    def _decode(self, text: str) -> Any:
-        try:
-            return self._read(text)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise Invalid("body_malformed", why=str(error)[:200]) from None
 
 
 class _Left(Exception):
@@ -292,6 +287,16 @@ async def _first_text(receive: Receive) -> str:
     if not isinstance(text, str) or len(text) > REQUEST_BYTES:
         raise Invalid("body_malformed", why="one text message of at most 8 KiB is expected")
     return text
+
+
+def _decode(text: str) -> ViewRequest:
+    try:
+        request = _read_request(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Invalid("body_malformed", why=str(error)[:200]) from None
+    if request.action is not Action.VIEW_LIVE:
+        raise Invalid("action_not_here", action=request.action, only=Action.VIEW_LIVE)
+    return request
 
 
 def from_own_page(scope: Scope) -> bool:
@@ -318,4 +323,4 @@ def _role(text: str | None) -> Role:
 
 
 def _json(**told: Any) -> str:
-    return msgspec.json.encode(told).decode()
+    return msgspec.json.encode(told, enc_hook=str).decode()

@@ -79,15 +79,19 @@ class SignIn:
         """Litestar middleware: the request's session, if it has one, is in its state."""
 
         async def find_session(scope: Scope, receive: Receive, send: Send) -> None:
-            if scope["type"] == ScopeType.HTTP:
-                token = Connection(scope).cookies.get(SESSION_COOKIE)
-                if token:
-                    async with self._database.acquire() as connection:
-                        session = await self.sessions.find(connection, token, self._clock.now())
-                    scope.setdefault("state", {})[_STATE] = session
+            if scope["type"] in (ScopeType.HTTP, ScopeType.WEBSOCKET):
+                scope.setdefault("state", {})[_STATE] = await self.find_session(Connection(scope))
             await app(scope, receive, send)
 
         return find_session
+
+    async def find_session(self, connection: Connection) -> Session | None:
+        """The session of the connection's cookie as it is now: what lasts asks again."""
+        token = connection.cookies.get(SESSION_COOKIE)
+        if not token:
+            return None
+        async with self._database.acquire() as database:
+            return await self.sessions.find(database, token, self._clock.now())
 
     async def remember_language(self, connection: Connection, language: Language) -> None:
         """The session remembers the reader's choice."""
