@@ -121,7 +121,9 @@ class ExchangeApi:
             problem = KoinonError("internal_error").problem()
             await self._respond(send, 500, PROBLEM_TYPE, _encode(problem), signed)
 
-    def _identify(self, scope: Scope, body: bytes) -> tuple[Actor, Admission, bytes]:
+    def _identify(
+        self, scope: Scope, body: bytes, content_type: str = _JSON
+    ) -> tuple[Actor, Admission, bytes]:
         """Who signed this request.
 
         Raises:
@@ -138,6 +140,7 @@ class ExchangeApi:
             scope["query_string"],
             body,
             at,
+            content_type=content_type,
         )
         standing = self._integrator.gate.keeper.current
         try:
@@ -283,7 +286,7 @@ def _idempotency_key(scope: Scope) -> str | None:
     return str(found[0].decode("ascii"))
 
 
-async def _read_body(scope: Scope, receive: Receive) -> bytes:
+async def _read_body(scope: Scope, receive: Receive, limit: int = BODY_LIMIT_BYTES) -> bytes:
     """The whole body.
 
     Raises:
@@ -291,8 +294,8 @@ async def _read_body(scope: Scope, receive: Receive) -> bytes:
         Invalid: `body_incomplete` when the client went away.
     """
     for name, value in scope["headers"]:
-        if name == b"content-length" and value.isdigit() and int(value) > BODY_LIMIT_BYTES:
-            raise TooLarge("body_too_large", limit_bytes=BODY_LIMIT_BYTES)
+        if name == b"content-length" and value.isdigit() and int(value) > limit:
+            raise TooLarge("body_too_large", limit_bytes=limit)
     body = b""
     while True:
         message = await receive()
@@ -300,8 +303,8 @@ async def _read_body(scope: Scope, receive: Receive) -> bytes:
             raise Invalid("body_incomplete")
         part: bytes = message.get("body", b"")
         body += part
-        if len(body) > BODY_LIMIT_BYTES:
-            raise TooLarge("body_too_large", limit_bytes=BODY_LIMIT_BYTES)
+        if len(body) > limit:
+            raise TooLarge("body_too_large", limit_bytes=limit)
         if not message.get("more_body"):
             return body
 

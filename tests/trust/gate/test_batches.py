@@ -31,7 +31,7 @@ async def staged(kept: Any) -> None:
     """Nothing is laid down."""
 
 
-async def committed(connection: Any, promise: Any) -> None:
+async def committed(connection: Any, promises: Any) -> None:
     """Nothing goes with it."""
 
 
@@ -126,7 +126,7 @@ async def test_what_the_recording_takes_along_is_recorded_with_it_or_not_at_all(
     gate, _ = await make_gate()
     passage = await open_(world, gate)
 
-    async def lost(connection: Any, promise: Any) -> None:
+    async def lost(connection: Any, promises: Any) -> None:
         raise Conflict("task_taken")
 
     with pytest.raises(Conflict):

@@ -90,13 +90,13 @@ class BatchPassage(Passage):
         *,
         note: Mapping[str, Any],
         stage: Callable[[Mapping[str, A]], Awaitable[None]],
-        commit: Callable[[Connection, Promise], Awaitable[None]],
+        commit: Callable[[Connection, Sequence[Promise]], Awaitable[None]],
     ) -> Released[dict[str, A]]:
         """Only fields that are asked and allowed are kept, and the chunk's entry is durable together with `commit`.
 
         `stage` is given the minimum before it is recorded, to lay it down where nobody reads it yet; it is called
-        again when the decision changed on the way. `commit` joins the recording's transaction: where it raises
-        nothing was recorded.
+        again when the decision changed on the way. `commit` joins the recording's transaction, with a promise for
+        each entry, of those who are known first: where it raises nothing was recorded.
 
         Raises:
             NotAllowed: the grounds were taken away; the refusal is recorded.
@@ -124,7 +124,7 @@ class BatchPassage(Passage):
             prepared = await asyncio.to_thread(gate.sealer.prepare, entries, at)
             try:
                 async with gate.database.transaction() as connection:
-                    await commit(connection, prepared.promises[0])
+                    await commit(connection, prepared.promises)
                     # Last, so that the epoch's row is held no longer than the recording takes.
                     if not await store.record(connection, self.epoch, prepared):
                         raise Stale

@@ -1,0 +1,166 @@
+"""Sources asked about many at once: the batch twin of each interactive service.
+
+The Flemish integrator and the Crossroads Bank for Social Security both have one for every service; where a source has
+none, its interactive service is asked subject by subject (`computing.Interactive`).
+"""
+
+import asyncio
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import asyncpg
+import duckdb
+import msgspec
+import pyarrow as pa
+
+from koinon.base.errors import Invalid, Unavailable
+from koinon.integrator.drivers import Context
+
+SUBJECT = "subject"
+
+
+class BulkSource(Protocol):
+    """A source that answers about many."""
+
+    async def fetch(self, service: str, subjects: Sequence[str], context: Context) -> pa.Table:
+        """Its rows about `subjects`: a column `subject`, the number that was asked, and those of the service.
+
+        A subject it knows nothing about has no row. Where a number was replaced, the rows are those of the new
+        number, `subject` stays the asked one and a column `replaced_by` names the new one.
+
+        Raises:
+            Unavailable: `source_silent`, with the fact `source`: asking again later may help.
+            Invalid: `unknown_service`.
+        """
+
+    async def close(self) -> None:
+        """Nothing is held any more."""
+
+
+class SqlSource:
+    """A source that opens a database to us: one statement a service, which takes the subjects as `$1::text[]`.
+
+    `statements` come from the operator's settings, never from a caller. Connections are read-only.
+    """
+
+    def __init__(
+        self, name: str, dsn: str, statements: Mapping[str, str], *, timeout_seconds: float = 60.0
+    ) -> None:
+        self.name = name
+        self._dsn, self._statements, self._timeout = dsn, statements, timeout_seconds
+        self._connection: asyncpg.Connection[asyncpg.Record] | None = None
+        self._one_at_a_time = asyncio.Lock()
+
+    async def fetch(self, service: str, subjects: Sequence[str], context: Context) -> pa.Table:
+        """See `BulkSource.fetch`."""
+        statement = self._statements.get(service)
+        if statement is None:
+            raise Invalid("unknown_service", source=self.name, service=service)
+        try:
+            async with self._one_at_a_time, asyncio.timeout(self._timeout):
+                connection = await self._connected()
+                prepared = await connection.prepare(statement)
+                names = [attribute.name for attribute in prepared.get_attributes()]
+                rows = await prepared.fetch(list(subjects))
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            await self.close()
+            raise Unavailable("source_silent", source=self.name, why=type(error).__name__) from None
+        columns = list(zip(*rows, strict=True)) or [()] * len(names)
+        return pa.table({name: pa.array(column) for name, column in zip(names, columns, strict=True)})
+
+    async def close(self) -> None:
+        """See `BulkSource.close`."""
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None
+
+    async def _connected(self) -> "asyncpg.Connection[asyncpg.Record]":
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await asyncpg.connect(
+                self._dsn, timeout=10, server_settings={"default_transaction_read_only": "on"}
+            )
+        return self._connection
+
+
+class FolderSource:
+    """A source that delivers its data as files: `<service>.parquet` or `<service>.csv` in a folder.
+
+    Read where they lie, by DuckDB; a new delivery replaces a file by renaming. Columns of CSV are text.
+    """
+
+    def __init__(self, name: str, folder: Path, *, threads: int = 1, memory_mb: int = 256) -> None:
+        self.name = name
+        self._folder = folder.resolve()
+        self._one_at_a_time = threading.Lock()
+        self._engine = duckdb.connect(
+            ":memory:",
+            config={
+                "threads": threads,
+                "memory_limit": f"{memory_mb}MB",
+                "autoinstall_known_extensions": False,
+                "autoload_known_extensions": False,
+                "python_enable_replacements": False,
+                "allowed_directories": [f"{self._folder}/"],
+            },
+        )
+        self._engine.execute("SET enable_external_access = false")
+        self._engine.execute("SET lock_configuration = true")
+
+    async def fetch(self, service: str, subjects: Sequence[str], context: Context) -> pa.Table:
+        """See `BulkSource.fetch`."""
+        return await asyncio.to_thread(self._fetch, service, subjects)
+
+    def _fetch(self, service: str, subjects: Sequence[str]) -> pa.Table:
+        if not service.replace("_", "").isalnum():
+            raise Invalid("unknown_service", source=self.name, service=service[:64])
+        if (path := self._folder / f"{service}.parquet").is_file():
+            read = "read_parquet"
+        elif (path := self._folder / f"{service}.csv").is_file():
+            read = "read_csv"
+        else:
+            raise Unavailable("source_silent", source=self.name, why="no delivery")
+        option = ", all_varchar = true" if read == "read_csv" else ""
+        asked = pa.table({SUBJECT: pa.array(subjects, pa.string())})
+        with self._one_at_a_time, self._engine.cursor() as cursor:
+            cursor.register("asked", asked)
+            try:
+                found: pa.Table = cursor.execute(
+                    f"SELECT * FROM {read}($1{option}) SEMI JOIN asked USING ({SUBJECT})",  # noqa: S608
+                    [str(path)],
+                ).to_arrow_table()
+            except duckdb.Error as error:
+                # Half a delivery, or one of another form: the old one is gone, so there is nothing to read now.
+                raise Unavailable("source_silent", source=self.name, why=type(error).__name__) from None
+        return found
+
+    async def close(self) -> None:
+        """See `BulkSource.close`."""
+        self._engine.close()
+
+
+class BulkInput(msgspec.Struct, frozen=True, kw_only=True):
+    """From where an input table of a table flow comes.
+
+    Attributes:
+        resource: `source/service` by which rules speak of it.
+        columns: of the table, each with the field of the resource that must be allowed for it.
+        member: a column that is always given with a row, as it names whom the row is about.
+    """
+
+    resource: str
+    columns: Mapping[str, str]
+    member: str | None = None
+
+    def narrow(self, table: pa.Table, allowed: frozenset[str], schema: pa.Schema) -> pa.Table:
+        """`table` with the columns of `schema`: null where the gate does not allow the field, or none came."""
+        present = set(table.column_names)
+        columns = [
+            table[field.name].cast(field.type)
+            if field.name in present
+            and (field.name in (SUBJECT, self.member) or self.columns.get(field.name) in allowed)
+            else pa.nulls(len(table), field.type)
+            for field in schema
+        ]
+        return pa.table(columns, schema=schema)

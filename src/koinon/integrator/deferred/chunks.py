@@ -1,0 +1,188 @@
+"""Chunks as Arrow tables: questions as the check wrote them, and the answers to them."""
+
+from collections.abc import Mapping, Sequence
+from itertools import compress
+from typing import Any
+
+import msgspec
+import numpy
+import pyarrow as pa
+
+from koinon.integrator.deferred.model import RecordStatus
+from koinon.integrator.deferred.policy import record_key
+from koinon.integrator.drivers import PartialDate
+from koinon.integrator.formats import Column, Columns, NationalNumber, RecordType
+from koinon.integrator.formats.model import STATUS_CODES
+
+VALUE, UNKNOWN, FORBIDDEN, NONE, NO_ANSWER = (
+    ord(STATUS_CODES[status]) for status in ("value", "unknown", "not_allowed", "no_data", "no_answer")
+)
+STATUSES: Sequence[RecordStatus] = tuple(RecordStatus)
+_PLACE = {status: place for place, status in enumerate(STATUSES)}
+_ARROW = {
+    "text": pa.string(),
+    "number": pa.int64(),
+    "money": pa.int64(),
+    "flag": pa.bool_(),
+    "date": pa.date32(),
+    "partial_date": pa.string(),
+    "national_number": pa.string(),
+    "enterprise_number": pa.string(),
+}
+
+
+class AnswerColumn(msgspec.Struct, frozen=True, kw_only=True):
+    """The answers to one field about the persons of a chunk, in their order.
+
+    Attributes:
+        values: an Arrow array; null where the status is another than a value.
+        statuses: one code of `STATUS_CODES` each, as uint8.
+    """
+
+    values: pa.Array
+    statuses: numpy.ndarray[Any, numpy.dtype[numpy.uint8]]
+
+    @property
+    def kind(self) -> str:
+        """See `gate.batches.Answers`."""
+        return str(self.values.type)
+
+    @classmethod
+    def of(cls, values: pa.Array, absent: int = UNKNOWN) -> "AnswerColumn":
+        """Values where there are, and `absent` where there are none."""
+        if isinstance(values, pa.ChunkedArray):
+            values = values.combine_chunks()
+        known = values.is_valid().to_numpy(zero_copy_only=False)
+        return cls(values=values, statuses=numpy.where(known, VALUE, absent).astype(numpy.uint8))
+
+
+class Questions(msgspec.Struct, frozen=True, kw_only=True):
+    """The good records of a chunk. All lists have the same length.
+
+    Attributes:
+        numbers: place of each in the file, from 1: its record key follows from it.
+        at: reference date of each, days since 1970.
+    """
+
+    numbers: Sequence[int]
+    sequences: Sequence[int]
+    subjects: Sequence[str]
+    at: Sequence[int]
+
+    def encode(self) -> bytes:
+        """As Arrow IPC."""
+        table = pa.table(
+            {
+                "number": pa.array(self.numbers, pa.int64()),
+                "sequence": pa.array(self.sequences, pa.int64()),
+                "subject": pa.array(self.subjects, pa.string()),
+                "at": pa.array(self.at, pa.int32()),
+            }
+        )
+        return _encode(table)
+
+    @classmethod
+    def decode(cls, data: bytes) -> "Questions":
+        """What `encode` wrote."""
+        table = _decode(data)
+        numbers, sequences, subjects, at = (column.to_pylist() for column in table.columns)
+        return cls(numbers=numbers, sequences=sequences, subjects=subjects, at=at)
+
+    def only(self, mask: bytes) -> "Questions":
+        """Those whose place in `mask` is not 0."""
+        if all(mask):
+            return self
+        return Questions(
+            numbers=list(compress(self.numbers, mask)),
+            sequences=list(compress(self.sequences, mask)),
+            subjects=list(compress(self.subjects, mask)),
+            at=list(compress(self.at, mask)),
+        )
+
+
+def encode_part(
+    questions: Questions,
+    mask: bytes,
+    kept: Mapping[str, AnswerColumn],
+    replaced_by: pa.Array | None,
+    record_type: RecordType,
+) -> tuple[bytes, dict[str, int]]:
+    """The answers of a chunk as Arrow IPC, and how many records ended with each status.
+
+    `kept` and `replaced_by` tell of those whose place in `mask` is 1; the others were not asked about. A field that was
+    not kept is `not_allowed`.
+    """
+    known = numpy.frombuffer(mask, numpy.uint8).astype(bool)
+    count = len(known)
+    places = numpy.flatnonzero(known)
+    whole = len(places) == count
+    spread = None
+    if not whole:
+        back = numpy.zeros(count, numpy.int64)
+        back[places] = numpy.arange(len(places))
+        spread = pa.array(back, mask=~known)
+    record = numpy.full(len(places), _PLACE[RecordStatus.ANSWERED], numpy.uint8)
+    columns: dict[str, Any] = {
+        "number": pa.array(questions.numbers, pa.int64()),
+        "sequence": pa.array(questions.sequences, pa.int64()),
+        "subject": pa.array(questions.subjects, pa.string()),
+        "replaced_by": pa.nulls(count, pa.string()) if replaced_by is None else _spread(replaced_by, spread),
+    }
+    for statuses, status in (((UNKNOWN, NONE), RecordStatus.UNKNOWN), ((NO_ANSWER,), RecordStatus.NO_ANSWER)):
+        for each in kept.values():
+            record[numpy.isin(each.statuses, statuses)] = _PLACE[status]
+    for field in record_type.fields[2:]:
+        column = kept.get(field.name)
+        codes = numpy.full(count, FORBIDDEN, numpy.uint8)
+        if column is None:
+            columns[field.name] = pa.nulls(count, _ARROW[field.kind])
+        else:
+            codes[places] = column.statuses
+            columns[field.name] = _spread(column.values, spread).cast(_ARROW[field.kind])
+        columns[f"{field.name}.status"] = pa.array(codes)
+    statuses_of = numpy.full(count, _PLACE[RecordStatus.NOT_IN_DIRECTORY], numpy.uint8)
+    statuses_of[places] = record
+    columns["record_status"] = pa.array(statuses_of)
+    counted = numpy.bincount(statuses_of, minlength=len(STATUSES))
+    counts = {status.value: int(n) for status, n in zip(STATUSES, counted, strict=True) if n}
+    return _encode(pa.table(columns)), counts
+
+
+def decode_part(data: bytes, batch: Any, record_type: RecordType) -> Columns:
+    """The answers of a chunk as columns of the result's record type."""
+    table = _decode(data)
+    numbers = table["number"].to_pylist()
+    statuses = [STATUSES[place].value for place in table["record_status"].to_pylist()]
+    fields = [Column([record_key(batch, number) for number in numbers]), Column(statuses)]
+    for field in record_type.fields[2:]:
+        values = table[field.name].to_pylist()
+        if field.kind == "partial_date":
+            values = [None if value is None else PartialDate.parse(value) for value in values]
+        elif field.kind == "national_number":
+            values = [None if value is None else NationalNumber(value) for value in values]
+        codes = table[f"{field.name}.status"].to_numpy().tobytes()
+        fields.append(Column(values, None if codes.count(VALUE) == len(codes) else codes))
+    return Columns(
+        record_type=record_type,
+        numbers=numbers,
+        lines=numbers,
+        sequences=table["sequence"].to_pylist(),
+        subjects=table["subject"].to_pylist(),
+        replaced_by=table["replaced_by"].to_pylist(),
+        fields=tuple(fields),
+    )
+
+
+def _spread(values: Any, places: pa.Array | None) -> Any:
+    return values if places is None else values.take(places)
+
+
+def _encode(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue())
+
+
+def _decode(data: bytes) -> pa.Table:
+    return pa.ipc.open_file(pa.py_buffer(data)).read_all()
