@@ -153,6 +153,16 @@ def test_one_row_within_its_limits_is_enough(parties: Any) -> None:
     assert refusal.value.code == "depth_exceeded"
 
 
+def test_of_several_rows_that_do_not_give_the_nearest_says_why(parties: Any) -> None:
+    far = MatrixRow("investigator", "view_recording", "cameras/*", Limits(purposes=("crisis",)))
+    near = MatrixRow("investigator", "view_recording", "cameras/*", Limits(depth_days=30, second_person=True))
+    alone = msgspec.structs.replace(MET, second_person=False)
+    for rows in ((far, near), (near, far)):
+        with pytest.raises(NotAllowed) as refusal:
+            bindings(parties, *rows).check_cover(*asked(parties), alone)
+        assert refusal.value.code == "second_person_missing"
+
+
 def test_without_facts_a_limited_row_gives_nothing(parties: Any) -> None:
     row = MatrixRow("investigator", "view_recording", "cameras/west", Limits(purposes=("investigation",)))
     with pytest.raises(NotAllowed) as refusal:

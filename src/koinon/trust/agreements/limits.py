@@ -58,6 +58,22 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     emergency: bool = False
 
 
+CODES = (
+    "purpose_not_in_matrix",
+    "outside_territory",
+    "depth_exceeded",
+    "outside_hours",
+    "emergency_only",
+    "case_missing",
+    "work_station_only",
+    "reason_missing",
+    "second_person_missing",
+)
+"""Why a row does not give, the farthest from giving first: what cannot be mended before what can, and a second person
+is not called for what would be refused all the same.
+"""
+
+
 def find_malformed(limits: Limits) -> str | None:
     """What is wrong with the limits, or None."""
     for holds, why in (
@@ -74,9 +90,7 @@ def find_malformed(limits: Limits) -> str | None:
 def find_exceeded(limits: Limits | None, facts: Circumstances, at: datetime) -> str | None:
     """The code of the first limit that is not met at `at`; None when all are.
 
-    Codes: `emergency_only`, `purpose_not_in_matrix`, `outside_territory`, `depth_exceeded`, `outside_hours`,
-    `case_missing`, `work_station_only`, `reason_missing`, `second_person_missing`. What cannot be mended comes first: a
-    second person is not called for what would be refused all the same.
+    The codes and their order are `CODES`.
     """
     if limits is None:
         return None
@@ -84,7 +98,6 @@ def find_exceeded(limits: Limits | None, facts: Circumstances, at: datetime) -> 
     minute = local.hour * 60 + local.minute
     age = facts.image_age(at)
     for exceeded, code in (
-        (limits.emergency and not facts.emergency, "emergency_only"),
         (limits.purposes and facts.purpose not in limits.purposes, "purpose_not_in_matrix"),
         (limits.territories and not facts.territories & set(limits.territories), "outside_territory"),
         (
@@ -93,6 +106,7 @@ def find_exceeded(limits: Limits | None, facts: Circumstances, at: datetime) -> 
         ),
         (limits.weekdays and local.isoweekday() not in limits.weekdays, "outside_hours"),
         (limits.hours and not any(span.hold(minute) for span in limits.hours), "outside_hours"),
+        (limits.emergency and not facts.emergency, "emergency_only"),
         (limits.case and not facts.case.strip(), "case_missing"),
         (limits.work_station and not facts.at_work_station, "work_station_only"),
         (limits.reason and not facts.reason, "reason_missing"),

@@ -15,7 +15,14 @@ from koinon.base.clock import civil_date, start_of
 from koinon.base.crypto import VerifyKey, parse_jws
 from koinon.base.errors import Invalid, KoinonError, NotAllowed
 from koinon.trust.agreements.conditions import Circumstances
-from koinon.trust.agreements.limits import Limits, find_exceeded, find_malformed, hang_on_time, next_quarter
+from koinon.trust.agreements.limits import (
+    CODES,
+    Limits,
+    find_exceeded,
+    find_malformed,
+    hang_on_time,
+    next_quarter,
+)
 from koinon.trust.agreements.model import (
     STATEMENT_TYPE,
     Accession,
@@ -242,7 +249,7 @@ class Bindings:
             timed.append(row.limits)
             code = find_exceeded(row.limits, facts, at)
             if code is not None:
-                exceeded = exceeded or code
+                exceeded = code if exceeded is None else max(exceeded, code, key=CODES.index)
             elif best is None or _later(found.until, best.until):
                 best = found
         if best is not None:

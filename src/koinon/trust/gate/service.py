@@ -173,7 +173,8 @@ class Gate:
 
     async def refuse(self, ask: Ask, refusal: NotAllowed) -> None:
         """A refusal that was found outside the gate is recorded like the gate's own."""
-        await self._refuse(ask, ExchangeId(new_id()), self.keeper.current, refusal, self.clock.now())
+        standing = await self.keeper.settle()
+        await self._refuse(ask, ExchangeId(new_id()), standing, refusal, self.clock.now())
 
     async def _refuse(
         self, ask: Ask, exchange: ExchangeId, standing: Standing, refusal: NotAllowed, at: datetime

@@ -14,7 +14,7 @@ from koinon.trust.gate import Actor, Ask, Images, Second
 from koinon.trust.gate.policy import decide
 from koinon.trust.rules import Obligations
 from koinon.trust.standing import Standing
-from koinon.video.cameras import Camera
+from koinon.video.cameras import Camera, State
 from koinon.video.rights.model import OF_THE_MOMENT, Action, ViewRequest
 
 FIELDS = frozenset({"image"})
@@ -71,17 +71,21 @@ def images_of(
     camera: Camera, groups: Iterable[str], request: ViewRequest, *, at_work_station: bool = False
 ) -> Images:
     """What the gate is told about the images that a request means."""
-    territories = {camera.municipality} | ({camera.zone} if camera.zone else set())
     return Images(
         camera=str(camera.id),
         owner=camera.owner,
         groups=tuple(f"cameras/{group}" for group in sorted(groups)),
-        territories=frozenset(territories),
+        territories=territories_of(camera),
         since=request.since,
         until=request.until,
         at_work_station=at_work_station,
         emergency=request.emergency,
     )
+
+
+def territories_of(camera: Camera) -> frozenset[str]:
+    """Codes of the municipality and the zone in which it stands."""
+    return frozenset({camera.municipality, *((camera.zone,) if camera.zone else ())})
 
 
 def ask_of(
@@ -143,9 +147,27 @@ def judge_camera(
         return Verdict(code="not_in_a_group", ask=ask_of(actor, request, images, "cameras/none"))
     if camera.owner != actor.party and not camera.shared:
         return Verdict(code="not_shared", ask=asks[0])
-    if request.action in OF_THE_MOMENT and camera.state.value == "retired":
+    if request.action in OF_THE_MOMENT and camera.state is State.RETIRED:
         return Verdict(code="camera_retired", ask=asks[0])
     return best([judge(standing, ask, at) for ask in asks])
+
+
+def withdrawn(camera: Camera, groups: Sequence[str], ask: Ask) -> str | None:
+    """Why a view that runs may no longer: the camera is not what it was when the view began; None when it is.
+
+    Codes: `not_shared`, `camera_retired`, `camera_regrouped`, `camera_moved`.
+    """
+    images = ask.images
+    assert images is not None
+    if camera.owner != ask.actor.party and not camera.shared:
+        return "not_shared"
+    if ask.action in OF_THE_MOMENT and camera.state is State.RETIRED:
+        return "camera_retired"
+    if ask.resource not in {f"cameras/{group}" for group in groups}:
+        return "camera_regrouped"
+    if not images.territories >= territories_of(camera) or camera.owner != images.owner:
+        return "camera_moved"
+    return None
 
 
 def in_scope(

@@ -1,5 +1,6 @@
 """Views: opened through the gate, running as its uses, cut with them."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
@@ -11,7 +12,7 @@ from koinon.base.database import Database
 from koinon.base.errors import NotAllowed, NotFound
 from koinon.base.ids import new_id
 from koinon.base.text import Text
-from koinon.trust.gate import Actor, Ask, EndReason, Gate, Second, Use, Uses, is_running
+from koinon.trust.gate import Actor, Ask, Cut, EndReason, Gate, Second, Use, Uses, is_running
 from koinon.trust.parties.sign_in import Session
 from koinon.trust.standing import Standing
 from koinon.video.cameras import Camera, CameraId, StationId
@@ -99,6 +100,9 @@ class Rights:
         self._views: dict[UUID, View] = {}
         self._scope: dict[tuple[object, ...], bool] = {}
         self._scope_of: tuple[Standing, datetime] | None = None
+        self._looking: asyncio.Task[None] | None = None
+        self._look_again = False
+        gate.keeper.listen(self._standing_moved)
 
     async def open(self, session: Session, request: ViewRequest, *, station: StationId | None = None) -> View:
         """The view runs. `station` is a registered work station at which the viewer has proven to be.
@@ -319,6 +323,37 @@ class Rights:
         async with self._database.transaction() as connection:
             await store.insert_emergency(connection, emergency)
         _log.warning("emergency_declared", exchange=str(emergency.exchange), camera=view.camera.code)
+
+    def _standing_moved(self) -> None:
+        """The register of cameras raises the epoch when a camera is taken back: the gate knows the camera as it was
+        when the view began, so whoever knows cameras looks again.
+        """
+        self._look_again = True
+        if self._views and (self._looking is None or self._looking.done()):
+            self._looking = asyncio.create_task(self._judge_views(), name="views-judged")
+
+    async def _judge_views(self) -> None:
+        while self._look_again:
+            self._look_again = False
+            views = list(self._views.values())
+            try:
+                async with self._database.acquire() as connection:
+                    ids = {view.camera.id for view in views}
+                    found = {each.id: each for each in await cameras.list_cameras(connection, ids=ids)}
+                    groups = await cameras.groups_of(connection, ids)
+            except Exception:
+                # What cannot be looked at is not allowed.
+                _log.exception("views_not_judged")
+                for view in views:
+                    view.use.cut_now(Cut(EndReason.FAILED, "not_decidable"))
+                return
+            for view in views:
+                camera = found.get(view.camera.id)
+                code = "camera_unknown"
+                if camera is not None:
+                    code = policy.withdrawn(camera, groups.get(camera.id, ()), view.use.passage.ask) or ""
+                if code:
+                    view.use.cut_now(Cut(EndReason.CUT, code))
 
     def _forget(self, view: View) -> None:
         self._views.pop(view.id, None)
