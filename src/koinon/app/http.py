@@ -104,6 +104,7 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
                 "integrator": platform.integrator,
                 "keepers": platform.keepers,
                 "objects": platform.objects,
+                "rights": platform.rights,
                 "sign_in": sign_in,
             }.items()
         }

@@ -22,6 +22,7 @@ from koinon.integrator.sources import SourceKeepers, open_sources, read_source_s
 from koinon.trust.gate import DecisionSample, Gate, ProcessId, QuorumWatch, Uses
 from koinon.trust.ledger import Sealer
 from koinon.trust.standing import StandingKeeper, StandingLoader
+from koinon.video.rights import Rights, Tokens
 
 PLATFORM_KEY = "platform.key"
 
@@ -66,6 +67,7 @@ class Platform(NamedTuple):
     key: SigningKey
     keepers: SourceKeepers
     objects: Objects
+    rights: Rights
 
 
 @contextlib.asynccontextmanager
@@ -135,4 +137,5 @@ async def open_platform(
             platform_key(settings.home),
             SourceKeepers(read_source_settings(settings.home)),
             open_objects(settings.objects_url, settings.home),
+            Rights(database=database, gate=gate, uses=uses, tokens=Tokens.load(settings.home)),
         )
