@@ -9,6 +9,7 @@ const modules: Record<string, () => Promise<Module>> = {
   "sign-act": () => import("./sign-act"),
   table: () => import("./table"),
   tabs: () => import("./tabs"),
+  wall: () => import("./video/wall"),
 };
 
 /** Mounts each asked-for module once on each element of `root`, itself included. */

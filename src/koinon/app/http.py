@@ -17,7 +17,7 @@ from koinon.integrator import web as integrator
 from koinon.integrator.api import CommunicationRequest, ExchangeApi
 from koinon.integrator.model import ExchangeAnswer, ExchangeRequest
 from koinon.integrator.registration import DossierAnswer, DossierRequest
-from koinon.portal import NavigationItem, Portal
+from koinon.portal import NavigationItem, Portal, problem_document
 from koinon.trust.gate import web as gate
 from koinon.trust.ledger import api as ledger_api
 from koinon.trust.ledger import web as ledger
@@ -28,12 +28,14 @@ from koinon.trust.parties import web as parties
 from koinon.trust.parties.sign_in.edge import SignIn, provide_session, viewer_of
 from koinon.trust.rules import web as rules
 from koinon.trust.standing import StandingKeeper
+from koinon.video.live import LiveSocket
+from koinon.video.live import web as live
 
 Asgi = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
 
 # Served by raw ASGI before Litestar sees the request; see the `document_*` handlers below for their description.
 RAW_PATHS = frozenset({"/api/exchanges", "/api/communications", "/api/dossiers"})
-_SLICES = (start, parties, rules, oversight, gate, ledger, integrator)
+_SLICES = (start, parties, rules, oversight, gate, ledger, integrator, live)
 
 
 class Keys(msgspec.Struct, frozen=True):
@@ -79,6 +81,15 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
             witnesses=[key for key in settings.witness_keys.split(",") if key],
         )
 
+    portal = Portal(
+        packages=[_package(each.__name__) for each in _SLICES],
+        viewer_of=viewer_of,
+        remember_language=sign_in.remember_language,
+        navigation=_navigation(),
+        problems=_problems(),
+        embedded=settings.mode == "embedded",
+        secure=settings.origin.startswith("https:"),
+    )
     app = Litestar(
         route_handlers=[
             show_live,
@@ -110,17 +121,7 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
         }
         | {"session": Provide(provide_session), "keeper": Provide(_settled(platform.keeper))},
         middleware=[sign_in.middleware],
-        plugins=[
-            Portal(
-                packages=[_package(each.__name__) for each in _SLICES],
-                viewer_of=viewer_of,
-                remember_language=sign_in.remember_language,
-                navigation=_navigation(),
-                problems=_problems(),
-                embedded=settings.mode == "embedded",
-                secure=settings.origin.startswith("https:"),
-            )
-        ],
+        plugins=[portal],
         openapi_config=OpenAPIConfig(
             title="Koinon", version=koinon.__version__, description="What a region's public services share."
         ),
@@ -130,9 +131,24 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
     )
     exchanges = ExchangeApi(platform.integrator, key=platform.key, authority=settings.authority)
 
+    sockets: dict[str, Asgi] = {
+        "/video/live": _signed_in(
+            sign_in,
+            LiveSocket(
+                platform.live,
+                platform.rights,
+                describe=lambda connection, error: problem_document(portal, connection, error),
+                language_of=portal.language_of,
+                find_session=sign_in.find_session,
+            ),
+        )
+    }
+
     async def dispatch(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] == "http" and scope["path"] in RAW_PATHS:
             await exchanges(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await sockets.get(scope["path"], _refuse)(scope, receive, send)
         else:
             await app(scope, receive, send)  # type: ignore[arg-type]
 
@@ -169,6 +185,18 @@ async def document_communication(data: CommunicationRequest) -> str:
     Never reached, as above.
     """
     raise NotImplementedError
+
+
+def _signed_in(sign_in: SignIn, app: Asgi) -> Asgi:
+    """The raw application, whose connections know their session."""
+    wrapped: Any = sign_in.middleware(app)  # type: ignore[arg-type]
+    return wrapped  # type: ignore[no-any-return]
+
+
+async def _refuse(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+    """No WebSocket is answered here: the handshake gets a 403."""
+    await receive()
+    await send({"type": "websocket.close"})
 
 
 def _constant(value: Any) -> Callable[[], Any]:

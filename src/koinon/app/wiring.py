@@ -22,6 +22,7 @@ from koinon.integrator.sources import SourceKeepers, open_sources, read_source_s
 from koinon.trust.gate import DecisionSample, Gate, ProcessId, QuorumWatch, Uses
 from koinon.trust.ledger import Sealer
 from koinon.trust.standing import StandingKeeper, StandingLoader
+from koinon.video.live import Live, tap_key
 from koinon.video.rights import Rights, Tokens
 
 PLATFORM_KEY = "platform.key"
@@ -68,6 +69,7 @@ class Platform(NamedTuple):
     keepers: SourceKeepers
     objects: Objects
     rights: Rights
+    live: Live
 
 
 @contextlib.asynccontextmanager
@@ -124,6 +126,8 @@ async def open_platform(
         integrator = Integrator(
             gate=gate, uses=uses, flows=FLOWS, sources=sources, keys=keys, origin=settings.origin
         )
+        live = Live(database, tap_key(settings.home))
+        stack.push_async_callback(live.close)
         yield Platform(
             settings,
             clock,
@@ -138,4 +142,5 @@ async def open_platform(
             SourceKeepers(read_source_settings(settings.home)),
             open_objects(settings.objects_url, settings.home),
             Rights(database=database, gate=gate, uses=uses, tokens=Tokens.load(settings.home)),
+            live,
         )

@@ -1,0 +1,114 @@
+"""Pages of live viewing: the wall, and one camera."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from litestar import Request, get
+from litestar.params import FromPath
+
+from koinon.base.database import Database
+from koinon.base.errors import NotFound
+from koinon.portal import MEDIA_POLICY, N_, NavigationItem, Viewer, portal_of, render
+from koinon.trust.parties.sign_in import Session
+from koinon.trust.rules.store import load_vocabulary
+from koinon.trust.standing import StandingKeeper
+from koinon.video.cameras import Camera
+from koinon.video.live.words import PROBLEMS, WORDS
+from koinon.video.rights import Action, Rights
+
+SIZES = (1, 4, 9, 16)
+_PAGE = {"Content-Security-Policy": MEDIA_POLICY}
+
+problems = PROBLEMS
+
+
+def may_watch(viewer: Viewer | None) -> bool:
+    """Whether the menu shows the wall: who acts for a party that could have cameras to watch."""
+    return (
+        isinstance(viewer, Session)
+        and viewer.party is not None
+        and viewer.party_kind not in ("commission", "witness")
+    )
+
+
+navigation = [
+    NavigationItem(label=N_("Live wall"), path="/video/wall", shown_to=may_watch, order=10, section="cameras")
+]
+
+
+@get("/video/wall", include_in_schema=False)
+async def show_wall(
+    request: Request[Any, Any, Any],
+    session: Session,
+    rights: Rights,
+    keeper: StandingKeeper,
+    database: Database,
+) -> Any:
+    """One to sixteen cameras of those that the viewer may see. Which, and how many, stands in the address."""
+    cameras = await rights.list_visible_cameras(session, Action.VIEW_LIVE)
+    return await _show(request, session, keeper, database, cameras)
+
+
+@get("/video/cameras/{code:str}/live", include_in_schema=False)
+async def show_camera(
+    request: Request[Any, Any, Any],
+    session: Session,
+    rights: Rights,
+    keeper: StandingKeeper,
+    database: Database,
+    code: FromPath[str],
+) -> Any:
+    """One camera; one that the viewer may not know of does not exist."""
+    cameras = await rights.list_visible_cameras(session, Action.VIEW_LIVE)
+    found = next((each for each in cameras if each.code == code), None)
+    if found is None:
+        raise NotFound("camera_unknown")
+    return await _show(request, session, keeper, database, [found], only=found)
+
+
+async def _show(
+    request: Request[Any, Any, Any],
+    session: Session,
+    keeper: StandingKeeper,
+    database: Database,
+    cameras: Sequence[Camera],
+    *,
+    only: Camera | None = None,
+) -> Any:
+    portal = portal_of(request)
+    language = portal.language_of(request)
+    standing = keeper.current
+    assert session.party is not None or not cameras
+    codes = standing.list_purposes(session.party, Action.VIEW_LIVE.value) if session.party else ()
+    async with database.acquire() as connection:
+        labels: Mapping[str, Any] = (await load_vocabulary(connection)).purposes
+    owners = standing.register.parties
+    return render(
+        request,
+        "live/wall.html",
+        headers=_PAGE,
+        only=only,
+        sizes=SIZES,
+        count=len(cameras),
+        purposes=[(code, labels.get(code, code)) for code in sorted(codes)],
+        cameras=_json(
+            [
+                {
+                    "id": each.id,
+                    "code": each.code,
+                    "name": each.name,
+                    "owner": owners[each.owner].name.in_(language) if each.owner in owners else "",
+                }
+                for each in cameras
+            ]
+        ),
+        words=_json({name: portal.catalogues.in_language(language, text) for name, text in WORDS.items()}),
+    )
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+handlers = [show_wall, show_camera]
