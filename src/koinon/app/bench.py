@@ -24,7 +24,7 @@ app = typer.Typer(add_completion=False, context_settings={"allow_interspersed_ar
 
 _ROOT = Path(__file__).parents[3]
 # Modules that benchmarks share; whatever else is in the folder is a benchmark.
-_SHARED = frozenset({"frame", "load", "region"})
+_SHARED = frozenset({"frame", "load", "openfisca_rent", "region"})
 
 
 @app.callback(invoke_without_command=True, no_args_is_help=True)

@@ -20,11 +20,13 @@ class FieldAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     Attributes:
         status: `value` when `value` holds the answer.
         missing: when unknown, the data that would be needed to know.
+        explanation: why it is so, in words for a citizen; it leaves only with the field, and only when asked for.
     """
 
     status: FieldStatus
     value: Any = None
     missing: tuple[str, ...] = ()
+    explanation: tuple[Text, ...] = ()
 
 
 class SourceReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -54,11 +56,19 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Combined(msgspec.Struct, frozen=True, kw_only=True):
-    """What a flow made of its sources' answers, before the gate takes the minimum."""
+    """What a flow made of its sources' answers, before the gate takes the minimum.
+
+    Attributes:
+        parameters: all that the rule looks at, whoever it is about: which ones a person needs would say something
+            about that person.
+        explanation: every sentence of the decision; of these only the ones of released fields leave.
+        notes: what the reader must know besides, whoever it is about: what was not examined, what is illustrative.
+    """
 
     fields: Mapping[str, FieldAnswer]
     parameters: tuple[Parameter, ...] = ()
     explanation: tuple[Text, ...] = ()
+    notes: tuple[Text, ...] = ()
 
 
 class ExchangeRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -71,6 +81,7 @@ class ExchangeRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         fields: output fields of the flow; without them all that the flow has.
         authorisation: its number; without one the gate finds it.
         user, user_assertion: the end user behind a system's call, by name or by a signed assertion.
+        explain: the answer says why, in words, field by field.
     """
 
     flow: str
@@ -81,6 +92,7 @@ class ExchangeRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     authorisation: str | None = None
     user: str | None = None
     user_assertion: str | None = None
+    explain: bool = False
 
 
 class RuleName(msgspec.Struct, frozen=True):
@@ -99,7 +111,11 @@ class AuthorisationName(msgspec.Struct, frozen=True):
 
 
 class ExchangeAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """Body of the response to `POST /api/exchanges`, and what the consult page shows."""
+    """Body of the response to `POST /api/exchanges`, and what the consult page shows.
+
+    Attributes:
+        notes: with `explain`: what the reader must know besides, whoever it is about.
+    """
 
     exchange: UUID
     flow: str
@@ -112,6 +128,7 @@ class ExchangeAnswer(msgspec.Struct, frozen=True, kw_only=True):
     filtered: Sequence[Filtered]
     parameters: Sequence[Parameter]
     receipt: Receipt
+    notes: Sequence[Text] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Flow(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,6 +142,8 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
         plan: which sources are asked about whom, in which order.
         parameters: what the services need besides the subject, for a question at an instant.
         combine: what the answers say together about the subject; unknown stays unknown. Pure.
+        cents: the fields that are amounts in eurocent.
+        verdict: the field that answers the question in one word, where one does.
     """
 
     name: str
@@ -135,3 +154,5 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
     plan: Plan
     parameters: Callable[[datetime], Mapping[str, str]]
     combine: Callable[[str, Sequence[SourceAnswer], datetime], Combined]
+    cents: frozenset[str] = frozenset()
+    verdict: str | None = None

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import msgspec
 
 from koinon.base.errors import Invalid, NotFound
+from koinon.base.text import Text
 from koinon.integrator.directory import DirectoryKeys, DossierLine, list_dossiers
 from koinon.integrator.drivers import (
     Context,
@@ -46,6 +47,7 @@ class Exchange(NamedTuple):
     ask: Ask
     sources: Sequence[SourceReport]
     parameters: Sequence[Parameter]
+    notes: Sequence[Text] | None = None
 
 
 class Integrator:
@@ -150,10 +152,12 @@ class Integrator:
         flow, ask = self.read_request(request, actor)
         passage = await self.gate.open(ask, exchange)
         combined, reports = await self._gather(flow, passage, ask.subjects[0])
+        fields = combined.fields if request.explain else _unexplained(combined.fields)
         released = await passage.release(
-            combined.fields, note={"sources": {f"{r.source}/{r.service}": r.status for r in reports}}
+            fields, note={"sources": {f"{r.source}/{r.service}": r.status for r in reports}}
         )
-        return Exchange(released, flow, passage.ask, reports, combined.parameters)
+        notes = combined.notes if request.explain else None
+        return Exchange(released, flow, passage.ask, reports, combined.parameters, notes)
 
     async def stream(
         self, flow_name: str, purpose: str, case: str, actor: Actor, *, piece: int = 10
@@ -194,7 +198,7 @@ class Integrator:
                 for line in lines:
                     await use.go_on()
                     combined, _ = await self._gather(flow, passage, line.subject)
-                    answers.append((line.subject, combined.fields))
+                    answers.append((line.subject, _unexplained(combined.fields)))
                 yield await use.release_rows(answers)
                 lines = await anext(pages, nothing)
 
@@ -231,6 +235,13 @@ def read_subject(subject: Mapping[str, str], flow: Flow) -> str:
     if not valid(number):
         raise Invalid("subject_malformed", expected=flow.subject)
     return number
+
+
+def _unexplained(fields: Mapping[str, FieldAnswer]) -> dict[str, FieldAnswer]:
+    return {
+        name: msgspec.structs.replace(field, explanation=()) if field.explanation else field
+        for name, field in fields.items()
+    }
 
 
 def _reports(answers: Sequence[SourceAnswer]) -> Sequence[SourceReport]:
@@ -270,4 +281,5 @@ def answer_of(exchange: Exchange) -> ExchangeAnswer:
         filtered=released.filtered,
         parameters=exchange.parameters,
         receipt=released.receipt,
+        notes=msgspec.UNSET if exchange.notes is None else exchange.notes,
     )

@@ -8,8 +8,8 @@ import pytest
 
 from koinon.integrator.drivers import HouseholdMember, PartialDate, SourceAnswer
 from koinon.integrator.entitlement import ADMISSION, combine_admission
+from koinon.integrator.entitlement.answers import find_members
 from koinon.integrator.entitlement.social_dwelling import admission_flow
-from koinon.integrator.entitlement.social_dwelling.reading import find_members
 from koinon.integrator.model import Combined
 
 AT = datetime(2024, 5, 1, 8, tzinfo=UTC)

@@ -105,6 +105,20 @@ class ParameterBook:
                 self._known[code, at] = known
         return known
 
+    def spells(self, code: str) -> list[Used]:
+        """Every value that the parameter has had, oldest first."""
+        starts = {fixed.valid_from for fixed in self._fixed if fixed.code == code}
+        starts |= {fixed.valid_until for fixed in self._fixed if fixed.code == code and fixed.valid_until}
+        if code in self._base:
+            starts |= {factor.valid_from for factor in self._factors}
+        found = []
+        for start in sorted(starts):
+            try:
+                found.append(self.on(code, start))
+            except NotFound:
+                continue
+        return list(dict.fromkeys(found))
+
     def _find(self, code: str, at: date) -> Used:
         for fixed in self._fixed:
             if fixed.code == code and _in_force(fixed.valid_from, fixed.valid_until, at):

@@ -59,11 +59,17 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Condition(msgspec.Struct, frozen=True):
-    """One condition, whether it is met, and the sentence that says so."""
+    """One condition, whether it is met, and the sentence that says so.
+
+    Attributes:
+        text: for the applicant.
+        plain: for others: without the ceiling, which would tell who in the household is disabled.
+    """
 
     code: str
     met: Tri
     text: Text
+    plain: Text
 
 
 class Admission(msgspec.Struct, frozen=True):
@@ -116,7 +122,10 @@ def decide_admission(facts: Facts, at: date) -> Admission:
     year = reference_year(at)
     age = book.on("minimum_age", at).value
     conditions = tuple(
-        Condition(code, value, _sentence(code, value, year, age, fixed)) for code, value in met.items()
+        Condition(
+            code, value, _sentence(code, value, year, age, fixed), _sentence(code, value, year, age, None)
+        )
+        for code, value in met.items()
     )
     return Admission(
         {True: "yes", False: "no", None: "unknown"}[decided],  # type: ignore[arg-type]
@@ -125,6 +134,40 @@ def decide_admission(facts: Facts, at: date) -> Admission:
         fixed,
         _notes(facts, at, ceiling, used),
     )
+
+
+CODES = (
+    "minimum_age",
+    "income_years_back",
+    "ceiling_single",
+    "ceiling_one_income",
+    "ceiling_several_incomes",
+    "addition_child",
+    "addition_disabled_adult",
+    "disabled_child_counts_as",
+)
+"""All that the rule can look at."""
+
+
+def parameters_on(at: date) -> tuple[Used, ...]:
+    """All that the rule can look at on that day and has a value that we know."""
+    book = parameter_book(__package__)
+    known = []
+    for code in CODES:
+        try:
+            known.append(book.on(code, at))
+        except NotFound:
+            continue
+    return tuple(known)
+
+
+def within_ceiling(facts: Facts, income_cents: int, at: date) -> Tri:
+    """Whether an income is within the ceiling for this household on that day; unknown where amounts are not known."""
+    try:
+        ceiling = _ceiling(facts, at, parameter_book(__package__), [])
+    except NotFound:
+        return None
+    return Between(income_cents, income_cents).at_most(ceiling)
 
 
 def reference_year(at: date) -> int:
