@@ -136,6 +136,14 @@ CREATE TABLE terms.room (
     in_per_day_bytes bigint NOT NULL DEFAULT 0
 );
 
+-- How fast a place fills, and how many bytes in it become due on each of the coming days: sampled each hour.
+CREATE TABLE terms.rate (
+    place smallint PRIMARY KEY,
+    at timestamptz NOT NULL,
+    in_per_day_bytes bigint NOT NULL,
+    due_by_day_bytes bigint[] NOT NULL
+);
+
 -- What somebody must look at. One that is over keeps its row, for the report.
 CREATE TABLE terms.alarm (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -160,7 +168,6 @@ CREATE TABLE terms.achieved (
     -- The oldest frame that no hold keeps, and the oldest of all; null: nothing is kept.
     oldest_at timestamptz,
     oldest_held_at timestamptz,
-    units integer NOT NULL,
     deleted_units integer NOT NULL,
     deleted_bytes bigint NOT NULL,
     early_units integer NOT NULL,
@@ -178,11 +185,11 @@ GRANT SELECT (id, decision, camera, since, until, owner, basis, rule, article, k
 GRANT INSERT ON terms.hold, terms.own_term, terms.derived TO koinon_web, koinon_worker;
 GRANT UPDATE (ended_at, ended_by) ON terms.hold TO koinon_web, koinon_worker;
 GRANT UPDATE (early_deletion, reserve_percent, announce_days, changed_at) ON terms.setting TO koinon_web, koinon_worker;
-GRANT INSERT, UPDATE, DELETE ON terms.garbage, terms.deleted, terms.deletion, terms.room, terms.alarm, terms.achieved
-    TO koinon_worker;
+GRANT INSERT, UPDATE, DELETE ON terms.garbage, terms.deleted, terms.deletion, terms.room, terms.rate, terms.alarm,
+    terms.achieved TO koinon_worker;
 GRANT DELETE ON terms.derived TO koinon_web, koinon_worker;
 -- The recorder's machine has the folders: it unlinks, and tells what room there is.
-GRANT SELECT ON terms.garbage, terms.setting, terms.room, terms.alarm TO koinon_recorder;
+GRANT SELECT ON terms.garbage, terms.setting, terms.room, terms.rate, terms.alarm TO koinon_recorder;
 GRANT UPDATE (failures, last_error), DELETE ON terms.garbage TO koinon_recorder;
 GRANT INSERT, UPDATE ON terms.room, terms.alarm TO koinon_recorder;
 GRANT INSERT ON terms.derived TO koinon_recorder;

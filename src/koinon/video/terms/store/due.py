@@ -340,3 +340,11 @@ async def count_garbage(connection: Connection) -> dict[int, tuple[int, datetime
     """Of each place with garbage: how many files, and since when the oldest waits."""
     rows = await connection.fetch("SELECT place, count(*), min(at) FROM terms.garbage GROUP BY place")
     return {row[0]: (row[1], row[2]) for row in rows}
+
+
+async def sum_garbage(connection: Connection, place: int) -> int:
+    """Bytes of the files that wait to be unlinked in a place."""
+    found: int = await connection.fetchval(
+        "SELECT coalesce(sum(bytes), 0)::bigint FROM terms.garbage WHERE place = $1", place
+    )
+    return found
