@@ -43,6 +43,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         witness_keys: witnesses' verifier keys (C2SP signed-note), comma separated, in the same order.
         epoch_poll_seconds, epoch_limit_seconds: how often a releasing process asks for the standing
             epoch, and after how long without an answer it cuts its own uses.
+        recordings_folder: where this machine's recorders write; `recordings` under home by default.
+        recordings_url: `s3://bucket/prefix`, to which closed units move; empty keeps them in the folder.
+        recorder_processes: number of recorder processes that `koinon run platform` starts; one a core of cameras.
         decision_sample: the decisions of one in so many exchanges are kept for replay, without subjects; 0 for none.
     """
 
@@ -66,6 +69,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     witness_keys: str = ""
     epoch_poll_seconds: float = 0.2
     epoch_limit_seconds: float = 0.7
+    recordings_folder: str = ""
+    recordings_url: str = ""
+    recorder_processes: int = 0
     decision_sample: int = 20
 
     @property

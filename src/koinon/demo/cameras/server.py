@@ -65,6 +65,7 @@ class CameraServer:
 
     Attributes:
         port: where it listens, once started.
+        says_rate: frames a second by its description; what it sends may differ.
         bytes_sent: to all readers.
     """
 
@@ -81,6 +82,7 @@ class CameraServer:
     ) -> None:
         self.host, self.port = host, port
         self.bytes_sent = 0
+        self.says_rate = 90_000 / clips[0].interval
         self._clips = list(clips)
         self._packed = [packetise(clip) for clip in clips]
         self._scheme, self._user, self._password = scheme, user, password
@@ -297,7 +299,7 @@ class CameraServer:
             return "401 Unauthorized", self._challenges(), ""
         if method == "DESCRIBE":
             about = [f"Content-Base: {url.rstrip('/')}/", "Content-Type: application/sdp"]
-            return "200 OK", about, describe(self._clips[camera.fault.variant])
+            return "200 OK", about, describe(self._clips[camera.fault.variant], self.says_rate)
         if method == "SETUP":
             if "TCP" not in headers.get("transport", ""):
                 return "461 Unsupported Transport", [], ""
@@ -341,7 +343,7 @@ class CameraServer:
         return given.get("response") == digest(f"{secret}:{middle}{request}")
 
 
-def describe(clip: Clip) -> str:
+def describe(clip: Clip, rate: float = 25.0) -> str:
     """The session description of a camera that sends `clip`."""
     texts = [base64.b64encode(nal).decode() for nal in clip.sets]
     if clip.codec == "h264":
@@ -352,7 +354,8 @@ def describe(clip: Clip) -> str:
         about = f"H265/90000\r\na=fmtp:{PAYLOAD_TYPE} sprop-vps={texts[0]};sprop-sps={texts[1]};sprop-pps={texts[2]}"
     return (
         "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=virtual camera\r\nc=IN IP4 0.0.0.0\r\nt=0 0\r\na=control:*\r\n"
-        f"m=video 0 RTP/AVP {PAYLOAD_TYPE}\r\na=rtpmap:{PAYLOAD_TYPE} {about}\r\na=control:track1\r\n"
+        f"m=video 0 RTP/AVP {PAYLOAD_TYPE}\r\na=rtpmap:{PAYLOAD_TYPE} {about}\r\na=framerate:{rate:g}\r\n"
+        "a=control:track1\r\n"
     )
 
 

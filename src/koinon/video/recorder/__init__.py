@@ -4,7 +4,7 @@
 database: units and gaps are values, told when they are durable.
 """
 
-from koinon.video.recorder.camera import Camera
+from koinon.video.recorder.camera import Camera, Watcher
 from koinon.video.recorder.disk import Disk, prepare_folder
 from koinon.video.recorder.model import TICKS, Gap, KeyFrame, Options, Reason, Source, Unit, parse_source
 from koinon.video.recorder.reading import adopt, read_unit
@@ -19,6 +19,7 @@ __all__ = [
     "Reason",
     "Source",
     "Unit",
+    "Watcher",
     "adopt",
     "parse_source",
     "prepare_folder",

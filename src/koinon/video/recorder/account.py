@@ -6,24 +6,40 @@ from typing import Final
 
 from koinon.video.recorder.model import Gap, Reason, Unit
 
+_TOLD: Final = frozenset({None, "stopped", "paused", "handed_over"})
+"""Ends that were wanted: what follows them is a gap only once something follows."""
+
 _LEAST_HOLE: Final = timedelta(seconds=0.1)
 
 
 class Account:
-    """The account of one camera from `began` on."""
+    """The account of one camera from `began` on; or from where another recorder's account ended.
+
+    Args:
+        since: up to when there is an account already, and why nothing follows there: a gap, up to the first unit or
+            to the first attempt that fails.
+    """
 
     def __init__(
-        self, began: datetime, on_unit: Callable[[Unit], None], on_gap: Callable[[Gap], None]
+        self,
+        began: datetime,
+        on_unit: Callable[[Unit], None],
+        on_gap: Callable[[Gap], None],
+        since: tuple[datetime, Reason] | None = None,
     ) -> None:
         self._began = began
         self._on_unit, self._on_gap = on_unit, on_gap
         self._end: datetime | None = None
         self._reason: Reason | None = None
+        if since is not None and since[0] < began:
+            self._end, self._reason = since
+        self._inherited = self._end is not None
         self._detail = ""
 
     def unit(self, unit: Unit) -> None:
         """The unit is told, after the gap before it if there is one."""
         self._gap(unit.start)
+        self._inherited = False
         self._end = unit.start + timedelta(microseconds=unit.wall_us)
         self._reason = unit.end_reason
         self._on_unit(unit)
@@ -34,7 +50,7 @@ class Account:
         """
         if self._end is None:
             self._end = self._began
-        if self._reason in (None, "stopped"):
+        if self._reason in _TOLD:
             self._reason = reason
         self.explain(detail)
 
@@ -44,7 +60,7 @@ class Account:
 
     def close(self, now: datetime) -> None:
         """Nothing will follow: a gap that is open is told up to now."""
-        if self._reason not in (None, "stopped"):
+        if self._reason not in _TOLD:
             self._gap(now)
 
     def _gap(self, until: datetime) -> None:

@@ -3,16 +3,18 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Final, Protocol
 
 import structlog
 
 from koinon.base.clock import Clock, SystemClock
+from koinon.base.errors import KoinonError
 from koinon.video.recorder.disk import Disk
-from koinon.video.recorder.model import Gap, Options, Source, Unit
-from koinon.video.recorder.nal import Codec
-from koinon.video.recorder.rtp import Counts, Depacketiser, H264Depacketiser, H265Depacketiser
+from koinon.video.recorder.model import Gap, Options, Reason, Source, Unit
+from koinon.video.recorder.nal import Codec, Format
+from koinon.video.recorder.rtp import Counts, Depacketiser, Frame, H264Depacketiser, H265Depacketiser
 from koinon.video.recorder.rtsp import Session, SessionFailed
 from koinon.video.recorder.track import Track
 
@@ -24,12 +26,26 @@ _DEPACKETISERS: Final[dict[Codec, type[Depacketiser]]] = {"h264": H264Depacketis
 _log = structlog.get_logger(__name__)
 
 
+class Watcher(Protocol):
+    """Somebody who sees a camera's frames as they arrive, such as the live view. Called in the loop; must not raise."""
+
+    def frame(self, frame: Frame, format_: Format | None) -> None:
+        """A frame has arrived; it is recorded after this. `format_` is the one in force before it, once known."""
+
+    def away(self, reason: str) -> None:
+        """No frames come now, for this reason."""
+
+
 class Camera:
     """The recording of one camera.
 
     Attributes:
         counts: of what arrived and what did not arrive whole, over all sessions.
         state: `connecting`, `recording`, or the reason why it is not; for health pages.
+        detail: what the camera said last about that.
+        frame_rate: frames a second, as the camera says of itself, or None.
+        left_out: tracks that are not recorded, by their codecs.
+        ending: why the recording ends when it is told to stop.
     """
 
     def __init__(
@@ -42,9 +58,20 @@ class Camera:
         on_gap: Callable[[Gap], None],
         clock: Clock | None = None,
         chance: random.Random | None = None,
+        since: tuple[datetime, Reason] | None = None,
+        locate: Callable[[Source], Awaitable[Source]] | None = None,
+        watcher: Watcher | None = None,
     ) -> None:
+        """`since`: see `Account`. `locate` is asked before each connection where to connect to, and may refuse by
+        raising `KoinonError`.
+        """
         self.counts = Counts()
         self.state: str = "connecting"
+        self.detail = ""
+        self.frame_rate: float | None = None
+        self.left_out: tuple[str, ...] = ()
+        self.ending: Reason = "stopped"
+        self._since, self._locate, self._watcher = since, locate, watcher
         self._source, self._options, self._disk = source, options, disk
         self._on_unit, self._on_gap = on_unit, on_gap
         self._clock = clock or SystemClock()
@@ -54,7 +81,7 @@ class Camera:
     async def record(self, stop: asyncio.Event) -> None:
         """The camera has been recorded until `stop` was set; every unit and gap has been told."""
         loop = asyncio.get_running_loop()
-        track = Track(self._options, self._disk, self._clock, loop, self._on_unit, self._on_gap)
+        track = Track(self._options, self._disk, self._clock, loop, self._on_unit, self._on_gap, self._since)
         stopping = asyncio.create_task(stop.wait())
         try:
             while not stop.is_set():
@@ -63,7 +90,9 @@ class Camera:
                 track.end(failure.reason, failure.detail)
                 if stop.is_set():
                     break
-                self.state = failure.reason
+                self.state, self.detail = failure.reason, failure.detail
+                if self._watcher is not None:
+                    self._watcher.away(failure.reason)
                 _log.warning(
                     "camera_session_ended",
                     camera=self._options.name, reason=failure.reason, detail=failure.detail,
@@ -73,7 +102,7 @@ class Camera:
                 await asyncio.wait([stopping], timeout=self._pause())
         finally:
             stopping.cancel()
-            track.end("stopped")
+            track.end(self.ending)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_SETTLE_SECONDS):
                     await track.settle()
@@ -90,7 +119,7 @@ class Camera:
                 work.cancel()
             await asyncio.wait([work])
         if work.cancelled():
-            return SessionFailed("stopped")
+            return SessionFailed(self.ending)
         error = work.exception()
         if isinstance(error, SessionFailed):
             return error
@@ -99,18 +128,39 @@ class Camera:
         return SessionFailed("crashed", type(error).__name__)
 
     async def _play(self, track: Track) -> None:
-        session = Session(self._source, self._options)
+        session = Session(await self._located(), self._options)
         try:
             media = await session.open()
+            self.frame_rate, self.left_out = media.frame_rate, media.left_out
             track.begin(media.codec, list(media.sets), self.counts)
-            depacketiser = _DEPACKETISERS[media.codec](media.payload_type, track.frame)
+            depacketiser = _DEPACKETISERS[media.codec](media.payload_type, self._deliver(track))
             depacketiser.counts = self.counts
             await session.play(depacketiser, track.report)
             track.await_key_frame()
-            self.state = "recording"
+            self.state, self.detail = "recording", ""
             await session.watch(lambda: self._check(track))
         finally:
             await session.close()
+
+    async def _located(self) -> Source:
+        if self._locate is None:
+            return self._source
+        try:
+            return await self._locate(self._source)
+        except KoinonError as error:
+            raise SessionFailed("unreachable" if error.status == 503 else "refused", error.code) from None
+
+    def _deliver(self, track: Track) -> Callable[[Frame], None]:
+        """Where frames go: without a watcher straight to the recording."""
+        if (watcher := self._watcher) is None:
+            return track.frame
+        record, watch = track.frame, watcher.frame
+
+        def both(frame: Frame) -> None:
+            watch(frame, track.format)
+            record(frame)
+
+        return both
 
     def _check(self, track: Track) -> SessionFailed | None:
         since, limit = track.waiting_since, self._options.key_frame_seconds

@@ -7,6 +7,7 @@ each fragment by one write; closed, fsynced and renamed it is complete. What a c
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import os
 import threading
@@ -48,6 +49,18 @@ def prepare_folder(folder: Path) -> None:
         if any(folder.iterdir()):
             raise Conflict("folder_not_empty", folder=str(folder))
         create_file(folder / MARKER, msgspec.json.encode({"id": str(uuid.uuid4())}) + b"\n", 0o640)
+
+
+def read_marker(folder: Path) -> uuid.UUID:
+    """The id in the marker of a folder of recordings.
+
+    Raises:
+        Unavailable: `recordings_folder_missing`: no marker there.
+    """
+    try:
+        return uuid.UUID(msgspec.json.decode((folder / MARKER).read_bytes(), type=dict[str, str])["id"])
+    except (OSError, msgspec.DecodeError, KeyError, ValueError):
+        raise Unavailable("recordings_folder_missing", folder=str(folder)) from None
 
 
 class Disk:
@@ -93,6 +106,16 @@ class Disk:
         room = os.statvfs(self.folder)
         if room.f_bavail * room.f_frsize < self._least_free:
             raise _Refused("disk_full")
+
+    def refusal(self) -> Reason | None:
+        """Why nothing can be written there now, or None; blocks a moment."""
+        try:
+            self.check()
+        except _Refused as refused:
+            return refused.reason
+        except OSError:
+            return "disk_error"
+        return None
 
     def congested(self) -> bool:
         """Whether so much waits that a unit must end rather than wait longer."""
@@ -153,6 +176,10 @@ class UnitFile:
                 self._folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
                 flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
                 self._descriptor = os.open(self._part.name, flags, 0o640, dir_fd=self._folder)
+                # Held until the process ends, however it does: by it `adopt` tells what is being written.
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+                if os.fstat(self._descriptor).st_nlink == 0:
+                    raise OSError(errno.EAGAIN, "taken for left behind before it was locked")
                 self._write(header)
             except (_Refused, OSError) as error:
                 self._fail(error)

@@ -1,6 +1,7 @@
 """What the recorder takes and what it hands over: the source, the options, units, gaps."""
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal
@@ -36,6 +37,7 @@ Reason = Literal[
 ]
 """Why a run ended, and so why there is a gap after it."""
 
+Bytes = bytes  # where a field has that name
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
@@ -44,6 +46,7 @@ class Source(msgspec.Struct, frozen=True):
 
     Attributes:
         url: as requests name it, without credentials.
+        address: the IP address to connect to, where it was looked up and checked before; else `host`.
     """
 
     host: str
@@ -51,13 +54,14 @@ class Source(msgspec.Struct, frozen=True):
     url: str
     user: str = ""
     password: str = ""
+    address: str = ""
 
     def __repr__(self) -> str:
         return f"Source({self.url})"
 
 
-def parse_source(text: str) -> Source:
-    """The source that the URL `text` names.
+def parse_source(text: str, schemes: Mapping[str, int] | None = None) -> Source:
+    """The source that the URL `text` names; `schemes` are those allowed, each with its port: by default rtsp.
 
     Raises:
         Invalid: `invalid_source`, with why; never with the credentials.
@@ -70,8 +74,9 @@ def parse_source(text: str) -> Source:
         host = parts.hostname
     except ValueError:
         raise Invalid("invalid_source", why="malformed host or port") from None
-    if parts.scheme != "rtsp":
-        raise Invalid("invalid_source", why="the scheme must be rtsp")
+    ports = {"rtsp": 554} if schemes is None else schemes
+    if parts.scheme not in ports:
+        raise Invalid("invalid_source", why=f"the scheme must be {' or '.join(ports)}")
     if not host:
         raise Invalid("invalid_source", why="no host")
     if port == 0:
@@ -84,8 +89,8 @@ def parse_source(text: str) -> Source:
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return Source(
         host=host,
-        port=port or 554,
-        url=f"rtsp://{authority}{path}",
+        port=port or ports[parts.scheme],
+        url=f"{parts.scheme}://{authority}{path}",
         user=unquote(parts.username or ""),
         password=unquote(parts.password or ""),
     )
@@ -185,7 +190,7 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
     sha256: str
     end_reason: Reason | None
-    init: bytes = b""
+    init: Bytes = b""
 
 
 class Gap(msgspec.Struct, frozen=True):

@@ -4,13 +4,15 @@ A file tells all of itself: `ftyp`, `moov`, a box with camera, run and number; a
 became of it. Where that is missing, the fragments say it.
 """
 
+import contextlib
+import fcntl
 import hashlib
 import os
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import date, datetime
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import msgspec
 
@@ -32,33 +34,61 @@ def read_unit(path: Path) -> Unit:
     return _read(path)[0]
 
 
-def adopt(folder: Path) -> Iterator[Unit]:
+def adopt(folder: Path, since: date | None = None) -> Iterator[Unit]:
     """Every file that a crash left unfinished under `folder` is complete or, without a frame, gone; each is given.
 
-    Only for a folder in which no recorder is writing.
+    A file that a recorder is writing is left alone: that holds a lock on it. With `since`, only in the folders of
+    that day (UTC) and later.
     """
     if not (folder / MARKER).exists():
         return
-    for part in sorted(folder.glob(f"*/*/*.mp4{PART}")):
-        try:
-            unit, whole, closed = _read(part)
-        except Invalid:
-            whole, closed, unit = 0, False, None
-        if unit is None or unit.frames == 0:
-            part.unlink()
-            fsync_folder(part.parent)
-            continue
-        with part.open("r+b") as file:
-            file.truncate(whole)
-            if not closed:
-                file.seek(whole)
-                file.write(boxes.closing(unit))
-            file.flush()
-            os.fsync(file.fileno())
-        path = part.with_name(part.name.removesuffix(PART))
-        part.rename(path)
-        fsync_folder(path.parent)
-        yield read_unit(path)
+    for part in sorted(
+        part
+        for day in list_days(folder, since)
+        for part in day.iterdir()
+        if part.name.endswith(f".mp4{PART}")
+    ):
+        with contextlib.suppress(FileNotFoundError), part.open("r+b") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                continue  # being written
+            if (path := _complete(part, file)) is not None:
+                yield read_unit(path)
+
+
+def _complete(part: Path, file: BinaryIO) -> Path | None:
+    """The file has its end and its name, or is gone."""
+    try:
+        unit, whole, closed = _read(part)
+    except Invalid:
+        whole, closed, unit = 0, False, None
+    if unit is None or unit.frames == 0:
+        part.unlink()
+        fsync_folder(part.parent)
+        return None
+    file.truncate(whole)
+    if not closed:
+        file.seek(whole)
+        file.write(boxes.closing(unit))
+    file.flush()
+    os.fsync(file.fileno())
+    path = part.with_name(part.name.removesuffix(PART))
+    part.rename(path)
+    fsync_folder(path.parent)
+    return path
+
+
+def list_days(folder: Path, since: date | None = None) -> list[Path]:
+    """The folders of days of all cameras, of that day (UTC) and later."""
+    first = f"{since:%Y%m%d}" if since else ""
+    return [
+        day
+        for camera in folder.iterdir()
+        if camera.is_dir()
+        for day in camera.iterdir()
+        if day.name >= first and day.is_dir()
+    ]
 
 
 def _read(path: Path) -> tuple[Unit, int, bool]:

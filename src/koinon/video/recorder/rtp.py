@@ -7,7 +7,7 @@ Source: RFC 3550 (RTP and RTCP), RFC 6184 (H.264), RFC 7798 (H.265).
 """
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import msgspec
@@ -132,6 +132,13 @@ class Depacketiser:
         self._take(data, at, end)
         if second & 0x80:
             self._finish()
+
+    def take_picture(self, stamp: int, nals: Iterable[bytes]) -> None:
+        """The NALs of a whole picture, which another put together, are taken in; the frame is delivered."""
+        self._stamp = stamp.to_bytes(4, "big")
+        for nal in nals:
+            self._add(nal)
+        self._finish()
 
     def _resume(self, data: bytes, start: int, sequence: int) -> bool:
         """Whether to take a packet that is not the next one; what is missing before it is counted."""

@@ -76,6 +76,7 @@ class Track:
         loop: asyncio.AbstractEventLoop,
         on_unit: Callable[[Unit], None],
         on_gap: Callable[[Gap], None],
+        since: tuple[datetime, Reason] | None = None,
     ) -> None:
         self.format: Format | None = None
         self.waiting_since: float | None = None
@@ -95,7 +96,7 @@ class Track:
         self._run = new_id()
         self._number = 0
         self._anchor = (clock.now(), clock.monotonic())
-        self._account = Account(self._anchor[0], on_unit, on_gap)
+        self._account = Account(self._anchor[0], on_unit, on_gap, since)
         self._run_end: float | None = None
         self._clock = self._new_clock(1.0)
         self._camera_us: int | None = None
@@ -105,7 +106,8 @@ class Track:
         self._settled.set()
         self._limit = round(options.fragment_seconds * TICKS)
         # Two copies of a stream do not turn at once either.
-        digest = hashlib.sha256(f"{options.name}/{options.stream}/{options.copy}".encode()).digest()
+        turner = f"{options.name}/{options.copy}" if options.copy else options.name
+        digest = hashlib.sha256(turner.encode()).digest()
         self._phase = int.from_bytes(digest[:8], "big") / 2**64 * options.unit_seconds
 
     async def settle(self) -> None:

@@ -1,6 +1,6 @@
 """What the index knows of recordings: units, gaps, places, how pictures are decoded, who records what. Pure values."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final, Literal, NewType
 from uuid import UUID
@@ -9,7 +9,7 @@ import msgspec
 
 from koinon.base.errors import Invalid
 from koinon.video.cameras.model import StreamId
-from koinon.video.recorder.model import KeyFrame, Unit
+from koinon.video.recorder.model import Bytes, KeyFrame, Unit
 
 PlaceId = NewType("PlaceId", int)
 EntryId = NewType("EntryId", int)
@@ -93,7 +93,7 @@ class StoredUnit(msgspec.Struct, frozen=True, kw_only=True):
     run: UUID
     number: int
     entry: EntryId
-    sha256: bytes
+    sha256: Bytes
     key_frames: tuple[KeyFrame, ...]
     delta_us: int
     camera_us: int | None
@@ -179,11 +179,3 @@ def unpack_key_frames(data: bytes) -> tuple[KeyFrame, ...]:
         ticks, offset = ticks + values[index], offset + values[index + 1]
         found.append(KeyFrame(ticks, offset))
     return tuple(found)
-
-
-def first_overlap(units: Sequence[StoredUnit]) -> tuple[StoredUnit, StoredUnit] | None:
-    """The first two units of one track, in order of start, of which the second begins before the first ends."""
-    for one, next_ in zip(units, units[1:], strict=False):
-        if next_.start < one.end - timedelta(microseconds=2):
-            return one, next_
-    return None

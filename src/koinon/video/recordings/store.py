@@ -340,20 +340,14 @@ async def insert_orphan(
 
 async def move_unit(connection: Connection, unit: StoredUnit, place: PlaceId, file: str) -> bool:
     """The unit's bytes are now taken from there; false if it is no longer where it was, or gone."""
-    return bool(
-        await connection.fetchval(
-            """
-            UPDATE recordings.unit SET place = $5, file = $6
-            WHERE stream = $1 AND start_at = $2 AND copy = $3 AND place = $4 RETURNING true
-            """,
-            unit.stream,
-            unit.start,
-            unit.copy,
-            unit.place,
-            place,
-            file,
-        )  # fmt: skip
-    )
+    moved = await connection.fetchval(
+        """
+        UPDATE recordings.unit SET place = $5, file = $6
+        WHERE stream = $1 AND start_at = $2 AND copy = $3 AND place = $4 RETURNING true
+        """,
+        unit.stream, unit.start, unit.copy, unit.place, place, file,
+    )  # fmt: skip
+    return bool(moved)
 
 
 async def list_in_place(

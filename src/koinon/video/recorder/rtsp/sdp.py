@@ -22,13 +22,20 @@ _RTPMAP: Final = re.compile(r"(\d{1,3}) ([A-Za-z0-9.-]{1,32})/(\d{1,6})(/\d+)?")
 
 
 class Media(msgspec.Struct, frozen=True):
-    """The video track: how it is coded, and where it is set up and played."""
+    """The video track: how it is coded, and where it is set up and played.
+
+    Attributes:
+        frame_rate: frames a second, as the camera says, or None where it does not (RFC 8866 section 6.13).
+        left_out: codecs of tracks that are not recorded: sound.
+    """
 
     codec: Codec
     payload_type: int
     sets: tuple[bytes, ...]
     control: str
     aggregate: str
+    frame_rate: float | None = None
+    left_out: tuple[str, ...] = ()
 
 
 def read_sdp(text: bytes, base: str) -> Media:
@@ -59,9 +66,11 @@ def read_sdp(text: bytes, base: str) -> Media:
     seen = []
     for track in tracks:
         if media := _video(track, aggregate):
-            return media
-        names = [match[2] for line in track if (match := _RTPMAP.match(line.removeprefix("a=rtpmap:")))]
-        seen += names or [track[0][2:34]]
+            others = [_names(each) or [each[0][2:34]] for each in tracks if each is not track]
+            return msgspec.structs.replace(
+                media, left_out=tuple(name for names in others for name in names)[:8]
+            )
+        seen += _names(track) or [track[0][2:34]]
     raise Invalid("unsupported_media", found=seen[:8])
 
 
@@ -82,8 +91,22 @@ def _video(track: list[str], aggregate: str) -> Media | None:
         if codec == "h265" and parameters.get("sprop-max-don-diff", "0") != "0":
             continue
         control = _resolve(_attribute(track, "control") or "", aggregate)
-        return Media(codec, int(match[1]), _sets(codec, parameters), control, aggregate)
+        rate = _frame_rate(track)
+        return Media(codec, int(match[1]), _sets(codec, parameters), control, aggregate, rate)
     return None
+
+
+def _names(track: list[str]) -> list[str]:
+    """The codecs that a track names."""
+    return [match[2] for line in track if (match := _RTPMAP.match(line.removeprefix("a=rtpmap:")))]
+
+
+def _frame_rate(track: list[str]) -> float | None:
+    text = _attribute(track, "framerate") or ""
+    if not re.fullmatch(r"\d{1,4}(\.\d{1,6})?", text):
+        return None
+    rate = float(text)
+    return rate if 0 < rate <= 1000 else None
 
 
 def _attribute(lines: list[str], name: str) -> str | None:

@@ -68,7 +68,9 @@ class Session(asyncio.Protocol):
         """
         try:
             async with asyncio.timeout(self._options.connect_seconds):
-                await self._loop.create_connection(lambda: self, self._source.host, self._source.port)
+                await self._loop.create_connection(
+                    lambda: self, self._source.address or self._source.host, self._source.port
+                )
         except TimeoutError:
             raise SessionFailed("unreachable", "no connection in time") from None
         except OSError as error:

@@ -1,0 +1,549 @@
+"""The recorder process: holds the leases of its share of the cameras, records them, and says how they are.
+
+PostgreSQL is the only coordinator. While it is away recording goes on: nobody else can take a lease either, and a
+lease that ran out meanwhile goes on if its fence is still the newest when the database is back.
+"""
+
+import asyncio
+import contextlib
+import os
+import resource
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final, Protocol, get_args
+
+import msgspec
+import structlog
+
+from koinon.base.clock import Clock, SystemClock
+from koinon.base.database import BROKEN, Database
+from koinon.base.errors import KoinonError
+from koinon.base.ids import new_id
+from koinon.base.metrics import gauge
+from koinon.base.settings import Settings
+from koinon.base.signals import Signals
+from koinon.video.cameras.model import Camera as Registered
+from koinon.video.cameras.model import Driver, Network, Stream
+from koinon.video.cameras.networks import resolve
+from koinon.video.cameras.sources import SourceKey
+from koinon.video.cameras.store import list_networks, list_recorded
+from koinon.video.recorder import Camera, Disk, Options, Reason, Source, Unit, parse_source, prepare_folder
+from koinon.video.recorder.disk import read_marker
+from koinon.video.recordings import recorders, store
+from koinon.video.recordings.assignment import plan
+from koinon.video.recordings.indexing import Indexer
+from koinon.video.recordings.model import Health, Place, RecorderId, Track
+from koinon.video.recordings.orphans import reconcile
+from koinon.video.recordings.recorders import LEASE_SECONDS, Recorder
+
+CHANNEL: Final = "koinon_video_cameras"
+"""A signal on it makes recorders look at the register at once; they look by themselves every few seconds."""
+
+_RENEW_SECONDS: Final = LEASE_SECONDS / 3
+_LOOK_SECONDS: Final = 1.0
+_HEALTH_SECONDS: Final = 5.0
+_CLEAN_SECONDS: Final = 30.0
+_OVERDUE_SECONDS: Final = 4.0  # after so long without a holder a lease is taken above one's share
+_INDEX_SECONDS: Final = 5.0  # for the last unit to be in the index, before a lease is given back
+_FPS_SECONDS: Final = 20.0  # over which frames are counted
+_FPS_TOLERANCE: Final = 0.1
+_REASONS: Final = frozenset(get_args(Reason))
+
+CAMERAS: Final = gauge("koinon_recorder_cameras", "Streams that this process holds, by state.", ["state"])
+ALARMS: Final = gauge("koinon_recorder_alarms", "Streams with an alarm, by what it is.", ["alarm"])
+AWAY: Final = gauge(
+    "koinon_recorder_database_away_seconds", "Since when the database does not answer; 0 if it does."
+)
+
+_log = structlog.get_logger(__name__)
+
+
+class Tap(Protocol):
+    """What serves frames to those who watch live."""
+
+    address: str
+
+    def frame(self, stream: int, frame: Any, format_: Any = None) -> None:
+        """A frame has arrived."""
+
+    def away(self, stream: int, reason: str) -> None:
+        """No frames come from the camera now."""
+
+    def forget(self, stream: int) -> None:
+        """This process records the stream no more."""
+
+
+class _Tapped:
+    """The watcher of one stream, for the tap."""
+
+    def __init__(self, tap: Tap, stream: int) -> None:
+        self._frame, self._away, self._stream = tap.frame, tap.away, stream
+
+    def frame(self, frame: Any, format_: Any) -> None:
+        self._frame(self._stream, frame, format_)
+
+    def away(self, reason: str) -> None:
+        self._away(self._stream, reason)
+
+
+class Recording:
+    """One track as this process records it."""
+
+    camera: Camera
+
+    def __init__(self, track: Track, fence: int, stream: Stream, registered: Registered) -> None:
+        self.track, self.fence, self.stream, self.registered = track, fence, stream, registered
+        self.stop = asyncio.Event()
+        self.task: asyncio.Task[None] | None = None
+        self.last: Unit | None = None
+        self.since = time.monotonic()
+        self.counted = (time.monotonic(), 0)
+        self.fps: float | None = None
+
+    @property
+    def configuration(self) -> tuple[Any, ...]:
+        """What makes a new session necessary when it changes."""
+        return configuration(self.stream, self.registered)
+
+    def measure(self, now: float) -> None:
+        """Frames a second are counted anew, every so often and only while it records."""
+        frames = self.camera.counts.frames
+        if self.camera.state != "recording":
+            self.counted, self.fps = (now, frames), None
+        elif now - self.counted[0] >= _FPS_SECONDS:
+            self.fps = (frames - self.counted[1]) / (now - self.counted[0])
+            self.counted = (now, frames)
+
+
+def configuration(stream: Stream, registered: Registered) -> tuple[Any, ...]:
+    """What makes a new session necessary when it changes."""
+    return (stream.sealed_source, stream.driver, registered.code, registered.owner)
+
+
+class Process:
+    """One recorder process.
+
+    Attributes:
+        id: of this process, new at each start.
+        recordings: what it records now.
+        place: the folder it writes to, once it is there.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        folder: Path,
+        key: SourceKey,
+        signals: Signals | None = None,
+        tap: Tap | None = None,
+        clock: Clock | None = None,
+        options: Callable[..., Options] = Options,
+        least_free: int = 256 << 20,
+    ) -> None:
+        self.id = RecorderId(new_id())
+        self.recordings: dict[Track, Recording] = {}
+        self.place: Place | None = None
+        self.indexer = Indexer(database)
+        self._database, self._folder, self._key = database, folder.absolute(), key
+        self._signals, self._tap, self._options = signals, tap, options
+        self._clock = clock or SystemClock()
+        self._least_free = least_free
+        self._disk: Disk | None = None
+        self._refusal: Reason | None = "folder_gone"
+        self._wanted: dict[Track, tuple[Stream, Registered]] = {}
+        self._networks: dict[Any, list[Network]] = {}
+        self._free_since: dict[Track, float] = {}
+        self._single: set[Track] = set()
+        self._unusable: dict[Track, tuple[tuple[Any, ...], str]] = {}
+        self._leases: dict[Track, int] = {}
+        self._ending: set[asyncio.Task[None]] = set()
+        self._stopping = asyncio.Event()
+        self._reconciled = False
+        self._away_since: float | None = None
+
+    def stop(self) -> None:
+        """`run` gives everything back and returns."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Cameras have been recorded until `stop`; then every unit is closed, told, and every lease given back."""
+        tasks = [
+            asyncio.create_task(each)
+            for each in (
+                self.indexer.run(),
+                self._keep(),
+                self._look_often(),
+                self._tell_often(),
+                self._clean_often(),
+            )
+        ]
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                if task.done():
+                    task.result()  # none of them ends by itself: what went wrong ends the process, and is told
+        finally:
+            stopping.cancel()
+            await self._hand_over(tasks)
+
+    async def _hand_over(self, tasks: list[asyncio.Task[None]]) -> None:
+        for task in tasks[2:]:  # but for the index, and the leases while units are closed
+            task.cancel()
+        with contextlib.suppress(*BROKEN):
+            async with asyncio.timeout(2.0), self._database.acquire() as connection:
+                await recorders.leave(connection, self.id)
+        await asyncio.gather(*(self._end(each, "handed_over") for each in list(self.recordings.values())))
+        await asyncio.gather(*self._ending, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        with contextlib.suppress(*BROKEN):
+            async with asyncio.timeout(2.0), self._database.acquire() as connection:
+                await recorders.remove(connection, self.id)
+        if self._disk is not None:
+            await asyncio.to_thread(self._disk.close)
+
+    # Every so often
+
+    async def _once(self, do: Callable[[], Awaitable[None]]) -> None:
+        """It is done, unless the database is away."""
+        try:
+            await do()
+        except BROKEN as error:
+            if self._away_since is None:
+                self._away_since = time.monotonic()
+                _log.warning("recorder_database_away", why=str(error) or type(error).__name__)
+            AWAY.set(time.monotonic() - self._away_since)
+        else:
+            self._away_since = None
+            AWAY.set(0)
+
+    async def _every(self, seconds: float, do: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await self._once(do)
+            await asyncio.sleep(seconds)
+
+    async def _keep(self) -> None:
+        await self._every(_RENEW_SECONDS, self.renew)
+
+    async def _look_often(self) -> None:
+        while True:
+            await self._once(self.look)
+            if self._signals is None:
+                await asyncio.sleep(_LOOK_SECONDS)
+            else:
+                await self._signals.wait(CHANNEL, _LOOK_SECONDS)
+
+    async def _tell_often(self) -> None:
+        await self._every(_HEALTH_SECONDS, self.tell)
+
+    async def _clean_often(self) -> None:
+        async def clean() -> None:
+            async with self._database.acquire() as connection:
+                await recorders.clean_up(connection)
+            if self.indexer.overflowed and self.indexer.waiting == 0:
+                self.indexer.overflowed = False
+                await self._reconcile()
+
+        await self._every(_CLEAN_SECONDS, clean)
+
+    # Leases
+
+    async def renew(self) -> None:
+        """This process is seen, and has its leases for another while; what it lost is recorded no more."""
+        await self._look_at_disk()
+        leases = dict(self._leases)
+        async with asyncio.timeout(_RENEW_SECONDS * 2), self._database.acquire() as connection:
+            lost = await recorders.renew(
+                connection,
+                Recorder(
+                    id=self.id,
+                    host=socket.gethostname(),
+                    pid=os.getpid(),
+                    tap_address=self._tap.address if self._tap is not None else "",
+                    place=self.place.id if self.place else None,
+                    able=self._refusal is None and self._reconciled and not self._stopping.is_set(),
+                ),
+                leases,
+            )
+        for track in lost:
+            if self._leases.get(track) != leases[track]:
+                continue  # given back while this was asked
+            del self._leases[track]
+            _log.error("lease_lost", lease=track.lease)
+            if (recording := self.recordings.get(track)) is not None:
+                self._end_soon(recording, "handed_over")
+
+    async def look(self) -> None:
+        """What is to be recorded, and by whom, is looked at; this process takes, changes and hands over its own."""
+        if not self._reconciled or self._stopping.is_set():
+            return
+        async with self._database.acquire() as connection:
+            recorded = await list_recorded(connection)
+            self._networks = {
+                owner: await list_networks(connection, owner)
+                for owner in {camera.owner for _, camera in recorded}
+            }
+            wanted = {
+                Track(stream.id, copy): (stream, camera)
+                for stream, camera in recorded
+                for copy in range(2 if camera.doubly_recorded else 1)
+            }
+            holders = await recorders.list_holders(connection, wanted)
+            able = await recorders.list_able(connection)
+        self._wanted = wanted
+        self._change()
+        now = time.monotonic()
+        self._free_since = {
+            track: self._free_since.get(track, now) for track in wanted if track not in holders
+        }
+        overdue = {track for track, since in self._free_since.items() if now - since > _OVERDUE_SECONDS}
+        self._single = {
+            track
+            for track in self.recordings
+            if (other := Track(track.stream, 1 - track.copy)) in wanted and other not in holders
+        }
+        what = plan(list(wanted), holders, able, self.id, overdue=overdue)
+        for track in what.release:
+            if (recording := self.recordings.get(track)) is not None:
+                self._end_soon(recording, "handed_over")
+        take = [track for track in what.take[: what.limit] if track not in self._leases]
+        if take and self._refusal is None:
+            await self._take(take)
+
+    async def _take(self, tracks: list[Track]) -> None:
+        async with self._database.acquire() as connection:
+            fences = await recorders.take(connection, self.id, tracks)
+            self._leases |= fences
+            ends = await store.list_ends(connection, list(fences))
+        for track, fence in fences.items():
+            self.indexer.fences[track] = fence
+            self._begin(track, fence, ends.get(track))
+
+    def _begin(self, track: Track, fence: int, since: tuple[datetime, str | None] | None) -> None:
+        stream, registered = self._wanted[track]
+        account: tuple[datetime, Reason] | None = None
+        if since is not None:
+            told = since[1] or "crashed"  # it said nothing about an end: it was killed
+            account = (since[0], told if told in _REASONS else "stopped")  # type: ignore[assignment]
+        try:
+            recording = self._recording(track, fence, account)
+        except KoinonError as error:
+            # One camera that cannot be recorded must not keep the others from it. Its lease is kept: another process
+            # could record it no better.
+            _log.error("camera_not_begun", camera=registered.code, why=str(error))
+            self._unusable[track] = (configuration(stream, registered), error.code)
+            return
+        self._unusable.pop(track, None)
+        recording.task = asyncio.create_task(recording.camera.record(recording.stop))
+        self.recordings[track] = recording
+
+    def _recording(self, track: Track, fence: int, account: tuple[datetime, Reason] | None) -> "Recording":
+        stream, registered = self._wanted[track]
+        assert self._disk is not None
+        recording = Recording(track, fence, stream, registered)
+        on_unit, on_gap = self.indexer.listener(track)
+
+        def unit(told: Unit) -> None:
+            recording.last = told
+            on_unit(told)
+
+        async def locate(source: Source) -> Source:
+            address = await resolve(source.host, source.port, self._networks.get(registered.owner, []))
+            return msgspec.structs.replace(source, address=address)
+
+        url, kind = self._key.open_source(stream), Camera
+        if stream.driver == Driver.AV:
+            from koinon.video.recorder.av import SCHEMES, AvCamera
+
+            source, kind = parse_source(url, SCHEMES), AvCamera
+        else:
+            source = parse_source(url)
+        recording.camera = kind(
+            source,
+            self._options(name=registered.code, stream=track.stream, copy=track.copy, fence=fence),
+            self._disk,
+            on_unit=unit,
+            on_gap=on_gap,
+            clock=self._clock,
+            since=account,
+            locate=locate,
+            watcher=_Tapped(self._tap, track.stream) if self._tap is not None else None,
+        )
+        return recording
+
+    def _change(self) -> None:
+        """What is recorded no more ends; what is recorded from elsewhere now ends too, and begins anew when free."""
+        for track, recording in list(self.recordings.items()):
+            wanted = self._wanted.get(track)
+            if wanted is None:
+                reason: Reason = "paused"
+            elif configuration(*wanted) != recording.configuration:
+                reason = "handed_over"
+            else:
+                continue
+            self._end_soon(recording, reason)
+        for track, (before, _) in list(self._unusable.items()):
+            wanted = self._wanted.get(track)
+            if wanted is not None and configuration(*wanted) == before:
+                continue
+            del self._unusable[track]
+            if wanted is not None and (fence := self._leases.get(track)) is not None:
+                self._begin(track, fence, None)
+
+    def _end_soon(self, recording: Recording, reason: Reason) -> None:
+        self._ending.add(task := asyncio.create_task(self._end(recording, reason)))
+        task.add_done_callback(self._ending.discard)
+
+    async def _end(self, recording: Recording, reason: Reason) -> None:
+        """The track is recorded here no more: its last unit is in the index, its lease is given back."""
+        track = recording.track
+        if self.recordings.pop(track, None) is None:
+            return  # it is ending already
+        recording.camera.ending = reason
+        recording.stop.set()
+        if recording.task is not None:
+            await asyncio.wait([recording.task])
+            if not recording.task.cancelled() and (error := recording.task.exception()) is not None:
+                _log.error("camera_task_failed", camera=recording.registered.code, exc_info=error)
+        if self._tap is not None:
+            self._tap.forget(track.stream)
+        await self.indexer.settle(_INDEX_SECONDS)
+        if self._leases.get(track) != recording.fence:
+            return
+        del self._leases[track]
+        with contextlib.suppress(*BROKEN):  # if it cannot be said the lease runs out by itself
+            async with asyncio.timeout(_INDEX_SECONDS), self._database.acquire() as connection:
+                health = self._health(recording, "paused" if reason == "paused" else "stopped", reason)
+                await recorders.tell_health(connection, [health], self._clock.now())
+                await recorders.release(connection, self.id, {track: recording.fence})
+
+    # Disk
+
+    async def _look_at_disk(self) -> None:
+        """Whether the folder is there and has room; the first time it is, files and index are brought together."""
+        if self._disk is None:
+            await self._open_disk()
+        if self._disk is not None:
+            self._refusal = await asyncio.to_thread(self._disk.refusal)
+
+    async def _open_disk(self) -> None:
+        try:
+            marker = await asyncio.to_thread(read_marker, self._folder)
+        except KoinonError:
+            async with self._database.acquire() as connection:
+                known = [
+                    each for each in await store.list_places(connection) if each.address == self._address
+                ]
+            if known:
+                # It was there once: its disk is not mounted, and nothing must be made in its stead.
+                _log.error("recordings_folder_missing", folder=str(self._folder))
+                return
+            try:
+                await asyncio.to_thread(prepare_folder, self._folder)
+                marker = await asyncio.to_thread(read_marker, self._folder)
+            except (KoinonError, OSError) as error:
+                _log.error("recordings_folder_unusable", folder=str(self._folder), why=str(error))
+                return
+        async with self._database.acquire() as connection:
+            place = await store.ensure_place(connection, marker, "folder", self._address)
+        disk = Disk(self._folder, least_free=self._least_free)
+        self.place, self.indexer.place, self.indexer.folder = place, place.id, disk.folder
+        await self._reconcile()
+        self._disk, self._reconciled = disk, True
+
+    @property
+    def _address(self) -> str:
+        return f"{socket.gethostname()}:{self._folder}"
+
+    async def _reconcile(self) -> None:
+        assert self.place is not None
+        async with self._database.acquire() as connection:
+            streams = {stream.id for stream, _ in await list_recorded(connection)}
+            known = await recorders.list_streams(connection)
+            since = await store.place_seen(connection, self.place.id)
+        found = await reconcile(
+            self._database, self.place, self._folder, streams | known, min(since, datetime.now(UTC))
+        )
+        _log.info("recordings_reconciled", **msgspec.structs.asdict(found))
+
+    # Health
+
+    async def tell(self) -> None:
+        """The state of every camera of this process is in the register's sight."""
+        now = time.monotonic()
+        told = []
+        for recording in list(self.recordings.values()):
+            recording.measure(now)
+            told.append(self._health(recording))
+        for track, (_, code) in self._unusable.items():
+            told.append(Health(track=track, state="refused", detail=code, alarm="not_recording"))
+        states: dict[str, int] = {}
+        alarms: dict[str, int] = {}
+        for each in told:
+            states[each.state] = states.get(each.state, 0) + 1
+            if each.alarm:
+                alarms[each.alarm] = alarms.get(each.alarm, 0) + 1
+        for metric, counts in ((CAMERAS, states), (ALARMS, alarms)):
+            metric.clear()
+            for name, count in counts.items():
+                metric.labels(name).set(count)
+        if told:
+            async with self._database.acquire() as connection:
+                await recorders.tell_health(connection, told, self._clock.now())
+
+    def _health(self, recording: Recording, state: str | None = None, detail: str | None = None) -> Health:
+        camera, last = recording.camera, recording.last
+        counts = camera.counts
+        state = state or camera.state
+        said, measured = camera.frame_rate, recording.fps
+        alarm = None
+        if self._refusal is not None:
+            alarm = str(self._refusal)
+        elif state in ("recording", "connecting"):
+            if recording.track in self._single:
+                alarm = "one_copy_only"
+            elif said and measured and abs(measured / said - 1) > _FPS_TOLERANCE:
+                alarm = "fps_differs"
+            elif self.indexer.overflowed:
+                alarm = "index_behind"
+        elif state not in ("stopped", "paused"):
+            alarm = "not_recording"
+        return Health(
+            track=recording.track,
+            state=state,
+            detail=detail if detail is not None else camera.detail,
+            last_unit_at=last.start + timedelta(microseconds=last.wall_us) if last else None,
+            lost=counts.lost_packets,
+            damaged=counts.damaged_frames,
+            bad_nals=counts.bad_nals,
+            delta_us=last.delta_us if last else None,
+            camera_us=last.camera_us if last else None,
+            fps_said=said,
+            fps_measured=measured,
+            alarm=alarm,
+        )
+
+
+async def run_recorder(settings: Settings, url: str, *, tap: Tap | None = None) -> None:
+    """This process has recorded its share of the cameras until it was cancelled; then it has handed them over."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a connection and two files a camera
+    folder = Path(settings.recordings_folder) if settings.recordings_folder else settings.home / "recordings"
+    async with (
+        await Database.open(url, kind="recorder", max_size=6) as database,
+        Signals(database) as signals,
+    ):
+        process = Process(database, folder=folder, key=SourceKey.of(settings.home), signals=signals, tap=tap)
+        running = asyncio.create_task(process.run())
+        try:
+            await asyncio.shield(running)
+        except asyncio.CancelledError:
+            process.stop()
+            await running
+            raise
