@@ -1,0 +1,12 @@
+"""k-anonymity and l-diversity: rows that cannot be told from at least k - 1 others, and what that cost."""
+
+from koinon.integrator.processing.anonymise.model import (
+    Anonymised,
+    Anonymity,
+    Hierarchy,
+    Loss,
+    Quasi,
+)
+from koinon.integrator.processing.anonymise.run import anonymise
+
+__all__ = ["Anonymised", "Anonymity", "Hierarchy", "Loss", "Quasi", "anonymise"]

@@ -1,0 +1,157 @@
+"""Which cells must go so that none of them can be worked out again.
+
+A small cell is not hidden by leaving it out: the totals give it back. So further cells go, by the hypercube method:
+for each cell to hide, a hypercube of cells around it, of which every second may gain what the others lose while every
+total stays as it is. That is a proof, and it is checked with the values of the corners: what was published agrees with
+tables in which the hidden cell has other values, over a span at least as wide as the rule demands. Leaving out more
+cells later can only widen the span.
+
+A total that is itself small (of a dimension with few subjects) is hidden in the same way among the totals; the masses
+then move inside one category of each dimension that is summed over, and all totals that would show it go too.
+
+What it does not do: choose the fewest cells (that is hard; this is a heuristic with a guarantee), or protect against
+somebody who runs this program on the guessed data and compares what it would leave out.
+
+Source: S. Giessing and D. Repsilber, "Tools and strategies to protect multiple tables with the GHQUAR cell suppression
+engine", in "Inference Control in Statistical Databases", LNCS 2316 (2002); Hundepool et al., "Statistical Disclosure
+Control" (2012), section 4.4.
+"""
+
+from itertools import product
+from typing import Any
+
+import numpy
+from numpy.typing import NDArray
+
+Ints = NDArray[numpy.int64]
+Bools = NDArray[numpy.bool_]
+
+_FAR = 2**62
+
+
+def suppress(
+    values: Ints,
+    primary: Bools,
+    span: Ints,
+    *,
+    totals: bool = True,
+) -> Bools:
+    """True for each cell that must be left out.
+
+    `values` has one more place in each dimension than that has categories: the last is the total. `primary` are the
+    cells that the rules hide, `span` (same shape) how wide the span of possible values of each of those must be.
+    Without `totals` only inner cells are published, and nothing binds them.
+
+    When a cell cannot be protected (no partner has mass enough), everything but the grand total is left out; when the
+    grand total is small itself, everything is.
+    """
+    if not totals:
+        return primary.copy()
+    for dimension, size in enumerate(values.shape):
+        if size <= 2:
+            # One category, or none: a cell and its total are the same number, and go or stay together.
+            def of_total(cells: Any, dimension: int = dimension) -> Any:
+                return numpy.take(cells, -1, axis=dimension)
+
+            if values.ndim == 1:
+                return numpy.full_like(primary, bool(of_total(primary)))
+            fewer = suppress(of_total(values), of_total(primary), of_total(span))
+            return numpy.repeat(numpy.expand_dims(fewer, dimension), size, axis=dimension)
+    grand = tuple(size - 1 for size in values.shape)
+    if primary[grand]:
+        return numpy.ones_like(primary)
+    hidden = primary.copy()
+    # Cells with the widest demands first: what they take often protects the others too.
+    wanted = sorted(map(tuple, numpy.argwhere(primary).tolist()), key=lambda at: (-int(span[at]), at))
+    for at in wanted:
+        corners = _hypercube(values, hidden, at, int(span[at]))
+        if corners is None:
+            everything = numpy.ones_like(primary)
+            everything[grand] = False
+            return everything
+        for corner in corners:
+            hidden[corner] = True
+    return hidden
+
+
+def _hypercube(values: Ints, hidden: Bools, at: tuple[int, ...], span: int) -> list[tuple[int, ...]] | None:
+    """The cells of the cheapest hypercube that lets the cell at `at` vary over `span`; None if there is none.
+
+    A hypercube is told by one further category for each dimension in which `at` is not a total (the masses move
+    between the two), and by one category for each dimension in which it is (inside which they move).
+    """
+    size = values.ndim
+    last = [n - 1 for n in values.shape]
+    moving = [d for d in range(size) if at[d] != last[d]]
+    summed = [d for d in range(size) if at[d] == last[d]]
+    shape = tuple(last)
+    cost = numpy.zeros(shape, dtype=numpy.float64)
+    up = numpy.full(
+        shape, _FAR, dtype=numpy.int64
+    )  # by how much the cell may grow: what the odd corners can lose
+    down = numpy.full(shape, _FAR, dtype=numpy.int64)
+    for moved in _subsets(moving):
+        for total in _subsets(summed):
+            index = _index(at, moving, summed, moved, total, last)
+            corner = _spread(values[index], moved, total, summed, size, shape)
+            taken = _spread(hidden[index], moved, total, summed, size, shape)
+            # A cell that is hidden already costs nothing; an empty one is worth little to readers, but something.
+            cost = cost + numpy.where(taken, 0.0, corner + 1.0)
+            if not total:
+                if len(moved) % 2:
+                    up = numpy.minimum(up, corner)
+                else:
+                    down = numpy.minimum(down, corner)
+    fits = up + down >= span
+    # Both directions, where a span around the value is asked for: the larger part of it upwards.
+    fits &= 2 * up >= span
+    for d in moving:
+        own: list[Any] = [slice(None)] * size
+        own[d] = at[d]
+        fits[tuple(own)] = False
+    if not fits.any():
+        return None
+    best = numpy.unravel_index(int(numpy.argmin(numpy.where(fits, cost, numpy.inf))), shape)
+    corners = []
+    for moved in _subsets(moving):
+        for total in _subsets(summed):
+            corner_at = list(at)
+            for d in range(size):
+                if d in moved or (d in summed and d not in total):
+                    corner_at[d] = int(best[d])
+            corners.append(tuple(corner_at))
+    return corners
+
+
+def _subsets(dimensions: list[int]) -> list[frozenset[int]]:
+    return [
+        frozenset(d for d, chosen in zip(dimensions, choice, strict=True) if chosen)
+        for choice in product((False, True), repeat=len(dimensions))
+    ]
+
+
+def _index(
+    at: tuple[int, ...],
+    moving: list[int],
+    summed: list[int],
+    moved: frozenset[int],
+    total: frozenset[int],
+    last: list[int],
+) -> tuple[Any, ...]:
+    """All candidates of one corner: a slice where the candidate's category decides, a number where it does not."""
+    return tuple(
+        slice(0, last[d]) if d in moved or (d in summed and d not in total) else at[d] for d in range(len(at))
+    )
+
+
+def _spread(
+    cells: Any,
+    moved: frozenset[int],
+    total: frozenset[int],
+    summed: list[int],
+    size: int,
+    shape: tuple[int, ...],
+) -> Any:
+    """`cells`, indexed by the free dimensions only, over all of them."""
+    free = [d in moved or (d in summed and d not in total) for d in range(size)]
+    return numpy.reshape(cells, tuple(shape[d] if free[d] else 1 for d in range(size)))
