@@ -48,12 +48,13 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         code: `allowed`, or why not.
         ask: the ask that it is about; by it the gate is asked.
-        obligations: of the rules that give it.
+        obligations, authorisation: of the rules that give it, and the one it rests on.
     """
 
     code: str
     ask: Ask
     obligations: Obligations | None = None
+    authorisation: str = ""
     good_until: datetime | None = None
 
     @property
@@ -118,7 +119,13 @@ def judge(standing: Standing, ask: Ask, at: datetime) -> Verdict:
         decision = decide(standing, ask, grounds, at)[ask.resource]
     except NotAllowed as refusal:
         return Verdict(code=refusal.code, ask=ask)
-    return Verdict(code="allowed", ask=ask, obligations=decision.obligations, good_until=grounds.good_until)
+    return Verdict(
+        code="allowed",
+        ask=ask,
+        obligations=decision.obligations,
+        authorisation=grounds.authorisation,
+        good_until=grounds.good_until,
+    )
 
 
 def best(verdicts: Sequence[Verdict]) -> Verdict:
