@@ -10,11 +10,13 @@ from litestar.openapi import OpenAPIConfig, ResponseSpec
 
 import koinon
 from koinon.app import web as start
+from koinon.app.batches import deferred_of
 from koinon.app.wiring import Platform
 from koinon.base import metrics
 from koinon.base.health import Health
 from koinon.integrator import web as integrator
 from koinon.integrator.api import CommunicationRequest, ExchangeApi
+from koinon.integrator.deferred.api import PREFIX, BatchApi
 from koinon.integrator.model import ExchangeAnswer, ExchangeRequest
 from koinon.integrator.registration import DossierAnswer, DossierRequest
 from koinon.portal import NavigationItem, Portal, problem_document
@@ -28,6 +30,7 @@ from koinon.trust.parties import web as parties
 from koinon.trust.parties.sign_in.edge import SignIn, provide_session, viewer_of
 from koinon.trust.rules import web as rules
 from koinon.trust.standing import StandingKeeper
+from koinon.video.rights import web as rights_web
 from koinon.video.live import LiveSocket
 from koinon.video.live import web as live
 
@@ -35,7 +38,7 @@ Asgi = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
 
 # Served by raw ASGI before Litestar sees the request; see the `document_*` handlers below for their description.
 RAW_PATHS = frozenset({"/api/exchanges", "/api/communications", "/api/dossiers"})
-_SLICES = (start, parties, rules, oversight, gate, ledger, integrator, live)
+_SLICES = (start, parties, rules, oversight, gate, ledger, integrator, live, rights_web)
 
 
 class Keys(msgspec.Struct, frozen=True):
@@ -49,6 +52,7 @@ class Keys(msgspec.Struct, frozen=True):
 def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
     """The ASGI application of a web process."""
     settings = platform.settings
+    deferred = deferred_of(platform)
     health = Health()
     health.add("database", lambda: _ask_database(platform))
     health.add("standing", lambda: _ask_standing(platform))
@@ -115,6 +119,7 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
                 "integrator": platform.integrator,
                 "keepers": platform.keepers,
                 "objects": platform.objects,
+                "deferred": deferred,
                 "rights": platform.rights,
                 "sign_in": sign_in,
             }.items()
@@ -130,6 +135,7 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
         debug=False,
     )
     exchanges = ExchangeApi(platform.integrator, key=platform.key, authority=settings.authority)
+    batches = BatchApi(deferred, key=platform.key, authority=settings.authority)
 
     sockets: dict[str, Asgi] = {
         "/video/live": _signed_in(
@@ -147,6 +153,8 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
     async def dispatch(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] == "http" and scope["path"] in RAW_PATHS:
             await exchanges(scope, receive, send)
+        elif scope["type"] == "http" and f"{scope['path']}/".startswith(f"{PREFIX}/"):
+            await batches(scope, receive, send)
         elif scope["type"] == "websocket":
             await sockets.get(scope["path"], _refuse)(scope, receive, send)
         else:

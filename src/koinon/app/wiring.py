@@ -8,7 +8,7 @@ from typing import NamedTuple
 from koinon.app.schemas import SCHEMAS
 from koinon.base.clock import Clock, SystemClock
 from koinon.base.crypto import SigningKey
-from koinon.base.database import Database, embedded, migrate
+from koinon.base.database import Database, ProcessKind, embedded, migrate
 from koinon.base.files import create_file
 from koinon.base.ids import new_id
 from koinon.base.objects import Objects, open_objects
@@ -79,12 +79,13 @@ async def open_platform(
     url: str | None = None,
     clock: Clock | None = None,
     sources: Mapping[str, Source] | None = None,
+    kind: ProcessKind = "web",
 ) -> AsyncIterator[Platform]:
     """A releasing process: database, standing, gate, uses, integrator; closed in the opposite order."""
     clock = clock or SystemClock()
     async with contextlib.AsyncExitStack() as stack:
         database = await stack.enter_async_context(
-            await Database.open(url or database_url(settings), kind="web", max_size=10)
+            await Database.open(url or database_url(settings), kind=kind, max_size=10)
         )
         signals = await stack.enter_async_context(Signals(database))
         sealer = Sealer.of(settings.home)
@@ -116,7 +117,7 @@ async def open_platform(
             quorum=quorum,
             sample=DecisionSample(database, settings.decision_sample),
         )
-        uses = Uses(gate, ProcessId(new_id()), "web")
+        uses = Uses(gate, ProcessId(new_id()), kind)
         await uses.start()
         stack.push_async_callback(uses.stop)
         if sources is None:

@@ -1,8 +1,11 @@
 """The worker: what is done regularly, and the jobs that transactions ask for."""
 
+import asyncio
 import contextlib
 from datetime import timedelta
+from pathlib import Path
 
+from koinon.app.batches import run_batches
 from koinon.app.wiring import database_url
 from koinon.base.clock import SystemClock, civil_date
 from koinon.base.database import Database
@@ -12,14 +15,17 @@ from koinon.base.jobs import Handler, Run, Worker, job
 from koinon.base.objects import LocalObjects, Objects, open_objects
 from koinon.base.settings import Settings
 from koinon.base.signals import Signals
+from koinon.integrator.deferred import SealedObjects
+from koinon.integrator.deferred import forget as forget_batch_files
 from koinon.trust.gate import forget, reap
 from koinon.trust.ledger import Sealer
 from koinon.trust.ledger.counting import count_day
 from koinon.trust.parties.sign_in import purge
 from koinon.trust.rules import forget_inputs
+from koinon.video import terms
 
 
-def handlers(sealer: Sealer, objects: Objects) -> list[Handler]:
+def handlers(sealer: Sealer, objects: Objects, home: Path) -> list[Handler]:
     """All kinds of jobs, with what does them."""
     clock = SystemClock()
 
@@ -67,7 +73,13 @@ def handlers(sealer: Sealer, objects: Objects) -> list[Handler]:
         if isinstance(objects, LocalObjects):
             await objects.sweep()
 
+    @job("deferred.forget", every=timedelta(hours=1))
+    async def forget_batches(run: Run) -> None:
+        """Files of batches that ended long ago are gone."""
+        await forget_batch_files(run.database, SealedObjects.load(objects, home), clock.now())
+
     return [
+        forget_batches,
         reap_uses,
         forget_nonces,
         purge_sign_in,
@@ -86,10 +98,19 @@ async def work(settings: Settings) -> None:
     ):
         worker = Worker(
             database,
-            handlers(Sealer.of(settings.home), open_objects(settings.objects_url, settings.home)),
+            [
+                *handlers(
+                    Sealer.of(settings.home), open_objects(settings.objects_url, settings.home), settings.home
+                ),
+                *terms.handlers(Sealer.of(settings.home), settings.home, demo=settings.mode == "embedded"),
+            ],
             signals=signals,
         )
+        # In a releasing process of its own making: jobs go on while there is no standing to rely on.
+        batches = asyncio.create_task(run_batches(settings), name="batches")
         try:
             await worker.run()
         finally:
             worker.stop()
+            batches.cancel()
+            await asyncio.wait([batches])

@@ -1,0 +1,51 @@
+"""Deferred mode, put together: what a web process takes, and what the worker does."""
+
+import asyncio
+from collections.abc import Mapping
+
+import structlog
+
+from koinon.app.wiring import Platform, open_platform
+from koinon.base.database import BROKEN
+from koinon.base.errors import KoinonError, NotFound
+from koinon.base.settings import Settings
+from koinon.integrator.deferred import Computation, Deferred, Interactive, Runner, SealedObjects
+
+_log = structlog.get_logger()
+_AGAIN_SECONDS = 2.0
+
+
+def deferred_of(platform: Platform) -> Deferred:
+    """The use cases of deferred mode in this process."""
+    sealed = SealedObjects.load(platform.objects, platform.settings.home)
+    return Deferred(platform.integrator, platform.objects, sealed)
+
+
+def computations_of(platform: Platform) -> Mapping[str, Computation]:
+    """How each flow that has record types is answered in batch: over the sources that answer one person too."""
+    found: dict[str, Computation] = {}
+    for flow in platform.integrator.flows.values():
+        try:
+            found[flow.name] = Interactive(flow, platform.integrator.sources)
+        except NotFound:
+            continue  # no record types are declared: it is not asked in batch
+    return found
+
+
+async def run_batches(settings: Settings) -> None:
+    """Batches are done until this is cancelled; a process that cannot release now tries again a moment later."""
+    while True:
+        try:
+            async with open_platform(settings, kind="worker") as platform:
+                await Runner(
+                    database=platform.database,
+                    gate=platform.gate,
+                    uses=platform.uses,
+                    sealed=SealedObjects.load(platform.objects, settings.home),
+                    computations=computations_of(platform),
+                    key=platform.key,
+                    concurrency=2,
+                ).run()
+        except (KoinonError, *BROKEN) as error:
+            _log.warning("batches_not_running", why=str(error))
+        await asyncio.sleep(_AGAIN_SECONDS)
