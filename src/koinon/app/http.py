@@ -30,9 +30,9 @@ from koinon.trust.parties import web as parties
 from koinon.trust.parties.sign_in.edge import SignIn, provide_session, viewer_of
 from koinon.trust.rules import web as rules
 from koinon.trust.standing import StandingKeeper
-from koinon.video.rights import web as rights_web
 from koinon.video.live import LiveSocket
 from koinon.video.live import web as live
+from koinon.video.rights import web as rights_web
 
 Asgi = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
 
