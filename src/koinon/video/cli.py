@@ -14,14 +14,18 @@ import uvloop
 from koinon.base.clock import rfc3339
 from koinon.base.logging import configure
 from koinon.base.settings import load_settings
+from koinon.video.cameras.cli import attach
 from koinon.video.recorder import Camera, Disk, Gap, Options, Unit, parse_source, prepare_folder
 
-app = typer.Typer(help="Shared video: record a camera.", no_args_is_help=True)
+app = typer.Typer(help="Shared video: the register of cameras, recording.", no_args_is_help=True)
 
 
 @app.callback()
 def root() -> None:
     """Shared video under the convention."""
+
+
+attach(app)
 
 
 @app.command()

@@ -413,3 +413,22 @@ async def find_presence(connection: Connection, session: bytes, at: datetime) ->
         at,
     )
     return None if found is None else StationId(found)
+
+
+async def list_said(
+    connection: Connection, streams: Collection[StreamId]
+) -> dict[StreamId, tuple[str, datetime, str, datetime]]:
+    """What the recorder last said of each stream, of the copy that fares best: state, since, detail, when told.
+
+    The table is the recorder's, a floor above; where it is not there, nobody has said anything.
+    """
+    if not await connection.fetchval("SELECT to_regclass('recordings.health') IS NOT NULL"):
+        return {}
+    rows = await connection.fetch(
+        "SELECT DISTINCT ON (stream) stream, state, since, detail, told_at FROM recordings.health"
+        " WHERE stream = ANY ($1::integer[]) ORDER BY stream, state = 'recording' DESC, told_at DESC",
+        list(streams),
+    )
+    return {
+        StreamId(row["stream"]): (row["state"], row["since"], row["detail"], row["told_at"]) for row in rows
+    }
