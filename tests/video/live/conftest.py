@@ -122,3 +122,24 @@ async def until(condition, seconds=8.0):
 @pytest.fixture
 def wait_until():
     return until
+
+
+@pytest.fixture
+async def site_of(hub_of, database):
+    """`await site_of(place)`: the live pages over that tap; see `site.Site`."""
+    from tests.video.live.site import Site, camera, main_streams
+
+    sites = []
+
+    async def start(place, streams=(1,), sub=None):
+        numbers = main_streams(*streams)
+        for number, stream in (sub or {}).items():
+            numbers[(camera(number).id, "sub")] = stream
+        site = Site(hub_of(place), database, numbers, [camera(number) for number in streams])
+        await site.start()
+        sites.append(site)
+        return site
+
+    yield start
+    for site in sites:
+        await site.stop()
