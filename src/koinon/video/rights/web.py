@@ -7,6 +7,8 @@ from uuid import UUID
 
 import msgspec
 from litestar import Request, Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath
 from litestar.response import Redirect
 
 from koinon.base.clock import Clock
@@ -115,10 +117,10 @@ class Row(msgspec.Struct, frozen=True):
 @get("/video/rights", include_in_schema=False)
 async def show_rights(
     request: Request[Any, Any, Any],
-    session: Session,
-    database: Database,
-    keeper: StandingKeeper,
-    clock: Clock,
+    session: NamedDependency[Session],
+    database: NamedDependency[Database],
+    keeper: NamedDependency[StandingKeeper],
+    clock: NamedDependency[Clock],
     camera: str = "",
     person: str = "",
 ) -> Any:
@@ -181,10 +183,10 @@ async def show_rights(
 @get("/video/confirmations", include_in_schema=False)
 async def show_confirmations(
     request: Request[Any, Any, Any],
-    session: Session,
-    database: Database,
-    keeper: StandingKeeper,
-    clock: Clock,
+    session: NamedDependency[Session],
+    database: NamedDependency[Database],
+    keeper: NamedDependency[StandingKeeper],
+    clock: NamedDependency[Clock],
 ) -> Any:
     """What people of the party asked a second person today: those that wait, then the others."""
     if not _confirms(session):
@@ -226,12 +228,12 @@ async def show_confirmations(
 @post("/video/confirmations/{confirmation:uuid}", status_code=303, include_in_schema=False)
 async def answer_confirmation(
     request: Request[Any, Any, Any],
-    session: Session,
-    database: Database,
-    sealer: Sealer,
-    keeper: StandingKeeper,
-    clock: Clock,
-    confirmation: UUID,
+    session: NamedDependency[Session],
+    database: NamedDependency[Database],
+    sealer: NamedDependency[Sealer],
+    keeper: NamedDependency[StandingKeeper],
+    clock: NamedDependency[Clock],
+    confirmation: FromPath[UUID],
 ) -> Redirect:
     """The second person has confirmed or declined. Records: see `confirmations.answer`."""
     form = await request.form()
@@ -258,7 +260,11 @@ class Asked(msgspec.Struct, frozen=True):
 
 @post("/api/video/confirmations", tags=["video"])
 async def ask_confirmation(
-    data: ViewRequest, session: Session, database: Database, sealer: Sealer, clock: Clock
+    data: ViewRequest,
+    session: NamedDependency[Session],
+    database: NamedDependency[Database],
+    sealer: NamedDependency[Sealer],
+    clock: NamedDependency[Clock],
 ) -> Asked:
     """Another human of the party is asked to confirm exactly this view. Records: `confirmation.asked`."""
     async with database.transaction() as connection:
@@ -267,7 +273,12 @@ async def ask_confirmation(
 
 
 @get("/api/video/confirmations/{confirmation:uuid}", tags=["video"])
-async def show_confirmation(session: Session, database: Database, clock: Clock, confirmation: UUID) -> Asked:
+async def show_confirmation(
+    session: NamedDependency[Session],
+    database: NamedDependency[Database],
+    clock: NamedDependency[Clock],
+    confirmation: FromPath[UUID],
+) -> Asked:
     """How the request stands: `waiting`, `confirmed`, `declined`, `used` or `expired`; only for who asked it."""
     actor = actor_of(session)
     async with database.acquire() as connection:
@@ -282,7 +293,10 @@ async def show_confirmation(session: Session, database: Database, clock: Clock, 
 
 @get("/video/emergencies", include_in_schema=False)
 async def show_emergencies(
-    request: Request[Any, Any, Any], session: Session, database: Database, keeper: StandingKeeper
+    request: Request[Any, Any, Any],
+    session: NamedDependency[Session],
+    database: NamedDependency[Database],
+    keeper: NamedDependency[StandingKeeper],
 ) -> Any:
     """Declared emergencies, those that wait for a review first."""
     if not _reviews(session):
@@ -316,11 +330,11 @@ async def show_emergencies(
 @post("/video/emergencies/{emergency:uuid}", status_code=303, include_in_schema=False)
 async def review_emergency(
     request: Request[Any, Any, Any],
-    session: Session,
-    database: Database,
-    sealer: Sealer,
-    clock: Clock,
-    emergency: UUID,
+    session: NamedDependency[Session],
+    database: NamedDependency[Database],
+    sealer: NamedDependency[Sealer],
+    clock: NamedDependency[Clock],
+    emergency: FromPath[UUID],
 ) -> Redirect | Response[Any]:
     """Somebody has looked back. Records: `emergency.reviewed`."""
     form = await request.form()
