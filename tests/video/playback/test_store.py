@@ -35,29 +35,45 @@ def minute_units(since: datetime, minutes: int) -> list[tuple[datetime, int]]:
 
 
 async def hours(connection: Connection) -> list[Any]:
-    return [tuple(row) for row in await connection.fetch("SELECT * FROM playback.hour ORDER BY 1, 2, 3")]
+    """`(start in minutes from T0, its parts in seconds)` of each hour."""
+    rows = await connection.fetch(
+        "SELECT hour, array_agg(lower(part) ORDER BY part), array_agg(upper(part) ORDER BY part)"
+        " FROM (SELECT stream, hour, copy, unnest(recorded) AS part FROM playback.hour) parts"
+        " GROUP BY stream, hour, copy ORDER BY stream, hour, copy"
+    )
+    return [
+        (
+            (row[0] - T0) // timedelta(minutes=1),
+            [(a / 1000, b / 1000) for a, b in zip(row[1], row[2], strict=True)],
+        )
+        for row in rows
+    ]
 
 
-async def test_a_whole_hour_is_one_row_and_a_unit_over_the_hour_counts_in_both(database: Database) -> None:
+async def test_an_hour_is_one_row_and_a_unit_over_its_end_is_in_both(database: Database) -> None:
     async with database.acquire() as connection:
         await insert(connection, minute_units(T0 + timedelta(seconds=30), 60))
-        assert await hours(connection) == [
-            (7, T0, 0, 3_570_000_000, 60),
-            (7, T0 + timedelta(hours=1), 0, 30_000_000, 1),
-        ]
+        assert await hours(connection) == [(0, [(30, 3600)]), (60, [(0, 30)])]
         await insert(connection, [(T0, 30_000_000)])
-        assert (await hours(connection))[0] == (7, T0, 0, 3_600_000_000, 61)
+        assert await hours(connection) == [(0, [(0, 3600)]), (60, [(0, 30)])]
 
 
-async def test_what_is_deleted_is_subtracted_and_an_empty_hour_is_no_row(database: Database) -> None:
+async def test_what_is_deleted_is_taken_away_and_an_empty_hour_is_no_row(database: Database) -> None:
     async with database.acquire() as connection:
         await insert(connection, [*minute_units(T0, 105), (T0 + timedelta(minutes=105), 1_800_000_000)])
         await connection.execute(
-            "DELETE FROM recordings.unit WHERE start_at < $1", T0 + timedelta(minutes=60)
+            "DELETE FROM recordings.unit WHERE start_at < $1", T0 + timedelta(minutes=70)
         )
-        assert [row[1] - T0 for row in await hours(connection)] == [timedelta(hours=n) for n in range(1, 3)]
+        assert await hours(connection) == [(60, [(600, 3600)]), (120, [(0, 900)])]
         await connection.execute("DELETE FROM recordings.unit")
         assert await hours(connection) == []
+
+
+async def test_what_is_deleted_where_units_overlap_leaves_what_the_other_has(database: Database) -> None:
+    async with database.acquire() as connection:
+        await insert(connection, [(T0, 1_800_000_000), (T0 + timedelta(minutes=20), 1_200_000_000)])
+        await connection.execute("DELETE FROM recordings.unit WHERE start_at = $1", T0)
+        assert await hours(connection) == [(0, [(1200, 2400)])]
 
 
 async def test_a_statement_that_is_rolled_back_counts_nothing(database: Database) -> None:
@@ -85,7 +101,7 @@ async def test_both_copies_together_tell_what_there_is(database: Database) -> No
         assert unite(found[STREAM]) == [Stretch(T0, T0 + timedelta(minutes=48, seconds=30))]
 
 
-async def test_an_hour_in_which_units_overlap_is_looked_into(database: Database) -> None:
+async def test_an_hour_in_which_units_overlap_still_shows_its_gap(database: Database) -> None:
     # The wall clock was set back by ten minutes, and the camera was away for ten later: the sum is an hour and more.
     async with database.acquire() as connection:
         await insert(connection, [(T0, 1_800_000_000), (T0 + timedelta(minutes=20), 1_200_000_000)])
@@ -148,7 +164,7 @@ async def test_a_recorder_keeps_the_summary_though_it_may_not_write_it(open_data
     async with recorder.acquire() as connection:
         await insert(connection, minute_units(T0, 1))
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await connection.execute("UPDATE playback.hour SET units = 0")
+            await connection.execute("DELETE FROM playback.hour")
     web: Database = await open_database("web")
     async with web.acquire() as connection:
         assert len(await hours(connection)) == 1

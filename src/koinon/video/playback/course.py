@@ -49,10 +49,15 @@ class Opening(NamedTuple):
 
 
 class Media(NamedTuple):
-    """A fragment, and when its frames were taken (Unix microseconds, in the order of decoding)."""
+    """A fragment of the unit that began at `unit_us`, and when its frames were taken.
+
+    Attributes:
+        frames_us: Unix microseconds, in the order of decoding.
+    """
 
     fragment: Fragment
     frames_us: list[int]
+    unit_us: int
 
     @property
     def us(self) -> int:
@@ -126,7 +131,7 @@ class Course:
                 continue
             frames = [pieces.wall_us(unit, ticks) for ticks in kept.shown()]
             self._at = max(self._at, pieces.wall_us(unit, kept.base + kept.duration))
-            return Media(kept, frames)
+            return Media(kept, frames, to_us(unit.start))
 
     async def step(self, us: int, *, forwards: bool) -> tuple[list[Piece], int | None]:
         """What must be there to show the frame after (or before) the one of that moment, and when that frame was taken.

@@ -12,29 +12,38 @@ AHEAD_SECONDS: Final = 3.0
 
 
 class Pace:
-    """Where the viewer is, by our clock: `now` is monotonic seconds, places are Unix microseconds of the recording."""
+    """Where the viewer is, by our clock: `now` is monotonic seconds, places are Unix microseconds of the recording.
+
+    What is skipped (there are no pictures) takes no time of watching.
+    """
 
     def __init__(self, us: int, now: float, speed: float = 1.0) -> None:
-        self._us, self._since, self.speed, self.paused = us, now, check_speed(speed), False
+        self._skipped: list[tuple[int, int]] = []
+        self._watched, self._since = us, now
+        self.speed, self.paused = check_speed(speed), False
 
     @property
     def keys_only(self) -> bool:
         """Whether only key frames are wanted."""
         return self.speed >= KEYS_FROM
 
-    def at(self, now: float) -> int:
-        """The place that is shown now."""
-        if self.paused:
-            return self._us
-        return self._us + round((now - self._since) * self.speed * 1e6)
-
     def move(self, us: int, now: float) -> None:
-        """The viewer is there."""
-        self._us, self._since = us, now
+        """The viewer went there."""
+        self._skipped.clear()
+        self._watched, self._since = us, now
+
+    def hear(self, us: int, now: float) -> None:
+        """The viewer's own clock says that it is there: it stalled, or our clocks differ."""
+        self._watched, self._since = self._watch(us), now
+
+    def skip(self, start_us: int, end_us: int) -> None:
+        """There is nothing to be watched between the two."""
+        if end_us > start_us:
+            self._skipped.append((start_us, end_us))
 
     def pause(self, now: float) -> None:
         """The viewer stands still."""
-        self._us, self._since, self.paused = self.at(now), now, True
+        self._watched, self._since, self.paused = self._now(now), now, True
 
     def play(self, speed: float, now: float) -> None:
         """The viewer goes on, so fast.
@@ -43,14 +52,22 @@ class Pace:
             Invalid: `speed_unknown`.
         """
         speed = check_speed(speed)
-        self._us, self._since, self.paused, self.speed = self.at(now), now, False, speed
+        self._watched, self._since, self.paused, self.speed = self._now(now), now, False, speed
 
     def wait(self, us: int, now: float) -> float | None:
         """Seconds until a piece of that moment may leave; None while the viewer stands still and has enough."""
-        over = us - self.at(now) - AHEAD_SECONDS * self.speed * 1e6
+        over = self._watch(us) - self._now(now) - AHEAD_SECONDS * self.speed * 1e6
         if over <= 0:
             return 0.0
         return None if self.paused else over / self.speed / 1e6
+
+    def _now(self, now: float) -> int:
+        if self.paused:
+            return self._watched
+        return self._watched + round((now - self._since) * self.speed * 1e6)
+
+    def _watch(self, us: int) -> int:
+        return us - sum(min(max(us - start, 0), end - start) for start, end in self._skipped)
 
 
 def check_speed(speed: float) -> float:

@@ -1,79 +1,40 @@
 """SQL of playback: what a timeline needs, for many streams at once, without reading every unit.
 
-A whole hour is one row of `playback.hour`; only hours that are not whole are looked into.
+An hour of a stream is one row of `playback.hour`, however many units it has.
 """
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from koinon.base.database import Connection
 from koinon.video.cameras.model import CameraId, StreamId
 from koinon.video.recordings.model import LONGEST, SampleEntry, StoredUnit
 from koinon.video.recordings.store import unit_of
-from koinon.video.recordings.timeline import ROUNDING, Stretch
-
-_HOUR: Final = timedelta(hours=1)
-_HOUR_US: Final = 3_600_000_000
-_SLACK_US: Final = ROUNDING // timedelta(microseconds=1)
-
-# Units that touch are one island, of whichever copy they are. The hours are few: each is looked up on its own, and
-# with it the units that began before it.
-_ISLANDS: Final = """
-    WITH piece AS (
-        SELECT h.stream, u.start_at, u.start_at + u.wall_us * interval '1 microsecond' AS end_at
-        FROM unnest($1::integer[], $2::timestamptz[]) AS h (stream, hour)
-        CROSS JOIN LATERAL (
-            (SELECT start_at, wall_us FROM recordings.unit
-             WHERE stream = h.stream AND start_at >= h.hour AND start_at < h.hour + interval '1 hour')
-            UNION ALL
-            (SELECT start_at, wall_us FROM recordings.unit
-             WHERE stream = h.stream AND start_at < h.hour AND start_at > h.hour - $3::interval
-             ORDER BY start_at DESC LIMIT 4)
-        ) u
-    ), marked AS (
-        SELECT *, start_at > max(end_at) OVER (
-            PARTITION BY stream ORDER BY start_at ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-        ) + $4::interval AS apart
-        FROM piece
-    ), numbered AS (
-        SELECT *, count(*) FILTER (WHERE apart) OVER (PARTITION BY stream ORDER BY start_at) AS island FROM marked
-    )
-    SELECT stream, min(start_at) AS start_at, max(end_at) AS end_at FROM numbered GROUP BY stream, island
-    ORDER BY stream, start_at
-"""
+from koinon.video.recordings.timeline import Stretch
 
 
 async def list_recorded(
     connection: Connection, streams: Sequence[StreamId], since: datetime, until: datetime
 ) -> dict[StreamId, list[Stretch]]:
-    """What at least one copy of each stream has of [since, until): few stretches, which may overlap."""
-    first = since.replace(minute=0, second=0, microsecond=0)
+    """What at least one copy of each stream has of the hours that touch [since, until), by start, to a millisecond."""
     rows = await connection.fetch(
         """
-        SELECT stream, hour, max(recorded_us) FILTER (WHERE abs(recorded_us - $4) <= $5) IS NOT NULL AS whole
-        FROM playback.hour WHERE stream = ANY($1::integer[]) AND hour >= $2 AND hour < $3 AND units > 0
-        GROUP BY stream, hour ORDER BY stream, hour
+        SELECT stream, lower(island) AS start_at, upper(island) AS end_at FROM (
+            SELECT stream, unnest(range_agg(tstzrange(
+                hour + lower(part) * interval '1 millisecond', hour + upper(part) * interval '1 millisecond'
+            ))) AS island
+            FROM (
+                SELECT stream, hour, unnest(recorded) AS part FROM playback.hour
+                WHERE stream = ANY($1::integer[]) AND hour >= date_trunc('hour', $2::timestamptz, 'UTC') AND hour < $3
+            ) AS parts
+            GROUP BY stream
+        ) AS islands
+        ORDER BY 1, 2
         """,
-        streams, first, until, _HOUR_US, _SLACK_US,
+        streams, since, until,
     )  # fmt: skip
-    found: dict[StreamId, list[Stretch]] = {stream: [] for stream in streams}
-    parts: list[tuple[StreamId, datetime]] = []
-    for row in rows:
-        stretches, hour = found[row["stream"]], row["hour"]
-        if not row["whole"]:
-            parts.append((row["stream"], hour))
-        elif stretches and stretches[-1].end == hour:
-            stretches[-1] = Stretch(stretches[-1].start, hour + _HOUR)
-        else:
-            stretches.append(Stretch(hour, hour + _HOUR))
-    if parts:
-        islands = await connection.fetch(
-            _ISLANDS, [stream for stream, _ in parts], [hour for _, hour in parts], LONGEST, ROUNDING
-        )
-        for row in islands:
-            found[row["stream"]].append(Stretch(row["start_at"], row["end_at"]))
-    return found
+    return _by_stream(streams, rows)
 
 
 async def list_gaps(
