@@ -28,6 +28,7 @@ from koinon.integrator.drivers.values import (
     EnterpriseFunction,
     HouseholdMember,
     PartialDate,
+    Spell,
     Value,
 )
 from koinon.integrator.drivers.wires import HttpClient, Reachable, SqlClient, read_address
@@ -57,6 +58,7 @@ __all__ = [
     "Service",
     "Source",
     "SourceAnswer",
+    "Spell",
     "SqlClient",
     "Value",
     "WireFault",

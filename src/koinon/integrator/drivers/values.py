@@ -101,6 +101,27 @@ class EnterpriseFunction(msgspec.Struct, frozen=True):
         return self.valid_from <= at and (self.valid_until is None or at < self.valid_until)
 
 
+class Spell(msgspec.Struct, frozen=True, kw_only=True, order=True):
+    """Something that lasted, from `valid_from` until `valid_until` (exclusive; None: goes on).
+
+    Attributes:
+        kind: what it was, a code of the service.
+        party: enterprise number of the other party; empty where there is none.
+        minutes, cents: worked or driven, and paid, in that time; None where the service has no such figure.
+    """
+
+    valid_from: date
+    valid_until: date | None = None
+    kind: str = ""
+    party: str = ""
+    minutes: int | None = None
+    cents: int | None = None
+
+    def holds_on(self, at: date) -> bool:
+        """Whether it lasts on that day."""
+        return self.valid_from <= at and (self.valid_until is None or at < self.valid_until)
+
+
 RELATIONS = frozenset({"reference", "partner", "child", "parent", "other"})
 REGISTERS = frozenset({"population", "foreigners", "waiting", "bis", "none"})
 
@@ -113,6 +134,7 @@ Value = (
     | PartialDate
     | tuple[HouseholdMember, ...]
     | tuple[EnterpriseFunction, ...]
+    | tuple[Spell, ...]
 )
 """A value of a field. None is knowledge too: the source says that there is none (of a date of death:
 alive).
