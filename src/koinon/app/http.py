@@ -32,6 +32,7 @@ from koinon.trust.rules import web as rules
 from koinon.trust.standing import StandingKeeper
 from koinon.video.live import LiveSocket
 from koinon.video.live import web as live
+from koinon.video.playback import PlaybackSocket
 from koinon.video.rights import web as rights_web
 
 Asgi = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
@@ -121,6 +122,7 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
                 "objects": platform.objects,
                 "deferred": deferred,
                 "rights": platform.rights,
+                "playback": platform.playback,
                 "sign_in": sign_in,
             }.items()
         }
@@ -147,7 +149,17 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
                 language_of=portal.language_of,
                 find_session=sign_in.find_session,
             ),
-        )
+        ),
+        "/video/playback": _signed_in(
+            sign_in,
+            PlaybackSocket(
+                platform.playback,
+                platform.rights,
+                describe=lambda connection, error: problem_document(portal, connection, error),
+                language_of=portal.language_of,
+                find_session=sign_in.find_session,
+            ),
+        ),
     }
 
     async def dispatch(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:

@@ -23,6 +23,7 @@ from koinon.trust.gate import DecisionSample, Gate, ProcessId, QuorumWatch, Uses
 from koinon.trust.ledger import Sealer
 from koinon.trust.standing import StandingKeeper, StandingLoader
 from koinon.video.live import Live, tap_key
+from koinon.video.playback import Playback, open_playback
 from koinon.video.rights import Rights, Tokens
 
 PLATFORM_KEY = "platform.key"
@@ -70,6 +71,7 @@ class Platform(NamedTuple):
     objects: Objects
     rights: Rights
     live: Live
+    playback: Playback
 
 
 @contextlib.asynccontextmanager
@@ -144,4 +146,5 @@ async def open_platform(
             open_objects(settings.objects_url, settings.home),
             Rights(database=database, gate=gate, uses=uses, tokens=Tokens.load(settings.home)),
             live,
+            open_playback(database, clock, settings),
         )

@@ -7,14 +7,15 @@ from typing import Final
 from koinon.base.clock import Clock
 from koinon.base.database import Database
 from koinon.base.errors import NotFound, Unavailable
-from koinon.base.objects import Objects
+from koinon.base.objects import Objects, open_objects
+from koinon.base.settings import Settings
 from koinon.video.cameras import CameraId
 from koinon.video.cameras.model import StreamId
 from koinon.video.playback import store
 from koinon.video.playback.past import Past
 from koinon.video.playback.recorded import Recorded
 from koinon.video.recordings import list_places
-from koinon.video.recordings.model import PlaceId, StoredUnit
+from koinon.video.recordings.model import StoredUnit
 from koinon.video.recordings.reading import Places, find_places
 
 _LOOK_AGAIN_SECONDS: Final = 5.0
@@ -34,11 +35,11 @@ class Playback:
         folder: Path,
         *,
         bucket: Objects | None = None,
-        bucket_place: PlaceId | None = None,
+        bucket_address: str = "",
     ) -> None:
         self.past = Past(database, clock)
-        self._database = database
-        self._folder, self._bucket, self._bucket_place = folder, bucket, bucket_place
+        self.database = database
+        self._folder, self._bucket, self._bucket_address = folder, bucket, bucket_address
         self._places: Places | None = None
         self._looking = asyncio.Lock()
         self._looked_at = 0.0
@@ -49,7 +50,7 @@ class Playback:
         Raises:
             NotFound: `camera_has_no_stream`.
         """
-        async with self._database.acquire() as connection:
+        async with self.database.acquire() as connection:
             found = await store.find_streams(connection, [camera])
         if camera not in found:
             raise NotFound("camera_has_no_stream")
@@ -57,7 +58,7 @@ class Playback:
 
     def source(self, stream: StreamId, until_us: int) -> Recorded:
         """The stream's recordings up to a moment, for a `Course`."""
-        return Recorded(self._database, self.past, self.read, stream, until_us)
+        return Recorded(self.database, self.past, self.read, stream, until_us)
 
     async def read(self, unit: StoredUnit, offset: int, length: int) -> bytes:
         """These bytes of the unit's file.
@@ -78,8 +79,19 @@ class Playback:
             now = asyncio.get_running_loop().time()
             if self._places is not None and now - self._looked_at < _LOOK_AGAIN_SECONDS:
                 return self._places
-            async with self._database.acquire() as connection:
+            async with self.database.acquire() as connection:
                 places = await list_places(connection)
-            self._places = await find_places(places, self._folder, self._bucket, self._bucket_place)
+            bucket = next(
+                (e.id for e in places if e.kind == "s3" and e.address == self._bucket_address), None
+            )
+            self._places = await find_places(places, self._folder, self._bucket, bucket)
             self._looked_at = now
             return self._places
+
+
+def open_playback(database: Database, clock: Clock, settings: Settings) -> Playback:
+    """Playback of what the recorders of this machine wrote, and of what moved to the bucket."""
+    folder = Path(settings.recordings_folder) if settings.recordings_folder else settings.home / "recordings"
+    url = settings.recordings_url
+    bucket = open_objects(url, settings.home) if url else None
+    return Playback(database, clock, folder, bucket=bucket, bucket_address=url)
