@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.integrator.deferred.conftest import Office, message, numbers, statuses
 
 from koinon.base.crypto import parse_jws
 from koinon.base.errors import Conflict, NotAllowed, NotFound
@@ -16,7 +17,6 @@ from koinon.demo.region import AUTHORISATION, NORTH, SOUTH
 from koinon.integrator.deferred import record_key
 from koinon.trust.ledger import Log, find_entries
 from koinon.trust.standing.acts import Deed, TargetKind
-from tests.integrator.deferred.conftest import Office, message, numbers, statuses
 
 
 async def entries(office: Office, kind: str) -> list[Any]:
@@ -212,7 +212,7 @@ async def test_a_suspension_in_the_middle_stops_the_batch_within_a_second_and_no
             await office.deferred.resume(batch.id, office.world.system())
         assert refused.value.code == "authorisation_suspended"
         assert (await office.look(batch)).state == "stopped"
-        await office.world.act("chair", Deed.LIFT, TargetKind.AUTHORISATION, AUTHORISATION)
+        await office.world.act("chair", Deed.RESUME, TargetKind.AUTHORISATION, AUTHORISATION)
         await asyncio.sleep(0.5)
         assert (await office.look(batch)).state == "stopped"
         await office.deferred.resume(batch.id, office.world.system())
@@ -330,7 +330,7 @@ async def test_a_task_that_takes_its_worker_down_each_time_stops_its_batch(offic
     await office.know(numbers(2))
     batch = await office.send(message(office.world, numbers(2)))
     async with office.world.database.transaction() as connection:
-        await connection.execute("UPDATE deferred.task SET attempts = 5")
+        await connection.execute("UPDATE deferred.task SET attempts = 10")
     async with office.running():
         stopped = await office.until(batch, "stopped")
     assert stopped.code == "task_failed"

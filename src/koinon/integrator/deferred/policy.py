@@ -24,7 +24,7 @@ ABANDONED_AFTER = timedelta(days=7)
 PATIENCE = timedelta(hours=48)
 FIRST_WAIT, LONGEST_WAIT = timedelta(seconds=2), timedelta(minutes=10)
 # Taken so often and never given back: it takes its worker down, and would take down the next.
-MOST_ATTEMPTS = 5
+MOST_ATTEMPTS = 10
 # Dates of reference that a batch may ask for, around today.
 _BACK, _AHEAD = timedelta(days=366), timedelta(days=31)
 
