@@ -121,14 +121,16 @@ class Family:
 
 
 def platform_members(settings: Settings) -> list[Member]:
-    """Sequencer, worker and web processes of one machine; web processes share the listening port."""
-    from koinon.app.run import run_sequencer_process, run_web, run_worker
+    """Sequencer, worker, recorders and web processes of one machine; web processes share the listening port."""
+    from koinon.app.run import run_recorder_process, run_sequencer_process, run_web, run_worker
     from koinon.app.server import listen
 
     members = [
         Member("sequencer", lambda: run_sequencer_process(settings), stage=0),
         Member("worker", lambda: run_worker(settings), stage=1),
     ]
+    for number in range(settings.recorder_processes):
+        members.append(Member(f"recorder-{number + 1}", lambda: run_recorder_process(settings), stage=1))
     for number in range(settings.web_processes):
         members.append(
             Member(

@@ -53,6 +53,12 @@ def sequencer() -> None:
 
 
 @app.command()
+def recorder() -> None:
+    """Records a share of the cameras; one process for each core that cameras may take."""
+    run_recorder_process(load_settings())
+
+
+@app.command()
 def witness(
     name: Annotated[str, typer.Option(help="Name of the witness's key, a URL without scheme.")],
     folder: Annotated[Path, typer.Option(help="Folder of its state, key and logs.txt.")],
@@ -140,6 +146,40 @@ def run_sequencer_process(settings: Settings) -> None:
 
     configure(settings.log_level, "sequencer")
     _until_told(lambda: run_sequencer(settings, database_url(settings)))
+
+
+def run_recorder_process(settings: Settings) -> None:
+    """The recorder has recorded its share of the cameras until it was told to stop."""
+    import os
+
+    from koinon.app.wiring import database_url
+    from koinon.base.database import Database
+    from koinon.base.logging import configure
+    from koinon.video.live import Tap, tap_key
+    from koinon.video.recordings.process import run_recorder
+    from koinon.video.terms.jobs import keep_clean
+
+    configure(settings.log_level, "recorder")
+
+    async def work() -> None:
+        url = database_url(settings)
+        tap = Tap(tap_key(settings.home))
+        folder = settings.home / "taps"
+        folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+        socket = folder / f"{os.getpid()}.sock"
+        # The path of a Unix socket has 107 bytes at most (unix(7)).
+        named = f"unix:{socket}" if len(os.fsencode(socket)) < 108 else "tcp:127.0.0.1:0"
+        await tap.start(settings.recorder_tap or named)
+        async with await Database.open(url, kind="recorder", max_size=2) as database:
+            cleaning = asyncio.create_task(keep_clean(database, settings.home))
+            try:
+                await run_recorder(settings, url, tap=tap)
+            finally:
+                cleaning.cancel()
+                await asyncio.wait([cleaning])
+                await tap.close()
+
+    _until_told(work)
 
 
 def _until_told(work: Callable[[], Awaitable[None]]) -> None:

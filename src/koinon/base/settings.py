@@ -46,6 +46,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         recordings_folder: where this machine's recorders write; `recordings` under home by default.
         recordings_url: `s3://bucket/prefix`, to which closed units move; empty keeps them in the folder.
         recorder_processes: number of recorder processes that `koinon run platform` starts; one a core of cameras.
+        recorder_tap: where a recorder offers live frames to web processes on other machines, `tcp:host:0`; by
+            default a Unix socket under home.
         decision_sample: the decisions of one in so many exchanges are kept for replay, without subjects; 0 for none.
     """
 
@@ -72,6 +74,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     recordings_folder: str = ""
     recordings_url: str = ""
     recorder_processes: int = 0
+    recorder_tap: str = ""
     decision_sample: int = 20
 
     @property

@@ -75,6 +75,12 @@ async def test_a_full_disk_ends_the_unit_where_it_is_whole_and_the_gap_says_so(c
     assert told.units[0].end_reason == "disk_full" and 0 < told.units[0].bytes <= 200_000
     assert told.reasons == ["disk_full"]
     assert told.units[-1].end_reason == "stopped"
+    full, *rest = told.units
+    # There may have been no room for the box with which a unit ends; then the file does not say why it ended.
+    there = read_unit(full.path)
+    assert (there.frames, there.media_ticks, there.sha256) == (full.frames, full.media_ticks, full.sha256)
+    assert there.end_reason in ("disk_full", "crashed")
+    told.units = rest
     await read_all(told)
 
 

@@ -21,7 +21,7 @@ def settle(wanted, recorders, holders, rounds=80):
     """What becomes of it when each looks in turn, what was given being free until somebody looks."""
     waited = dict.fromkeys(wanted, 0)
     moves = 0
-    for turn in range(rounds):
+    for _ in range(rounds):
         before = dict(holders)
         for me in recorders:
             overdue = {track for track in wanted if track not in holders and waited[track] > 3}

@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 from datetime import timedelta
+from itertools import pairwise
 
 from tests.video.recordings.conftest import until
 
@@ -21,7 +22,7 @@ COVERED = """
 async def accounted(rows, stream, copy=0):
     """The pieces of a track, which must follow each other without a hole or an overlap."""
     pieces = await rows(COVERED, stream, copy)
-    for one, following in zip(pieces, pieces[1:], strict=False):
+    for one, following in pairwise(pieces):
         assert abs(following["start_at"] - one["end_at"]) < timedelta(milliseconds=2), [
             tuple(each) for each in pieces
         ]

@@ -6,7 +6,7 @@ fsck` looks at everything.
 """
 
 import asyncio
-from collections.abc import Collection, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from koinon.base.database import Database
+from koinon.base.database import Connection, Database
 from koinon.base.errors import Invalid
 from koinon.base.metrics import counter
 from koinon.video.cameras.model import StreamId
@@ -22,11 +22,14 @@ from koinon.video.recorder import Unit, adopt, read_unit
 from koinon.video.recorder.reading import list_days
 from koinon.video.recordings import store
 from koinon.video.recordings.indexing import adopt as adopt_row
-from koinon.video.recordings.model import NewUnit, OrphanWhy, Place, Track
+from koinon.video.recordings.model import NewUnit, OrphanWhy, Place, PlaceId, Track
 
 ORPHANS: Final = counter("koinon_recorder_orphans_total", "Files and rows that did not agree.", ["why"])
 
 _log = structlog.get_logger(__name__)
+
+
+Spare = Callable[[Connection, PlaceId], Awaitable[Collection[str]]]
 
 
 class Reconciled(msgspec.Struct):
@@ -46,12 +49,14 @@ async def reconcile(
     folder: Path,
     streams: Collection[int],
     since: datetime,
+    *,
+    spare: Spare | None = None,
 ) -> Reconciled:
     """Files in `folder` and rows of `place` agree, for units that began since the day before `since`, or it is told.
 
     Files that a recorder is writing are left alone. One that it closed just now may be on its way into the index:
     it is given the very row that will be found there then. `streams` are those that the register knows; a file of
-    another is told and kept.
+    another is told and kept. `spare` names those that have no row because they are about to be unlinked.
     """
     found = Reconciled()
     day = (since - timedelta(days=1)).date()
@@ -62,8 +67,9 @@ async def reconcile(
     start = datetime(day.year, day.month, day.day, tzinfo=UTC)
     async with database.acquire() as connection:
         rows = await store.list_files(connection, place.id, start)
+        spared = set(await spare(connection, place.id)) if spare is not None else set()
     files = await asyncio.to_thread(lambda: set(_list_files(folder, day)))
-    for file in sorted(files - rows.keys()):
+    for file in sorted(files - rows.keys() - spared):
         try:
             unit = await asyncio.to_thread(read_unit, folder / file)
         except (Invalid, OSError) as error:

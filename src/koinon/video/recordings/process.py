@@ -23,6 +23,7 @@ from koinon.base.database import BROKEN, Database
 from koinon.base.errors import KoinonError
 from koinon.base.ids import new_id
 from koinon.base.metrics import gauge
+from koinon.base.objects import Objects, open_objects
 from koinon.base.settings import Settings
 from koinon.base.signals import Signals
 from koinon.video.cameras.model import Camera as Registered
@@ -36,8 +37,9 @@ from koinon.video.recordings import recorders, store
 from koinon.video.recordings.assignment import plan
 from koinon.video.recordings.indexing import Indexer
 from koinon.video.recordings.model import Health, Place, RecorderId, Track
-from koinon.video.recordings.orphans import reconcile
+from koinon.video.recordings.orphans import Spare, reconcile
 from koinon.video.recordings.recorders import LEASE_SECONDS, Recorder
+from koinon.video.recordings.uploading import Uploader, open_bucket
 
 CHANNEL: Final = "koinon_video_cameras"
 """A signal on it makes recorders look at the register at once; they look by themselves every few seconds."""
@@ -141,9 +143,15 @@ class Process:
         signals: Signals | None = None,
         tap: Tap | None = None,
         clock: Clock | None = None,
+        objects: Objects | None = None,
+        objects_address: str = "",
+        spare: Spare | None = None,
         options: Callable[..., Options] = Options,
         least_free: int = 256 << 20,
     ) -> None:
+        """`objects`: the bucket to which closed units move, if they do. `spare`: files that are waiting to be unlinked,
+        and so have no row: see `reconcile`.
+        """
         self.id = RecorderId(new_id())
         self.recordings: dict[Track, Recording] = {}
         self.place: Place | None = None
@@ -151,6 +159,7 @@ class Process:
         self._database, self._folder, self._key = database, folder.absolute(), key
         self._signals, self._tap, self._options = signals, tap, options
         self._clock = clock or SystemClock()
+        self._objects, self._objects_address, self._spare = objects, objects_address, spare
         self._least_free = least_free
         self._disk: Disk | None = None
         self._refusal: Reason | None = "folder_gone"
@@ -179,6 +188,7 @@ class Process:
                 self._look_often(),
                 self._tell_often(),
                 self._clean_often(),
+                self._upload(),
             )
         ]
         stopping = asyncio.create_task(self._stopping.wait())
@@ -251,6 +261,20 @@ class Process:
                 await self._reconcile()
 
         await self._every(_CLEAN_SECONDS, clean)
+
+    async def _upload(self) -> None:
+        """Closed units move to the bucket, if there is one, once this process has its folder."""
+        uploader: list[Uploader] = []
+
+        async def open_() -> None:
+            if self._objects is not None and self.place is not None:
+                bucket = await open_bucket(self._database, self._objects, self._objects_address)
+                uploader.append(Uploader(self._database, self._folder, self.place, self._objects, bucket))
+
+        while not uploader:  # without a bucket there is none, ever; this task costs nothing
+            await asyncio.sleep(_LOOK_SECONDS)
+            await self._once(open_)
+        await uploader[0].run()
 
     # Leases
 
@@ -437,9 +461,7 @@ class Process:
             marker = await asyncio.to_thread(read_marker, self._folder)
         except KoinonError:
             async with self._database.acquire() as connection:
-                known = [
-                    each for each in await store.list_places(connection) if each.address == self._address
-                ]
+                known = await store.knows_folder(connection, socket.gethostname(), str(self._folder))
             if known:
                 # It was there once: its disk is not mounted, and nothing must be made in its stead.
                 _log.error("recordings_folder_missing", folder=str(self._folder))
@@ -451,15 +473,13 @@ class Process:
                 _log.error("recordings_folder_unusable", folder=str(self._folder), why=str(error))
                 return
         async with self._database.acquire() as connection:
-            place = await store.ensure_place(connection, marker, "folder", self._address)
+            place = await store.ensure_place(
+                connection, marker, "folder", str(self._folder), socket.gethostname()
+            )
         disk = Disk(self._folder, least_free=self._least_free)
         self.place, self.indexer.place, self.indexer.folder = place, place.id, disk.folder
         await self._reconcile()
         self._disk, self._reconciled = disk, True
-
-    @property
-    def _address(self) -> str:
-        return f"{socket.gethostname()}:{self._folder}"
 
     async def _reconcile(self) -> None:
         assert self.place is not None
@@ -468,7 +488,12 @@ class Process:
             known = await recorders.list_streams(connection)
             since = await store.place_seen(connection, self.place.id)
         found = await reconcile(
-            self._database, self.place, self._folder, streams | known, min(since, datetime.now(UTC))
+            self._database,
+            self.place,
+            self._folder,
+            streams | known,
+            min(since, datetime.now(UTC)),
+            spare=self._spare,
         )
         _log.info("recordings_reconciled", **msgspec.structs.asdict(found))
 
@@ -530,16 +555,27 @@ class Process:
         )
 
 
-async def run_recorder(settings: Settings, url: str, *, tap: Tap | None = None) -> None:
+async def run_recorder(
+    settings: Settings, url: str, *, tap: Tap | None = None, spare: Spare | None = None
+) -> None:
     """This process has recorded its share of the cameras until it was cancelled; then it has handed them over."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a connection and two files a camera
-    folder = Path(settings.recordings_folder) if settings.recordings_folder else settings.home / "recordings"
+    objects = open_objects(settings.recordings_url, settings.home) if settings.recordings_url else None
     async with (
         await Database.open(url, kind="recorder", max_size=6) as database,
         Signals(database) as signals,
     ):
-        process = Process(database, folder=folder, key=SourceKey.of(settings.home), signals=signals, tap=tap)
+        process = Process(
+            database,
+            folder=recordings_folder(settings),
+            key=SourceKey.of(settings.home),
+            signals=signals,
+            tap=tap,
+            objects=objects,
+            objects_address=settings.recordings_url,
+            spare=spare,
+        )
         running = asyncio.create_task(process.run())
         try:
             await asyncio.shield(running)
@@ -547,3 +583,8 @@ async def run_recorder(settings: Settings, url: str, *, tap: Tap | None = None) 
             process.stop()
             await running
             raise
+
+
+def recordings_folder(settings: Settings) -> Path:
+    """Where the recorders of this machine write."""
+    return Path(settings.recordings_folder) if settings.recordings_folder else settings.home / "recordings"

@@ -283,15 +283,17 @@ async def list_ends(
 # Places
 
 
-async def ensure_place(connection: Connection, marker: UUID, kind: PlaceKind, address: str) -> Place:
-    """The place with this marker is known, under its newest address."""
+async def ensure_place(
+    connection: Connection, marker: UUID, kind: PlaceKind, address: str, host: str = ""
+) -> Place:
+    """The place with this marker is known, under its newest address; `host` is the machine of a folder."""
     row = await connection.fetchrow(
         """
-        INSERT INTO recordings.place (marker, kind, address) VALUES ($1, $2, $3)
-        ON CONFLICT (marker) DO UPDATE SET address = excluded.address
+        INSERT INTO recordings.place (marker, kind, address, host) VALUES ($1, $2, $3, $4)
+        ON CONFLICT (marker) DO UPDATE SET address = excluded.address, host = excluded.host
         RETURNING id, marker, kind, address
         """,
-        marker, kind, address,
+        marker, kind, address, host,
     )  # fmt: skip
     return Place(**dict(cast(Any, row)))
 
@@ -300,6 +302,15 @@ async def list_places(connection: Connection) -> list[Place]:
     """Every place there ever was."""
     rows = await connection.fetch("SELECT id, marker, kind, address FROM recordings.place ORDER BY id")
     return [Place(**dict(row)) for row in rows]
+
+
+async def knows_folder(connection: Connection, host: str, address: str) -> bool:
+    """Whether this folder of that machine was ever a place of recordings."""
+    known = await connection.fetchval(
+        "SELECT true FROM recordings.place WHERE kind = 'folder' AND host = $1 AND address = $2 LIMIT 1",
+        host, address,
+    )  # fmt: skip
+    return bool(known)
 
 
 async def place_seen(connection: Connection, place: PlaceId) -> datetime:

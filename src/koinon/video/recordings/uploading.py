@@ -7,6 +7,7 @@ that wait (`koinon_recorder_upload_lag_seconds`). While the bucket does not answ
 import asyncio
 import contextlib
 import hashlib
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -136,7 +137,7 @@ class Uploader:
 
 
 def _read_whole(folder: Path, file: str) -> bytes:
-    with open(open_inside(folder, file), "rb") as read:
+    with os.fdopen(open_inside(folder, file), "rb") as read:
         return read.read()
 
 

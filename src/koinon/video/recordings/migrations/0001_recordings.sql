@@ -6,7 +6,9 @@ CREATE TABLE recordings.place (
     id smallint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     marker uuid NOT NULL UNIQUE,
     kind text NOT NULL CHECK (kind IN ('folder', 's3')),
+    -- Of the folder on its machine; of the bucket as the setting has it.
     address text NOT NULL,
+    host text NOT NULL DEFAULT '',
     first_seen_at timestamptz NOT NULL DEFAULT now(),
     -- Until when a recorder is known to have written there: orphans are looked for from the day before on.
     seen_at timestamptz NOT NULL DEFAULT now()
