@@ -142,3 +142,27 @@ async def test_an_adviser_looks_back_at_an_emergency_and_nobody_else_does(
             )
         ]
     assert "emergency.reviewed" in kinds
+
+
+async def test_an_owner_sees_who_used_its_camera_and_nobody_elses(world: Any, site: Any, film: Any) -> None:
+    since = datetime.now(UTC) - timedelta(hours=2)
+    request = ViewRequest(
+        camera=film.camera["south-1"].id,
+        action=Action.VIEW_RECORDING,
+        purpose=INVESTIGATION,
+        case="PV-SECRET",
+        since=since,
+        until=since + timedelta(minutes=5),
+    )
+    view = await site.platform.rights.open(film.session("iris", "investigator"), request)
+    await view.end()
+    owner, guest = await site.client("hugo"), await site.client("axel")
+    page = await owner.get("/video/uses?camera=south-1")
+    assert page.status_code == 200
+    assert "Iris D" in page.text
+    assert "enquête" in page.text
+    assert "PV-SECRET" not in page.text
+    assert (await guest.get("/video/uses?camera=south-1")).status_code == 404
+    assert (await (await site.client("wim")).get("/video/uses")).status_code == 403
+    async with world.database.acquire() as connection:
+        assert await find_entries(connection, kind="trace.read", log=Log.EXCHANGE)

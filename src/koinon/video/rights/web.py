@@ -25,7 +25,7 @@ from koinon.trust.rules import load_vocabulary
 from koinon.trust.standing import StandingKeeper
 from koinon.video.cameras import Camera
 from koinon.video.cameras import store as cameras
-from koinon.video.rights import confirmations, emergencies, store
+from koinon.video.rights import confirmations, emergencies, owned, store
 from koinon.video.rights.model import ConfirmationId, EmergencyId, ViewRequest
 from koinon.video.rights.service import actor_of
 from koinon.video.rights.simulate import Right, rights_of, rights_on
@@ -81,6 +81,7 @@ def _reviews(viewer: Viewer | None) -> bool:
 
 
 navigation = [
+    *owned.navigation,
     NavigationItem(
         label=N_("Who can see what"),
         path="/video/rights",
@@ -355,6 +356,7 @@ async def review_emergency(
 
 
 handlers = [
+    *owned.handlers,
     show_rights,
     show_confirmations,
     answer_confirmation,
