@@ -131,6 +131,8 @@ async def open_platform(
         )
         live = Live(database, tap_key(settings.home))
         stack.push_async_callback(live.close)
+        playback = open_playback(database, clock, settings)
+        stack.push_async_callback(playback.close)
         yield Platform(
             settings,
             clock,
@@ -146,5 +148,5 @@ async def open_platform(
             open_objects(settings.objects_url, settings.home),
             Rights(database=database, gate=gate, uses=uses, tokens=Tokens.load(settings.home)),
             live,
-            open_playback(database, clock, settings),
+            playback,
         )

@@ -1,19 +1,34 @@
 """Real units, recorded from a virtual camera, as a source of playback."""
 
 import asyncio
+import contextlib
+import json
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from tests.video.rights import conftest as rights_conftest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
+from koinon.app.server import listen, server
 from koinon.demo.cameras import CameraServer, Clip
-from koinon.video.cameras.model import StreamId
+from koinon.demo.region_video import INVESTIGATION
+from koinon.trust.parties.sign_in import Session
+from koinon.video.cameras import store as cameras_store
+from koinon.video.cameras.model import Driver, Role, StreamId
+from koinon.video.playback import Playback, PlaybackSocket
 from koinon.video.playback.pieces import of_us, to_us
-from koinon.video.recorder import Camera, Disk, Options, Unit, parse_source, prepare_folder
-from koinon.video.recordings.model import EntryId, PlaceId, SampleEntry, StoredUnit
+from koinon.video.recorder import Camera, Disk, Options, Unit, parse_source, prepare_folder, read_unit
+from koinon.video.recorder.disk import read_marker
+from koinon.video.recordings import store
+from koinon.video.recordings.model import EntryId, NewUnit, PlaceId, SampleEntry, StoredUnit, Track
 from koinon.video.recordings.timeline import Known, Span, Stretch, draw
+from koinon.video.rights import Rights, Tokens
 
 
 def stored(unit: Unit, *, copy: int = 0, stream: int = 7) -> StoredUnit:
@@ -24,6 +39,9 @@ def stored(unit: Unit, *, copy: int = 0, stream: int = 7) -> StoredUnit:
         run=unit.run, number=unit.number, entry=EntryId(1), sha256=bytes.fromhex(unit.sha256),
         key_frames=unit.key_frames, delta_us=unit.delta_us, camera_us=unit.camera_us, end_reason=unit.end_reason,
     )  # fmt: skip
+
+
+film = rights_conftest.film
 
 
 def read_bytes(path: Path, offset: int, length: int) -> bytes:
@@ -105,3 +123,150 @@ def b_frame_units(clips: Any, tmp_path_factory: pytest.TempPathFactory) -> list[
 def moved(unit: StoredUnit, by: timedelta, **changes: Any) -> StoredUnit:
     """The same file as if recorded at another time."""
     return msgspec.structs.replace(unit, start=unit.start + by, **changes)
+
+
+async def index(connection: Any, units: list[StoredUnit], stream: StreamId, *, copy: int = 0) -> None:
+    """The units are in the index, as those of this stream; the folder in which they lie is a known place."""
+    folder = folder_of(units)
+    place = await store.ensure_place(connection, read_marker(folder), "folder", str(folder))
+    for unit in units:
+        read = read_unit(Path(unit.file))
+        entry = await store.ensure_entry(connection, read)
+        read = msgspec.structs.replace(read, start=unit.start, stream=stream, copy=copy)
+        new = NewUnit(
+            track=Track(stream, copy), unit=read, place=place.id, entry=entry,
+            file=str(Path(unit.file).relative_to(folder)),
+        )  # fmt: skip
+        assert await store.adopt_unit(connection, new)
+
+
+def folder_of(units: list[StoredUnit]) -> Path:
+    """In which they lie."""
+    return Path(units[0].file).parents[2]
+
+
+class Scene:
+    """A region in which south-1 has recordings, a web process that shows them, and whoever watches."""
+
+    def __init__(
+        self, world: rights_conftest.Film, rights: Rights, playback: Playback, units: list[StoredUnit]
+    ) -> None:
+        self.film, self.rights, self.playback, self.units = world, rights, playback, units
+        self.streams: dict[str, StreamId] = {}
+        self.session: Session = world.session("iris", "investigator")
+        self.origin = ""
+        self.found: Session | None = self.session
+
+    def request(self, **changes: Any) -> dict[str, Any]:
+        values = {
+            "camera": str(self.film.camera["south-1"].id),
+            "action": "view_recording",
+            "purpose": INVESTIGATION,
+            "case": "PV-1",
+            "since": self.units[0].start.isoformat(),
+            "until": self.units[-1].end.isoformat(),
+        }
+        return {**values, **changes}
+
+    @contextlib.asynccontextmanager
+    async def watch(self, request: dict[str, Any] | None = None, query: str = "") -> AsyncIterator["Player"]:
+        host = self.origin.removeprefix("http://")
+        async with connect(f"ws://{host}/video/playback{query}", origin=self.origin, max_size=None) as socket:
+            player = Player(socket)
+            with contextlib.suppress(ConnectionClosed):  # refused before it was asked
+                await player.say(**(request or self.request()))
+            yield player
+
+
+class Player:
+    """What a player gets, in order."""
+
+    def __init__(self, socket: Any) -> None:
+        self.socket = socket
+        self.got: list[Any] = []
+
+    async def say(self, **said: Any) -> None:
+        await self.socket.send(json.dumps(said))
+
+    async def hear(self, name: str, seconds: float = 5.0) -> Any:
+        """Everything up to the next text of that name; what it says."""
+        async with asyncio.timeout(seconds):
+            while True:
+                message = await self.socket.recv()
+                if isinstance(message, str):
+                    told = json.loads(message)
+                    self.got.append(told)
+                    if name in told:
+                        return told[name]
+                else:
+                    self.got.append(Binary(message))
+                    if name == "media" and self.got[-1].kind == 2:
+                        return self.got[-1]
+
+    @property
+    def media(self) -> list["Binary"]:
+        return [each for each in self.got if isinstance(each, Binary) and each.kind == 2]
+
+
+class Binary:
+    """A binary message."""
+
+    def __init__(self, data: bytes) -> None:
+        self.kind, self.flags, _, self.duration, self.us, self.shown = struct.unpack_from(">BBHIQQ", data)
+        self.body = data[24:]
+
+
+@pytest.fixture
+async def scene(
+    film: rights_conftest.Film, make_gate: Any, units: list[StoredUnit], serve_it: Any
+) -> AsyncIterator[Scene]:
+    """An investigator of zone West may look back at south-1, which is recorded; nothing is masked on it."""
+    gate, uses = await make_gate()
+    rights = Rights(database=gate.database, gate=gate, uses=uses, tokens=Tokens.load(film.world.home))
+    playback = Playback(gate.database, gate.clock, folder_of(units))
+    scene = Scene(film, rights, playback, units)
+    async with film.world.database.transaction() as connection:
+        for code, camera in film.camera.items():
+            scene.streams[code] = await cameras_store.put_stream(
+                connection, camera.id, Role.MAIN, sealed_source=b"-", address="rtsp://demo/1", driver=Driver.RTSP,
+                recorded=True, at=gate.clock.now(),
+            )  # fmt: skip
+        await index(connection, units, scene.streams["south-1"])
+
+    async def find_session(connection: Any) -> Session | None:
+        return scene.found
+
+    socket = PlaybackSocket(
+        playback,
+        rights,
+        describe=lambda connection, error: error.problem(),
+        language_of=lambda connection: "en",
+        find_session=find_session,
+    )
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scope.setdefault("state", {})["koinon_session"] = scene.found
+        await socket(scope, receive, send)
+
+    scene.origin = await serve_it(app)
+    yield scene
+    await playback.close()
+
+
+@pytest.fixture
+async def serve_it() -> AsyncIterator[Callable[[Any], Awaitable[str]]]:
+    """Serves an application as the web process does: its connections know their transport."""
+    running: list[tuple[Any, asyncio.Task[None]]] = []
+
+    async def serve(app: Any) -> str:
+        listener = listen("127.0.0.1", 0)
+        made = server(app, host="127.0.0.1", port=0)
+        running.append((made, asyncio.create_task(made.serve([listener]))))
+        while not made.started:  # noqa: ASYNC110 - uvicorn has no event for it
+            await asyncio.sleep(0.005)
+        return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+    yield serve
+    for made, task in running:
+        made.should_exit = True
+        await task

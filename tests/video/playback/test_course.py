@@ -9,7 +9,7 @@ import pytest
 from tests.video.playback.conftest import Files, moved
 
 from koinon.base.errors import Invalid
-from koinon.video.playback.course import Course, Ended, Media, Missing, Opening, Piece
+from koinon.video.playback.course import Course, Ended, Media, Missing, Opening, Piece, step
 from koinon.video.playback.pieces import key_before, of_us, shift, split, to_us, wall_us
 from koinon.video.recorder.boxes import read_samples
 from koinon.video.recordings.model import StoredUnit
@@ -168,13 +168,13 @@ async def test_a_step_forwards_and_back_comes_to_the_same_frame(units: list[Stor
     course = Course(source, source.since_us, source.until_us)
     every = sorted(us for unit in units for us in frames_in(unit))
     for index in (0, 5, 12, 13, len(frames_in(units[0])) - 1, len(frames_in(units[0]))):
-        sent, forwards = await course.step(every[index], forwards=True)
+        sent, forwards = await step(course, every[index], forwards=True)
         assert forwards == every[index + 1]
         assert isinstance(sent[0], Opening) and forwards in frames(sent)
-        _, back = await course.step(forwards, forwards=False)
+        _, back = await step(course, forwards, forwards=False)
         assert back == every[index]
-    assert await course.step(every[0], forwards=False) == ([], None)
-    assert (await course.step(every[-1], forwards=True))[1] is None
+    assert await step(course, every[0], forwards=False) == ([], None)
+    assert (await step(course, every[-1], forwards=True))[1] is None
 
 
 async def test_a_step_goes_over_a_gap_and_back(units: list[StoredUnit]) -> None:
@@ -182,9 +182,9 @@ async def test_a_step_goes_over_a_gap_and_back(units: list[StoredUnit]) -> None:
     source = Files([units[0], later], [Stretch(units[0].end, later.start, "silent")])
     course = Course(source, source.since_us, source.until_us)
     last, first = max(frames_in(units[0])), min(frames_in(later))
-    sent, target = await course.step(last, forwards=True)
+    sent, target = await step(course, last, forwards=True)
     assert target == first and any(isinstance(piece, Missing) for piece in sent)
-    assert (await course.step(first, forwards=False))[1] == last
+    assert (await step(course, first, forwards=False))[1] == last
 
 
 async def test_a_file_that_is_gone_is_told_and_the_next_unit_is_played(

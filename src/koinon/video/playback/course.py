@@ -42,10 +42,11 @@ class Source(Protocol):
 
 
 class Opening(NamedTuple):
-    """Media of this unit follow: how they are decoded, and the moment from which their times count."""
+    """Media of this unit follow: how they are decoded, the moment from which their times count, how long it is."""
 
     entry: SampleEntry
     unit_us: int
+    wall_us: int
 
 
 class Media(NamedTuple):
@@ -76,6 +77,56 @@ class Ended(NamedTuple):
 
 
 Piece = Opening | Media | Missing | Ended
+
+
+class Walk(Protocol):
+    """A way through recordings: of them as they are (`Course`), or masked."""
+
+    since_us: int
+    until_us: int
+
+    def seek(self, us: int) -> None:
+        """The next piece is of the key frame at or before the moment."""
+
+    async def next(self, *, keys_only: bool = False) -> Piece:
+        """The next piece."""
+
+    async def before(self, us: int) -> int | None:
+        """The last moment before this one at which there are pictures."""
+
+
+async def step(walk: Walk, us: int, *, forwards: bool) -> tuple[list[Piece], int | None]:
+    """What must be there to show the frame after (or before) the one of that moment, and when that frame was taken.
+
+    None: there is no such frame in the view.
+    """
+    if forwards:
+        walk.seek(us)
+    else:
+        before = await walk.before(us - _FRAME_US)
+        if before is None:
+            return [], None
+        walk.seek(before)
+    found: list[Piece] = []
+    target: int | None = None
+    while True:
+        piece = await walk.next()
+        if isinstance(piece, Ended):
+            return found, target
+        if isinstance(piece, Media):
+            if forwards:
+                found.append(piece)
+                later = [each for each in piece.frames_us if each > us + _FRAME_US]
+                if later:
+                    return found, min(later)
+                continue
+            earlier = [each for each in piece.frames_us if each < us - _FRAME_US]
+            if not earlier:
+                return found, target
+            target = max(target or 0, *earlier)
+        elif isinstance(piece, Missing) and not forwards:
+            return found, target
+        found.append(piece)
 
 
 class Course:
@@ -133,44 +184,15 @@ class Course:
             self._at = max(self._at, pieces.wall_us(unit, kept.base + kept.duration))
             return Media(kept, frames, to_us(unit.start))
 
-    async def step(self, us: int, *, forwards: bool) -> tuple[list[Piece], int | None]:
-        """What must be there to show the frame after (or before) the one of that moment, and when that frame was taken.
-
-        None: there is no such frame in the view.
-        """
-        if forwards:
-            self.seek(us)
-        else:
-            before = us - _FRAME_US
-            units = await self._source.list_units(before)
-            if not any(to_us(unit.start) <= before < to_us(unit.end) for unit in units):
-                previous = await self._source.find_before(before)
-                if previous is None:
-                    return [], None
-                before = min(before, max(to_us(previous.start), to_us(previous.end) - 2 * _ROUNDING_US))
-            if before < self.since_us:
-                return [], None
-            self.seek(before)
-        found: list[Piece] = []
-        target: int | None = None
-        while True:
-            piece = await self.next()
-            if isinstance(piece, Ended):
-                return found, target
-            if isinstance(piece, Media):
-                if forwards:
-                    later = [each for each in piece.frames_us if each > us + _FRAME_US]
-                    found.append(piece)
-                    if later:
-                        return found, min(later)
-                    continue
-                earlier = [each for each in piece.frames_us if each < us - _FRAME_US]
-                if not earlier:
-                    return found, target
-                target = max(target or 0, *earlier)
-            elif isinstance(piece, Missing) and not forwards:
-                return found, target
-            found.append(piece)
+    async def before(self, us: int) -> int | None:
+        """The last moment before this one at which there are pictures; None where there is none in the view."""
+        units = await self._source.list_units(us)
+        if not any(to_us(unit.start) <= us < to_us(unit.end) for unit in units):
+            previous = await self._source.find_before(us)
+            if previous is None:
+                return None
+            us = min(us, max(to_us(previous.start), to_us(previous.end) - 2 * _ROUNDING_US))
+        return us if us >= self.since_us else None
 
     async def _enter(self) -> Opening | Missing | Ended | None:
         """The unit at, or next after, where we are has been opened; None to look again."""
@@ -201,7 +223,7 @@ class Course:
         self._start_at(key)
         after = pieces.key_from(unit, self.until_us)
         self._limit = unit.bytes if after is None else unit.key_frames[after].offset
-        return Opening(entry, to_us(unit.start))
+        return Opening(entry, to_us(unit.start), unit.wall_us)
 
     def _choose(self, units: Sequence[StoredUnit]) -> StoredUnit | None:
         """Of the same copy as long as it goes on; else the first copy that has the moment; else what comes next."""

@@ -9,7 +9,7 @@ from koinon.video.playback.past import Past
 from koinon.video.playback.pieces import of_us
 from koinon.video.recordings import get_entry
 from koinon.video.recordings.model import EntryId, SampleEntry, StoredUnit
-from koinon.video.recordings.timeline import Span
+from koinon.video.recordings.timeline import Span, State, has_pictures
 
 ReadBytes = Callable[[StoredUnit, int, int], Awaitable[bytes]]
 """Bytes of a unit's file: the unit, from which offset, how many."""
@@ -41,7 +41,19 @@ class Recorded:
 
     async def draw(self, since_us: int, until_us: int) -> list[Span]:
         since, until = of_us(since_us), of_us(until_us)
-        return (await self._past.draw([self._stream], since, until))[self._stream]
+        return without_pictures((await self._past.draw([self._stream], since, until))[self._stream])
 
     async def read(self, unit: StoredUnit, offset: int, length: int) -> bytes:
         return await self._read(unit, offset, length)
+
+
+def without_pictures(spans: Sequence[Span]) -> list[Span]:
+    """The spans of an interval in which there is no unit: what the summary, rounded outwards, tells of units beside it
+    belongs to what lies next to it.
+    """
+    kept = [span for span in spans if not has_pictures(span)]
+    if not kept:
+        return [Span(spans[0].start, spans[-1].end, State.UNKNOWN)]
+    ends = [*(span.start for span in kept[1:]), spans[-1].end]
+    starts = [spans[0].start, *ends[:-1]]
+    return [span._replace(start=start, end=end) for span, start, end in zip(kept, starts, ends, strict=True)]

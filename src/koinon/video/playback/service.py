@@ -11,12 +11,18 @@ from koinon.base.objects import Objects, open_objects
 from koinon.base.settings import Settings
 from koinon.video.cameras import CameraId
 from koinon.video.cameras.model import StreamId
+from koinon.video.masks.model import Mask
+from koinon.video.masks.service import list_masks
+from koinon.video.masks.stream import MaskPool
 from koinon.video.playback import store
+from koinon.video.playback.course import Course, Walk
+from koinon.video.playback.masked import MaskedWalk, Masker, PoolMasker
 from koinon.video.playback.past import Past
 from koinon.video.playback.recorded import Recorded
 from koinon.video.recordings import list_places
 from koinon.video.recordings.model import StoredUnit
 from koinon.video.recordings.reading import Places, find_places
+from koinon.video.rights import View
 
 _LOOK_AGAIN_SECONDS: Final = 5.0
 
@@ -26,6 +32,7 @@ class Playback:
 
     Attributes:
         past: draws timelines.
+        masker: masks what must leave masked.
     """
 
     def __init__(
@@ -38,11 +45,17 @@ class Playback:
         bucket_address: str = "",
     ) -> None:
         self.past = Past(database, clock)
+        self._pool = MaskPool()
+        self.masker: Masker = PoolMasker(self._pool)
         self.database = database
         self._folder, self._bucket, self._bucket_address = folder, bucket, bucket_address
         self._places: Places | None = None
         self._looking = asyncio.Lock()
         self._looked_at = 0.0
+
+    async def close(self) -> None:
+        """Nothing is masked any more."""
+        await self._pool.close()
 
     async def find_stream(self, camera: CameraId) -> StreamId:
         """The recorded stream of the camera.
@@ -55,6 +68,18 @@ class Playback:
         if camera not in found:
             raise NotFound("camera_has_no_stream")
         return found[camera]
+
+    async def walk(self, view: View, stream: StreamId, since_us: int, until_us: int) -> Walk:
+        """A way through what the view gives: the recordings as they are, or, where it says so, masked."""
+        course = Course(self.source(stream, until_us), since_us, until_us)
+        if not view.masked:
+            return course
+
+        async def masks() -> list[Mask]:
+            async with self.database.acquire() as connection:
+                return await list_masks(connection, view.camera.id)
+
+        return MaskedWalk(course, self.masker, masks)
 
     def source(self, stream: StreamId, until_us: int) -> Recorded:
         """The stream's recordings up to a moment, for a `Course`."""

@@ -26,13 +26,13 @@ import structlog
 from litestar.connection import ASGIConnection
 
 from koinon.base.connection import narrow, reset, transport_of
-from koinon.base.errors import Invalid, KoinonError, NotFound, NotIdentified, TooMany, Unavailable
+from koinon.base.errors import Invalid, KoinonError, NotFound, NotIdentified, TooMany
 from koinon.base.text import Language
 from koinon.portal import refuse_cross_origin
 from koinon.trust.gate import Cut, EndReason
 from koinon.trust.parties.sign_in import Session, viewer_of
 from koinon.video.playback import messages
-from koinon.video.playback.course import Course, Ended, Media, Missing, Opening, Piece
+from koinon.video.playback.course import Ended, Media, Missing, Opening, Piece, Walk, step
 from koinon.video.playback.pace import Pace
 from koinon.video.playback.pieces import to_us
 from koinon.video.playback.service import Playback
@@ -138,14 +138,11 @@ class PlaybackSocket:
         reason = EndReason.FAILED
         begun = False
         try:
-            if view.masked:
-                # Nothing leaves unmasked that must leave masked.
-                raise Unavailable("masked_picture_unavailable")
             assert view.since is not None
             assert view.until is not None
             stream = await self._playback.find_stream(request.camera)
             since_us, until_us = to_us(view.since), to_us(view.until)
-            course = Course(self._playback.source(stream, until_us), since_us, until_us)
+            course = await self._playback.walk(view, stream, since_us, until_us)
             words = view.watermark
             showing = _Showing(view, course, send, wait=connection.query_params.get("gaps") == "wait")
             begun = True
@@ -236,7 +233,7 @@ class PlaybackSocket:
 class _Showing:
     """One view that is shown: what the player wants, and what it gets."""
 
-    def __init__(self, view: View, course: Course, send: Send, *, wait: bool) -> None:
+    def __init__(self, view: View, course: Walk, send: Send, *, wait: bool) -> None:
         self.base_us = messages.base_of(course.since_us)
         self._view, self._course, self._send, self._wait = view, course, send, wait
         self._pace = Pace(course.since_us, _now())
@@ -307,7 +304,7 @@ class _Showing:
         elif said.step is not None and said.at is not None:
             self._pace.pause(now)
             self._pending = None
-            found, target = await self._course.step(said.at, forwards=said.step > 0)
+            found, target = await step(self._course, said.at, forwards=said.step > 0)
             await self._text(moved={"n": said.n, "at": target})
             for piece in found:
                 await self._give(piece)
