@@ -4,6 +4,11 @@ from collections.abc import Mapping
 
 from koinon.integrator.enterprise_check import CONTRACTOR
 from koinon.integrator.entitlement import ADMISSION
+from koinon.integrator.entitlement.disability import DISABILITY_RIGHTS
+from koinon.integrator.entitlement.social_dwelling import RENT
+from koinon.integrator.entitlement.taxi import TAXI_CAREER
 from koinon.integrator.model import Flow
 
-FLOWS: Mapping[str, Flow] = {flow.name: flow for flow in (ADMISSION, CONTRACTOR)}
+FLOWS: Mapping[str, Flow] = {
+    flow.name: flow for flow in (ADMISSION, RENT, TAXI_CAREER, DISABILITY_RIGHTS, CONTRACTOR)
+}

@@ -26,12 +26,14 @@ import msgspec
 from koinon.base.errors import Invalid
 from koinon.base.settings import Settings
 from koinon.integrator.drivers import (
+    REGISTERS,
     Candidates,
     HttpClient,
     Kbo,
     Ksz,
     Magda,
     Reachable,
+    Register,
     Rijksregister,
     Source,
     SqlClient,
@@ -101,6 +103,8 @@ def open_sources(settings: Settings) -> dict[str, Source]:
                 sources[name] = Kbo(client)
             case "magda":
                 sources[name] = Magda(client, sender=how.sender, capacities=how.capacities)
+            case _ if name in REGISTERS:
+                sources[name] = Register(name, client)
             case _:
                 raise Invalid("source_unknown", source=name)
     return sources

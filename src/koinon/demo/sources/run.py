@@ -12,10 +12,11 @@ from koinon.demo.sources.kbo.app import KboSource
 from koinon.demo.sources.ksz.app import KszSource
 from koinon.demo.sources.ksz.directory import Directory
 from koinon.demo.sources.magda.app import MagdaSource
+from koinon.demo.sources.registers.app import RegistersSource
 from koinon.demo.sources.rijksregister.app import RijksregisterSource
 from koinon.demo.sources.server import Shell, SimulatedSource, make_server, refuse_production
 
-SOURCES = ("rijksregister", "kbo", "ksz", "magda")
+SOURCES = ("rijksregister", "kbo", "ksz", "magda", "registers")
 """Those that are servers; `candidates` is a database."""
 
 
@@ -39,6 +40,8 @@ def make_source(
         source = KszSource(people, Directory(settings.home))
     elif name == "magda":
         source = MagdaSource(people)
+    elif name == "registers":
+        source = RegistersSource(people)
     else:
         raise NotFound("unknown_source", name=name)
     return Shell(source, control=control)

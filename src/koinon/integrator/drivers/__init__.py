@@ -23,6 +23,7 @@ from koinon.integrator.drivers.numbers import (
     national_number_kind,
 )
 from koinon.integrator.drivers.plan import Plan, Request, gather
+from koinon.integrator.drivers.registers import REGISTERS, Register
 from koinon.integrator.drivers.rijksregister import Rijksregister
 from koinon.integrator.drivers.values import (
     EnterpriseFunction,
@@ -35,6 +36,7 @@ from koinon.integrator.drivers.wires import HttpClient, Reachable, SqlClient, re
 
 __all__ = [
     "FAULTS",
+    "REGISTERS",
     "Candidates",
     "CardProof",
     "Context",
@@ -50,6 +52,7 @@ __all__ = [
     "PartialDate",
     "Plan",
     "Reachable",
+    "Register",
     "Registered",
     "Registration",
     "Reply",
