@@ -12,6 +12,7 @@ PARTS = {
     "run": ("koinon.app.run", "run a process of the platform"),
     "demo": ("koinon.app.demo", "the Brussels demo region, or its story once"),
     "ask": ("koinon.client.cli", "ask a governed question as a system of a party"),
+    "batch": ("koinon.client.batches_cli", "questions about many, in one file: send, status, result, prove"),
     "rules": (
         "koinon.trust.oversight.rules_cli",
         "the rule bank: check, explain, replay, export, propose, follow",

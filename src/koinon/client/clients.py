@@ -141,6 +141,15 @@ class Client:
     ) -> None:
         self.close()
 
+    @property
+    def conversation(self) -> Conversation:
+        """What is said, without saying it: for parts of the client that add to it (`client.batches`)."""
+        return self._conversation
+
+    def run(self, steps: Steps) -> Any:
+        """What a part of the conversation comes to."""
+        return self._run(steps)
+
     def _run(self, steps: Steps) -> Any:
         reply: Reply = None
         try:
@@ -245,6 +254,15 @@ class AsyncClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+    @property
+    def conversation(self) -> Conversation:
+        """As `Client.conversation`."""
+        return self._conversation
+
+    async def run(self, steps: Steps) -> Any:
+        """As `Client.run`."""
+        return await self._run(steps)
 
     async def _run(self, steps: Steps) -> Any:
         reply: Reply = None

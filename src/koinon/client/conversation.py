@@ -19,7 +19,7 @@ import msgspec
 from koinon.base.clock import Clock
 from koinon.base.crypto import SigningKey
 from koinon.base.errors import Invalid, KoinonError, Unavailable
-from koinon.base.http_signatures import Signed, parse_response, sign_request
+from koinon.base.http_signatures import JSON, Signed, parse_response, sign_request
 from koinon.base.ids import new_id
 from koinon.client.errors import PromiseBroken, Refused, Untrusted
 from koinon.client.evidence import Evidence, Fields
@@ -170,7 +170,25 @@ class Conversation:
         self._pins = pins
         return pins
 
-    def _send(self, method: str, path: str, body: bytes, idempotency_key: str | None) -> Steps:
+    def call(self, method: str, path: str, body: bytes = b"", content_type: str = JSON) -> Steps:
+        """Any signed call; returns the body of the answer, which the platform signed for this very request.
+
+        Raises:
+            Refused, Untrusted, Unavailable: as `ask`.
+        """
+        pins = yield from self.get_pins()
+        signed, _, response = yield from self._send(method, path, body, None, content_type)
+        self._believe(response, signed, pins)
+        return response.content
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        body: bytes,
+        idempotency_key: str | None,
+        content_type: str = JSON,
+    ) -> Steps:
         """The signature of the request, when it was sent, and the response of 200; refusals are raised.
 
         Each attempt has a nonce and a signature of its own, and the idempotency key in common.
@@ -178,7 +196,7 @@ class Conversation:
         wait = self._retries.first_wait_seconds
         for attempt in range(1, self._retries.attempts + 1):
             now = self._clock.now()
-            signed, request = self._request(method, path, body, idempotency_key)
+            signed, request = self._request(method, path, body, idempotency_key, content_type)
             reply = yield request
             last = attempt == self._retries.attempts
             if isinstance(reply, httpx.Response):
@@ -202,10 +220,24 @@ class Conversation:
         raise AssertionError("the last attempt returns or raises")
 
     def _request(
-        self, method: str, path: str, body: bytes, idempotency_key: str | None
+        self,
+        method: str,
+        path: str,
+        body: bytes,
+        idempotency_key: str | None,
+        content_type: str = JSON,
     ) -> tuple[Signed, httpx.Request]:
         created = self._clock.now()
-        signed = sign_request(self._key, method, self._authority, path.encode("ascii"), b"", body, created)
+        signed = sign_request(
+            self._key,
+            method,
+            self._authority,
+            path.encode("ascii"),
+            b"",
+            body,
+            created,
+            content_type=content_type,
+        )
         headers = [
             *signed.headers,
             (b"accept", b"application/json, application/jsonl, application/problem+json"),

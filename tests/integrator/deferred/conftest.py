@@ -251,6 +251,19 @@ class Office:
             assert time.monotonic() < deadline, (found.state, found.code, found.facts, found.progress)
             await asyncio.sleep(0.02)
 
+    async def until_pieces(self, count: int, seconds: float = 20) -> None:
+        """So many chunks of whatever batch are recorded."""
+        deadline = time.monotonic() + seconds
+        while True:
+            async with self.world.database.acquire() as connection:
+                made = await connection.fetchval(
+                    "SELECT count(*) FROM ledger.entry WHERE kind = 'exchange.piece'"
+                )
+            if made >= count:
+                return
+            assert time.monotonic() < deadline, made
+            await asyncio.sleep(0.01)
+
     async def file(self, batch: BatchView, name: str = "fixed") -> bytes:
         """A file of the batch, as its consumer fetches it."""
         found = await self.look(batch)

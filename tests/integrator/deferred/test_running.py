@@ -125,8 +125,7 @@ async def test_who_dies_in_the_middle_of_a_batch_is_answered_as_the_register_kno
     register = office.sources["rijksregister"]
     batch = await office.send(message(office.world, people))
     async with office.running():
-        while not await entries(office, "exchange.piece"):
-            await asyncio.sleep(0.01)
+        await office.until_pieces(1)
         register.dead = set(people[5:])
         await office.until(batch, "done")
     found = [record.fields["admissible"] for record in await office.result(batch)]
@@ -146,8 +145,7 @@ async def test_a_chunk_waits_for_a_source_that_is_down_says_so_and_the_others_go
     source.stalls = frozenset(people)
     batch = await office.send(message(office.world, people + others))
     async with office.running():
-        while len(await entries(office, "exchange.piece")) < 1:
-            await asyncio.sleep(0.01)
+        await office.until_pieces(1)
         waiting = await office.until(batch, "running")
         assert waiting.progress is not None and waiting.progress.done == 5
         [wait] = waiting.progress.waiting
@@ -193,8 +191,7 @@ async def test_a_suspension_in_the_middle_stops_the_batch_within_a_second_and_no
     office.sources["kbo"].seconds = 0.1
     batch = await office.send(message(office.world, people))
     async with office.running():
-        while len(await entries(office, "exchange.piece")) < 2:
-            await asyncio.sleep(0.01)
+        await office.until_pieces(2)
         await office.world.act("chair", Deed.SUSPEND, TargetKind.AUTHORISATION, AUTHORISATION)
         began = time.monotonic()
         stopped = await office.until(batch, "stopped", seconds=3)
@@ -243,8 +240,7 @@ async def test_ten_records_of_one_consumer_do_not_wait_behind_the_many_of_anothe
     await office.know(many)
     big = await office.send(message(office.world, many))
     async with office.running():
-        while not await entries(office, "exchange.piece"):
-            await asyncio.sleep(0.01)
+        await office.until_pieces(1)
         # As if South had been allowed to send: its batch stands in the queue like any other.
         async with office.world.database.transaction() as connection:
             south = office.world.region.parties[SOUTH]
@@ -306,9 +302,8 @@ async def test_a_task_of_a_silent_worker_is_taken_over_and_its_late_writing_coun
     batch = await office.send(message(office.world, people))
     silence = timedelta(seconds=0.4)
     async with office.running(silence=silence) as slow:
-        while not any(task.kind == "chunk" for task, _ in slow._running.values()):
+        while not any(task.kind == "chunk" for task, _ in slow._running.values()):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-        slow._pulse_stopped = True  # type: ignore[attr-defined]
         [(task, _)] = slow._running.values()
         async with office.world.database.transaction() as connection:
             # As if it had been frozen: its sign of life is old.

@@ -102,9 +102,10 @@ class FolderSource:
                 "autoinstall_known_extensions": False,
                 "autoload_known_extensions": False,
                 "python_enable_replacements": False,
-                "allowed_directories": [f"{self._folder}/"],
             },
         )
+        quoted = str(self._folder).replace("'", "''")
+        self._engine.execute(f"SET allowed_directories = ['{quoted}/']")
         self._engine.execute("SET enable_external_access = false")
         self._engine.execute("SET lock_configuration = true")
 
