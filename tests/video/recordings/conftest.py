@@ -101,13 +101,14 @@ async def start(open_database, tmp_path):
     """`await start(folder)`: a recorder process in this one, over a connection of its own; stopped at the end."""
     running = []
 
-    async def start_(folder="r", *, tap=None, url=None, **options):
+    async def start_(folder="r", *, tap=None, url=None, objects=None, **options):
         if url is None:
             database = await open_database("recorder", max_size=6)
         else:
             database = await Database.open(url, kind="recorder", max_size=6)
         process = Process(
-            database, folder=tmp_path / folder, key=SourceKey.of(tmp_path), tap=tap, least_free=1 << 20,
+            database, folder=tmp_path / folder, key=SourceKey.of(tmp_path), tap=tap, objects=objects,
+            objects_address="s3://b/p", least_free=1 << 20,
             options=lambda **given: Options(**{**QUICK, **options, **given}),
         )  # fmt: skip
         process.task = asyncio.create_task(process.run())

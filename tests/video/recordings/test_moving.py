@@ -169,8 +169,7 @@ async def test_bytes_come_only_from_the_folder_that_the_index_means_and_never_fr
 async def test_a_recorder_with_a_bucket_moves_what_it_has_closed(cameras, register, start, rows, tmp_path):
     server = await cameras()
     stream = await register("gate", server.url("gate"))
-    process = await start()
-    process._objects, process._objects_address = LocalObjects(tmp_path / "bucket"), "s3://b/p"
+    await start(objects=LocalObjects(tmp_path / "bucket"))
     await until(
         lambda: rows(
             "SELECT FROM recordings.unit u JOIN recordings.place p ON p.id = u.place WHERE p.kind = 's3'"

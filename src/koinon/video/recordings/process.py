@@ -195,7 +195,7 @@ class Process:
         try:
             await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
             for task in tasks:
-                if task.done():
+                if task.done() and not self._stopping.is_set():
                     task.result()  # none of them ends by itself: what went wrong ends the process, and is told
         finally:
             stopping.cancel()
@@ -271,9 +271,13 @@ class Process:
                 bucket = await open_bucket(self._database, self._objects, self._objects_address)
                 uploader.append(Uploader(self._database, self._folder, self.place, self._objects, bucket))
 
-        while not uploader:  # without a bucket there is none, ever; this task costs nothing
+        if self._objects is None:
+            await self._stopping.wait()
+            return
+        while not uploader:
             await asyncio.sleep(_LOOK_SECONDS)
-            await self._once(open_)
+            if self.place is not None:
+                await self._once(open_)
         await uploader[0].run()
 
     # Leases

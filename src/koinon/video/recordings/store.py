@@ -115,6 +115,7 @@ async def adopt_unit(connection: Connection, unit: NewUnit) -> bool:
     )
     if added:
         await _cut_gaps(connection, unit.track, unit.unit.start, end)
+        await _fill_holes(connection, unit.track, unit.unit.start, end, unit.unit.end_reason or "crashed")
     return bool(added)
 
 
@@ -132,6 +133,33 @@ async def _cut_gaps(connection: Connection, track: Track, start: datetime, end: 
         ON CONFLICT DO NOTHING
         """,
         track.stream, track.copy, start, end,
+    )  # fmt: skip
+
+
+async def _fill_holes(
+    connection: Connection, track: Track, start: datetime, end: datetime, reason: str
+) -> None:
+    """What lies between the unit and what is told before and after it is a gap: whoever went on after a crash could
+    not know of it.
+    """
+    await connection.execute(
+        """
+        WITH piece AS (
+            SELECT start_at, start_at + wall_us * interval '1 microsecond' AS end_at FROM recordings.unit
+            WHERE stream = $1 AND copy = $2 AND start_at BETWEEN $3::timestamptz - $6::interval
+                                                            AND $4::timestamptz + $6::interval
+            UNION ALL
+            SELECT start_at, end_at FROM recordings.gap WHERE stream = $1 AND copy = $2
+        ), hole AS (
+            SELECT (SELECT max(end_at) FROM piece WHERE start_at < $3) AS since, $3::timestamptz AS until
+            UNION ALL
+            SELECT $4, (SELECT min(start_at) FROM piece WHERE start_at > $3)
+        )
+        INSERT INTO recordings.gap (stream, copy, start_at, end_at, reason)
+        SELECT $1, $2, since, until, $5 FROM hole WHERE until - since > interval '2 milliseconds'
+        ON CONFLICT DO NOTHING
+        """,
+        track.stream, track.copy, start, end, reason, timedelta(days=1),
     )  # fmt: skip
 
 
