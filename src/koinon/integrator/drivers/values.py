@@ -135,7 +135,8 @@ Value = (
     | tuple[HouseholdMember, ...]
     | tuple[EnterpriseFunction, ...]
     | tuple[Spell, ...]
+    | msgspec.Struct
 )
 """A value of a field. None is knowledge too: the source says that there is none (of a date of death:
-alive).
+alive). Any other record is one of the platform's own registers.
 """

@@ -1,0 +1,364 @@
+"""Debts from a sale or a seizure: announce, tell the competent creditors, take their answers, state.
+
+Whoever announces has a file on the debtor, like everybody who asks something. The announcement gives each competent
+creditor a line in the reference directory, for the length of the procedure and no more: that is what lets it be told
+about a person on whom it may have no file yet.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, timedelta
+from typing import Any
+
+import msgspec
+
+from koinon.base.clock import civil_date, start_of
+from koinon.base.database import Connection
+from koinon.base.errors import Conflict, Invalid, NotAllowed, NotFound
+from koinon.base.ids import new_id
+from koinon.integrator.directory import DirectoryKeys, insert_dossiers, new_line
+from koinon.integrator.drivers import is_national_number
+from koinon.integrator.entitlement.debts import RANKS, answer_term, payment_term
+from koinon.integrator.model import FieldAnswer
+from koinon.integrator.procedures import store
+from koinon.integrator.procedures.model import (
+    ANNOUNCE,
+    ANSWER,
+    CREDITOR_KINDS,
+    PURPOSE,
+    RESOURCE,
+    Announcement,
+    AnnouncementAnswer,
+    AnnouncementRequest,
+    ClaimAnswer,
+    ClaimBody,
+    ClaimRequest,
+    DeedAnswer,
+    DeedRequest,
+    Notice,
+    OpenNotice,
+    OpenNotices,
+    Term,
+)
+from koinon.trust.gate import Actor, Ask, Gate, Passage, Released
+from koinon.trust.ledger import Entry, Log, append
+from koinon.trust.parties import Party, PartyId
+
+KEPT_DAYS = 120
+"""How long a creditor's line in the directory lasts: the three months that an announcement holds, and the payment."""
+MOST_CENTS = 10**13
+_NOTICE_FIELDS = frozenset({"notice"})
+
+
+class Debts:
+    """The use cases of the procedure."""
+
+    def __init__(self, gate: Gate, keys: DirectoryKeys) -> None:
+        self.gate = gate
+        self.keys = keys
+
+    async def announce(self, request: AnnouncementRequest, actor: Actor) -> AnnouncementAnswer:
+        """The sale or seizure is announced, and every competent creditor is told until when it may answer.
+
+        Raises:
+            Invalid: `subject_malformed`, `case_missing`, `case_too_long`, `property_missing`, `property_too_long`,
+                `amount_out_of_range`.
+            NotFound: `parameter_not_in_force`.
+            NotAllowed, Unavailable: see `Gate.open` and `Passage.release`.
+            Conflict: `creditors_missing`: nobody is competent, so nobody would be told.
+
+        Records: `debt.announced` in the exchange log, and `dossier.registered` for each creditor's line.
+        """
+        subject = "".join(c for c in request.national_number if c not in " .-")
+        if not is_national_number(subject):
+            raise Invalid("subject_malformed", expected="national_number")
+        property_ = request.property.strip()
+        if not 0 < len(property_) <= 400:
+            raise Invalid("property_missing" if not property_ else "property_too_long", limit=400)
+        if request.price_cents is not None:
+            _check_amount(request.price_cents)
+        passage = await self._open(actor, ANNOUNCE, _case(request.case), (subject,), {"announcement"})
+        at = self.gate.clock.now()
+        sent = civil_date(at)
+        creditors = self._competent(at)
+        if not creditors:
+            raise Conflict("creditors_missing")
+        terms = {party.id: answer_term(CREDITOR_KINDS[party.kind], sent) for party in creditors}
+        async with self.gate.database.acquire() as connection:
+            number = await store.next_number(connection, sent.year)
+        released = await passage.release(
+            {"announcement": FieldAnswer(status="value", value=number)},
+            kind="debt.announced",
+            note={"announcement": number, "creditors": [str(party.id) for party in creditors]},
+        )
+        _demand(released, "announcement")
+        announcement = Announcement(
+            id=new_id(),
+            number=number,
+            party=actor.party,
+            case=passage.ask.case,
+            kind=request.kind,
+            subject=subject,
+            property=property_,
+            sent_at=at,
+            deed_on=request.deed_on,
+            price_cents=request.price_cents,
+            closed_at=None,
+        )
+        async with self.gate.database.transaction() as connection:
+            await store.insert_announcement(connection, self.keys, announcement)
+            for party in creditors:
+                await self._tell(connection, announcement, party, terms[party.id][0])
+        return AnnouncementAnswer(
+            number=number,
+            sent_at=at,
+            terms=tuple(
+                Term(
+                    party.name,
+                    CREDITOR_KINDS[party.kind],
+                    terms[party.id][0],
+                    terms[party.id][1].value,
+                    terms[party.id][1].mark,
+                    terms[party.id][1].source,
+                )
+                for party in creditors
+            ),
+            receipt=released.receipt,
+        )
+
+    async def list_notices(self, actor: Actor) -> tuple[OpenNotices, Released[Any] | None]:
+        """What this creditor was told, open notices first; each person's name leaves only past the gate.
+
+        Raises:
+            NotAllowed, Unavailable: see `Gate.open` and `Passage.release_rows`.
+
+        Records: `debt.notices_read` in the exchange log, about all persons named.
+        """
+        today = civil_date(self.gate.clock.now())
+        async with self.gate.database.acquire() as connection:
+            told = await store.list_told(connection, self.keys, actor.party, today - timedelta(days=60))
+        if not told:
+            return OpenNotices(notices=(), receipt=None), None
+        passage = await self._open(
+            actor,
+            "consult",
+            "NOTICES",
+            tuple(dict.fromkeys(announcement.subject for announcement, _ in told)),
+            _NOTICE_FIELDS,
+        )
+        released = await passage.release_rows(
+            [
+                (announcement.subject, {"notice": _shown(announcement, notice, today)})
+                for announcement, notice in told
+            ],
+            kind="debt.notices_read",
+        )
+        notices = tuple((subject, row["notice"]) for subject, row in released.value if "notice" in row)
+        return OpenNotices(notices=notices, receipt=released.receipt), released
+
+    async def answer(self, request: ClaimRequest, actor: Actor) -> ClaimAnswer:
+        """The creditor's answer stands; one that comes after the term is kept, and is out.
+
+        An answer in time may be replaced by another one in time, never by a late one.
+
+        Raises:
+            Invalid: `case_missing`, `case_too_long`, `amount_out_of_range`, `rank_unknown`, `registered_on_missing`,
+                `claim_in_future`.
+            NotFound: `announcement_unknown`, also for one that this party was not told of.
+            Conflict: `answer_final`, `announcement_closed`.
+            NotAllowed, Unavailable: see `Gate.open` and `Passage.release`.
+
+        Records: `debt.answered` in the exchange log.
+        """
+        today = civil_date(self.gate.clock.now())
+        claim = _claim(request, today)
+        announcement, notice = await self._told(request.number, actor)
+        passage = await self._open(actor, ANSWER, _case(request.case), (announcement.subject,), {"answer"})
+        at = self.gate.clock.now()
+        late = civil_date(at) > notice.term_ends
+        if late and notice.answered_at is not None:
+            raise Conflict("answer_final", number=announcement.number, term_ends=str(notice.term_ends))
+        released = await passage.release(
+            {"answer": FieldAnswer(status="value", value=not late)},
+            kind="debt.answered",
+            note={"announcement": announcement.number, "late": late, "claims": claim is not None},
+        )
+        _demand(released, "answer")
+        async with self.gate.database.transaction() as connection:
+            current = await store.get_announcement(connection, self.keys, request.number, lock=True)
+            if current.closed_at is not None:
+                raise Conflict("announcement_closed", number=current.number)
+            await store.record_answer(
+                connection, self.keys, announcement.id, actor.party, claim, at, late=late
+            )
+        return ClaimAnswer(
+            number=announcement.number, late=late, term_ends=notice.term_ends, receipt=released.receipt
+        )
+
+    async def record_deed(self, request: DeedRequest, actor: Actor) -> DeedAnswer:
+        """The deed was passed for that price: interest stops there, and the price is shared out.
+
+        Raises:
+            Invalid: `amount_out_of_range`, `deed_in_future`, `deed_before_announcement`.
+            NotFound: `announcement_unknown`, also for another party's.
+            NotAllowed, Unavailable: see `Gate.open` and `Passage.release`.
+
+        Records: `debt.deed` in the exchange log.
+        """
+        _check_amount(request.price_cents)
+        async with self.gate.database.acquire() as connection:
+            announcement = await store.get_announcement(connection, self.keys, request.number)
+        if announcement.party != actor.party:
+            raise NotFound("announcement_unknown", number=request.number[:32])
+        if request.deed_on > civil_date(self.gate.clock.now()):
+            raise Invalid("deed_in_future")
+        if request.deed_on < civil_date(announcement.sent_at):
+            raise Invalid("deed_before_announcement")
+        passage = await self._open(
+            actor, ANNOUNCE, announcement.case, (announcement.subject,), {"announcement"}
+        )
+        released = await passage.release(
+            {"announcement": FieldAnswer(status="value", value=announcement.number)},
+            kind="debt.deed",
+            note={"announcement": announcement.number},
+        )
+        _demand(released, "announcement")
+        async with self.gate.database.transaction() as connection:
+            await store.record_deed(
+                connection, self.keys, announcement.id, request.deed_on, request.price_cents
+            )
+        return DeedAnswer(
+            number=announcement.number,
+            deed_on=request.deed_on,
+            pay_by=payment_term(request.deed_on)[0],
+            receipt=released.receipt,
+        )
+
+    async def list_announcements(self, party: PartyId) -> Sequence[Announcement]:
+        """The party's own announcements, newest first."""
+        async with self.gate.database.acquire() as connection:
+            return await store.list_announcements(connection, self.keys, party)
+
+    def _competent(self, at: Any) -> list[Party]:
+        """The creditors to be told: of a competent kind, taking part, and authorised to answer."""
+        standing = self.gate.keeper.current
+        found = []
+        for party in standing.register.parties.values():
+            if party.kind not in CREDITOR_KINDS:
+                continue
+            if PURPOSE in standing.list_purposes(party.id, ANSWER):
+                found.append(party)
+        return sorted(found, key=lambda party: party.enterprise_number)
+
+    async def _tell(
+        self, connection: Connection, announcement: Announcement, party: Party, term_ends: date
+    ) -> None:
+        begins = announcement.sent_at
+        ends = start_of(civil_date(begins) + timedelta(days=KEPT_DAYS))
+        line = new_line(PURPOSE, announcement.subject, announcement.number, "announcement", begins, ends)
+        await insert_dossiers(connection, self.keys, party.id, [line], begins)
+        await store.insert_notice(
+            connection, announcement.id, party.id, CREDITOR_KINDS[party.kind], term_ends, line.id
+        )
+        entry = Entry(
+            log=Log.EXCHANGE,
+            kind="dossier.registered",
+            public={"party": str(party.id)},
+            private={"dossier": str(line.id), "purpose": PURPOSE, "evidence": "announcement"},
+            subjects=(announcement.subject,),
+            at=begins,
+        )
+        await append(connection, self.gate.sealer, [entry])
+
+    async def _told(self, number: str, actor: Actor) -> tuple[Announcement, Notice]:
+        async with self.gate.database.acquire() as connection:
+            announcement = await store.get_announcement(connection, self.keys, number)
+            notice = await store.find_notice(connection, self.keys, announcement.id, actor.party)
+        if notice is None:
+            raise NotFound("announcement_unknown", number=number[:32])
+        return announcement, notice
+
+    async def _open(
+        self,
+        actor: Actor,
+        action: str,
+        case: str,
+        subjects: tuple[str, ...],
+        fields: set[str] | frozenset[str],
+    ) -> Passage:
+        return await self.gate.open(
+            Ask(
+                actor=actor,
+                purpose=PURPOSE,
+                case=case,
+                action=action,
+                resource=RESOURCE,
+                fields=frozenset(fields),
+                subjects=subjects,
+            )
+        )
+
+
+def _demand(released: Released[dict[str, Any]], field: str) -> None:
+    """The rule gave the field that the act consists of.
+
+    Raises:
+        NotAllowed: `field_not_authorised`.
+    """
+    if field not in released.value:
+        raise NotAllowed("field_not_authorised", resource=RESOURCE)
+
+
+def _shown(announcement: Announcement, notice: Notice, today: date) -> OpenNotice:
+    return OpenNotice(
+        number=announcement.number,
+        kind=announcement.kind,
+        announced_on=civil_date(announcement.sent_at),
+        term_ends=notice.term_ends,
+        days_left=(notice.term_ends - today).days,
+        property=announcement.property,
+        answered=notice.answer,
+        late=notice.late,
+    )
+
+
+def _claim(request: ClaimRequest, today: date) -> ClaimBody | None:
+    if request.principal_cents is None:
+        return None
+    for amount in (request.principal_cents, request.costs_cents):
+        _check_amount(amount)
+    if request.rank not in RANKS:
+        raise Invalid("rank_unknown", rank=str(request.rank)[:32])
+    if request.rank == "registered" and request.registered_on is None:
+        raise Invalid("registered_on_missing")
+    if any(day is not None and day > today for day in (request.interest_from, request.registered_on)):
+        raise Invalid("claim_in_future")
+    return ClaimBody(
+        principal_cents=request.principal_cents,
+        costs_cents=request.costs_cents,
+        interest_from=request.interest_from,
+        rank=request.rank,
+        registered_on=request.registered_on,
+    )
+
+
+def _check_amount(cents: int) -> None:
+    if not 0 <= cents <= MOST_CENTS:
+        raise Invalid("amount_out_of_range", limit_cents=MOST_CENTS)
+
+
+def _case(text: str) -> str:
+    case = text.strip()
+    if not case:
+        raise Invalid("case_missing")
+    if len(case) > 64:
+        raise Invalid("case_too_long", limit=64)
+    return case
+
+
+Reader = Callable[[bytes], Any]
+REQUESTS: Mapping[str, Reader] = {
+    "announcements": msgspec.json.Decoder(AnnouncementRequest).decode,
+    "answers": msgspec.json.Decoder(ClaimRequest).decode,
+    "deeds": msgspec.json.Decoder(DeedRequest).decode,
+}
+"""The bodies of the signed API, by the last part of the path."""

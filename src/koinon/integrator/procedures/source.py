@@ -1,0 +1,83 @@
+"""The platform's own register of announcements, as a source: what an announcing party may be told about its own."""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+
+from koinon.base.database import Database
+from koinon.base.errors import Invalid
+from koinon.integrator.directory import DirectoryKeys
+from koinon.integrator.drivers import Context, Service, SourceAnswer
+from koinon.integrator.drivers.driver import fields_of
+from koinon.integrator.procedures import store
+from koinon.integrator.procedures.model import NamedNotice, Statement
+from koinon.trust.standing import StandingKeeper
+
+_SERVICE = Service(
+    "claims",
+    "person",
+    fields_of(
+        "integrator",
+        ("statement", "statement", "staat van schulden", "état des dettes", "statement of debts"),
+    ),
+    at_once=20,
+)
+
+
+class DebtsSource:
+    """Answers about the newest announcement that the asking party made about the subject; see `drivers.Source`."""
+
+    name = "debts"
+    services: Mapping[str, Service] = {"claims": _SERVICE}
+
+    def __init__(self, database: Database, keys: DirectoryKeys, keeper: StandingKeeper) -> None:
+        self._database = database
+        self._keys = keys
+        self._keeper = keeper
+
+    async def fetch(
+        self, service: str, subject: str, fields: Iterable[str], context: Context
+    ) -> SourceAnswer:
+        """See `Source.fetch`."""
+        return (await self.fetch_many(service, (subject,), fields, context))[0]
+
+    async def fetch_many(
+        self, service: str, subjects: Sequence[str], fields: Iterable[str], context: Context
+    ) -> tuple[SourceAnswer, ...]:
+        """See `Source.fetch_many`."""
+        if service not in self.services:
+            raise Invalid("unknown_service", source=self.name, service=service)
+        if strangers := set(fields) - _SERVICE.fields.keys():
+            raise Invalid("unknown_field", source=self.name, service=service, fields=sorted(strangers))
+        return tuple([await self._one(subject, context) for subject in subjects])
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+    async def _one(self, subject: str, context: Context) -> SourceAnswer:
+        began = time.monotonic()
+        parties = self._keeper.current.register.parties
+        asking = next((party for party in parties.values() if party.enterprise_number == context.party), None)
+        found = None
+        if asking is not None:
+            async with self._database.acquire() as connection:
+                found = await store.find_newest(connection, self._keys, asking.id, subject)
+                notices = [] if found is None else await store.list_notices(connection, self._keys, found.id)
+        spent = (time.monotonic() - began) * 1000
+        if found is None:
+            return SourceAnswer(
+                source=self.name, service="claims", subject=subject, status="no_data", milliseconds=spent
+            )
+        statement = Statement(
+            announcement=found,
+            notices=tuple(
+                NamedNotice(creditor=parties[notice.creditor].name, notice=notice) for notice in notices
+            ),
+        )
+        return SourceAnswer(
+            source=self.name,
+            service="claims",
+            subject=subject,
+            status="data",
+            values={"statement": statement},
+            milliseconds=spent,
+        )
