@@ -1,0 +1,144 @@
+"""Data sets and what is published of them."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+import msgspec
+
+from koinon.base.errors import Invalid
+from koinon.base.text import Text
+from koinon.integrator.processing.anonymise import Anonymity, Loss
+from koinon.integrator.processing.cluster import Cell, Cluster, PublishedTable
+from koinon.integrator.processing.privacy import Noisy, Price
+from koinon.integrator.processing.steps import Account, Filter
+
+Kind = Literal["cells", "rows", "noisy"]
+
+
+class NewDataSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A data set to register.
+
+    Attributes:
+        name: `kebab-case`, at most 64 characters.
+        source: where the rows come from: a flow, a register, a date; shown with everything published of it.
+        budget: what may be told about it with noise, in all.
+    """
+
+    name: str
+    title: Text
+    source: str
+    budget: Price
+    demo: bool = False
+
+
+class DataSet(msgspec.Struct, frozen=True, kw_only=True):
+    """A registered data set.
+
+    Attributes:
+        columns: name -> Arrow type; `subject` is a token of this data set alone.
+        rows_about: the number of rows, to two digits.
+        digest: SHA-256 of the rows as they were stored.
+    """
+
+    id: UUID
+    name: str
+    title: Text
+    source: str
+    columns: Mapping[str, str]
+    rows_about: int
+    digest: bytes
+    registered_at: datetime
+    demo: bool
+
+
+class MadeCells(msgspec.Struct, frozen=True, kw_only=True, tag="cells"):
+    """How a table of groups was made, and what was left out of it."""
+
+    cluster: Cluster
+    filters: tuple[Filter, ...]
+    accounts: tuple[Account, ...]
+    scale: int
+    categories: tuple[tuple[str | None, ...], ...]
+    cells_total: int
+    cells_suppressed: int
+    value_suppressed_share: float
+    subjects: int | None
+    without_subject: int
+    unknown_values: int | None
+
+
+class MadeRows(msgspec.Struct, frozen=True, kw_only=True, tag="rows"):
+    """How an anonymous table was made, what it reached and what it lost."""
+
+    asked: Anonymity
+    rows: int
+    k: int
+    l: int | None  # noqa: E741
+    classes: int
+    suppressed_share: float
+    loss: Loss
+    sha256: str
+
+
+class MadeNoisy(msgspec.Struct, frozen=True, kw_only=True, tag="noisy"):
+    """How numbers with noise were made."""
+
+    noisy: Noisy
+    left_epsilon: str
+
+
+Made = MadeCells | MadeRows | MadeNoisy
+
+
+class Publication(msgspec.Struct, frozen=True, kw_only=True):
+    """What was published.
+
+    Attributes:
+        body: a table's cells; None for the others (a noisy answer is whole in `made`, rows are an object) and in lists.
+    """
+
+    id: UUID
+    data_set: UUID
+    data_set_name: str
+    kind: Kind
+    title: Text
+    made: Made
+    published_at: datetime
+    withdrawn_at: datetime | None = None
+    body: tuple[Cell, ...] | None = None
+    source: str = ""
+    demo: bool = False
+
+    def table(self) -> PublishedTable:
+        """The table of groups. Raises `Invalid: publication_kind`."""
+        if not isinstance(self.made, MadeCells) or self.body is None:
+            raise Invalid("publication_kind", kind=self.kind)
+        return table_of(self.made, self.body)
+
+
+def table_of(made: MadeCells, cells: tuple[Cell, ...]) -> PublishedTable:
+    """The table as it was made."""
+    return PublishedTable(
+        cells=cells,
+        **{name: getattr(made, name) for name in PublishedTable.__struct_fields__ if name != "cells"},
+    )
+
+
+def publication_of(row: Mapping[str, Any]) -> Publication:
+    """A row of the database."""
+    body = row.get("body")
+    return Publication(
+        id=row["id"],
+        data_set=row["data_set"],
+        data_set_name=row["data_set_name"],
+        kind=row["kind"],
+        title=msgspec.convert(row["title"], Text),
+        made=msgspec.convert(row["made"], Made, strict=False),
+        published_at=row["published_at"],
+        withdrawn_at=row["withdrawn_at"],
+        body=None if body is None else msgspec.convert(body, tuple[Cell, ...]),
+        source=row.get("source", ""),
+        demo=row.get("demo", False),
+    )

@@ -1,0 +1,456 @@
+"""The use cases of processing: register a data set, publish of it what tells about nobody."""
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID
+
+import msgspec
+import pyarrow
+import pyarrow.parquet
+
+from koinon.base.clock import Clock
+from koinon.base.crypto import open_sealed, seal
+from koinon.base.database import Connection, Database
+from koinon.base.errors import Conflict, Invalid, NotAllowed, NotFound, Unavailable
+from koinon.base.ids import new_id
+from koinon.base.objects import Objects
+from koinon.base.text import Text
+from koinon.integrator.processing import store
+from koinon.integrator.processing.anonymise import Anonymity, anonymise
+from koinon.integrator.processing.cluster import Cluster, PublishedTable, check_differences, make_table
+from koinon.integrator.processing.engine import temp_folder
+from koinon.integrator.processing.export import rows_csv
+from koinon.integrator.processing.flow import SUBJECT
+from koinon.integrator.processing.keys import ProcessingKeys
+from koinon.integrator.processing.model import (
+    DataSet,
+    Kind,
+    Made,
+    MadeCells,
+    MadeNoisy,
+    MadeRows,
+    NewDataSet,
+    Publication,
+    publication_of,
+)
+from koinon.integrator.processing.privacy import (
+    Budget,
+    Price,
+    Query,
+    add_noise,
+    measure_exactly,
+    open_budget,
+    read_budgets,
+    spend,
+)
+from koinon.integrator.processing.steps import Account, Combination, Filter
+from koinon.trust.ledger import Entry, Log, Sealer, append
+from koinon.trust.parties import Author
+
+OPERATOR = "operator"
+_TRIES = 3
+T = TypeVar("T")
+
+
+class Processing:
+    """Data sets, budgets and publications of one platform."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        sealer: Sealer,
+        objects: Objects,
+        clock: Clock,
+        home: Path,
+        threads: int = 2,
+    ) -> None:
+        self.database = database
+        self._sealer = sealer
+        self._objects = objects
+        self._clock = clock
+        self._keys = ProcessingKeys.load(home)
+        self._engine: dict[str, Any] = {"threads": threads, "memory_mb": 1024, "temp": temp_folder(home)}
+        # One at a time: two of them together would have twice the memory that an operator reckoned with.
+        self._one_at_a_time = asyncio.Lock()
+
+    async def register_data_set(self, new: NewDataSet, rows: pyarrow.Table, by: Author) -> DataSet:
+        """The rows lie sealed under a name, their subjects replaced by tokens of this data set alone.
+
+        Raises:
+            NotAllowed: `profile_not_held`.
+            Invalid: `data_set_name_malformed`, `data_set_subject_missing`.
+            Conflict: `data_set_known`.
+
+        Records: `data_set.registered` in the exchange log.
+        """
+        _demand_operator(by)
+        if SUBJECT not in rows.column_names:
+            raise Invalid("data_set_subject_missing")
+        if not new.name.replace("-", "").isalnum() or not new.name.isascii() or len(new.name) > 64:
+            raise Invalid("data_set_name_malformed", name=new.name[:64])
+        sealed, digest = await self._work(self._seal_rows, new.name, rows)
+        made = DataSet(
+            id=new_id(),
+            name=new.name,
+            title=new.title,
+            source=new.source,
+            columns={field.name: str(field.type) for field in rows.schema},
+            rows_about=_about(rows.num_rows),
+            digest=digest,
+            registered_at=self._clock.now(),
+            demo=new.demo,
+        )
+        await self._objects.put(_object_of(made.id), sealed, if_absent=True)
+        async with self.database.transaction() as connection:
+            values = msgspec.structs.asdict(made) | {"title": msgspec.to_builtins(made.title)}
+            if not await store.insert_data_set(connection, values):
+                raise Conflict("data_set_known", name=new.name)
+            await open_budget(connection, made.id, new.budget)
+            await self._record(
+                connection,
+                "data_set.registered",
+                by,
+                data_set=str(made.id),
+                name=made.name,
+                digest=digest.hex(),
+                epsilon=str(new.budget.epsilon),
+                delta=str(new.budget.delta),
+            )
+        return made
+
+    async def list_data_sets(self) -> list[tuple[DataSet, Budget | None]]:
+        """All data sets with their budgets, by name."""
+        async with self.database.acquire() as connection:
+            rows = await store.list_data_sets(connection)
+            budgets = await read_budgets(connection)
+        return [(_data_set(row), budgets.get(row["id"])) for row in rows]
+
+    async def get_data_set(self, name: str) -> DataSet:
+        """The data set. Raises `NotFound: data_set_unknown`."""
+        async with self.database.acquire() as connection:
+            row = await store.find_data_set(connection, name)
+        if row is None:
+            raise NotFound("data_set_unknown", name=name[:64])
+        return _data_set(row)
+
+    async def publish_cells(
+        self, name: str, cluster: Cluster, filters: Sequence[Filter], title: Text, by: Author
+    ) -> Publication:
+        """A table of groups is published, or an earlier one stands in its way.
+
+        Raises:
+            NotAllowed: `profile_not_held`.
+            NotFound: `data_set_unknown`.
+            Conflict: `publication_differencing`.
+            Invalid, TooLarge: as `make_table` and `Combination`.
+
+        Records: `statistics.published` in the exchange log.
+        """
+        _demand_operator(by)
+        data_set = await self.get_data_set(name)
+        rows = await self._rows(data_set)
+        for _ in range(_TRIES):
+            async with self.database.acquire() as connection:
+                earlier = [
+                    _earlier(row, data_set) for row in await store.list_tables_of(connection, data_set.id)
+                ]
+            table, accounts = await self._work(self._make_cells, data_set, rows, cluster, filters, earlier)
+            told = {n: getattr(table, n) for n in PublishedTable.__struct_fields__ if n != "cells"}
+            # Rows left out are told to the tens: exactly, they would be a number about a few.
+            rounded = tuple(_rounded(each, cluster.minimum) for each in accounts)
+            made = MadeCells(filters=tuple(filters), accounts=rounded, **told)
+            async with self.database.transaction() as connection:
+                # Two at once could not see each other: who comes second looks again.
+                await store.hold_data_set(connection, data_set.id)
+                now = await store.list_tables_of(connection, data_set.id)
+                if [row["id"] for row in now] == [each.id for each in earlier]:
+                    return await self._publish(
+                        connection, data_set, "cells", title, made, by, body=msgspec.to_builtins(table.cells)
+                    )
+        raise Unavailable("publication_busy", data_set=name)
+
+    def _make_cells(
+        self,
+        data_set: DataSet,
+        rows: pyarrow.Table,
+        cluster: Cluster,
+        filters: Sequence[Filter],
+        earlier: Sequence[Publication],
+    ) -> tuple[PublishedTable, tuple[Account, ...]]:
+        chosen, accounts = self._filter(data_set, rows, filters)
+        table = make_table(chosen, cluster, **self._engine)
+        others = []
+        for each in earlier:
+            assert isinstance(each.made, MadeCells)
+            theirs, _ = self._filter(data_set, rows, each.made.filters)
+            others.append((str(each.id), each.made.cluster, theirs, each.table()))
+        check_differences(cluster, chosen, table, others, **self._engine)
+        return table, accounts
+
+    async def publish_rows(self, name: str, asked: Anonymity, title: Text, by: Author) -> Publication:
+        """An anonymous table of rows is published. One for each data set: two could be joined.
+
+        Raises:
+            NotAllowed: `profile_not_held`.
+            NotFound: `data_set_unknown`.
+            Conflict: `publication_rows_exist`; `anonymity_not_reachable`.
+            Invalid, TooLarge: as `anonymise`.
+
+        Records: `statistics.published` in the exchange log.
+        """
+        _demand_operator(by)
+        data_set = await self.get_data_set(name)
+        rows = await self._rows(data_set)
+        identifier = new_id()
+
+        def make() -> tuple[MadeRows, bytes]:
+            done = anonymise(rows, asked, **self._engine)
+            written = rows_csv(done.table)
+            made = MadeRows(
+                asked=asked,
+                rows=_about(done.rows),
+                k=done.k,
+                l=done.l,
+                classes=done.classes,
+                suppressed_share=round(done.suppressed_share, 4),
+                loss=done.loss,
+                sha256=hashlib.sha256(written).hexdigest(),
+            )
+            return made, written
+
+        async with self.database.acquire() as connection:
+            await self._check_no_rows(connection, data_set)
+        made, written = await self._work(make)
+        await self._objects.put(_rows_of(identifier), written, if_absent=True)
+        async with self.database.transaction() as connection:
+            await store.hold_data_set(connection, data_set.id)
+            await self._check_no_rows(connection, data_set)
+            return await self._publish(connection, data_set, "rows", title, made, by, identifier=identifier)
+
+    async def _check_no_rows(self, connection: Connection, data_set: DataSet) -> None:
+        if await store.has_rows(connection, data_set.id):
+            raise Conflict("publication_rows_exist", data_set=data_set.name)
+
+    async def publish_noisy(
+        self, name: str, query: Query, filters: Sequence[Filter], price: Price, title: Text, by: Author
+    ) -> Publication:
+        """Numbers with noise are published, and paid from the data set's budget in the same transaction.
+
+        Raises:
+            NotAllowed: `profile_not_held`.
+            NotFound: `data_set_unknown`.
+            Conflict: `privacy_budget_spent`.
+            Invalid: as `measure_exactly`.
+
+        Records: `privacy.spent` and `statistics.published` in the exchange log.
+        """
+        _demand_operator(by)
+        data_set = await self.get_data_set(name)
+        rows = await self._rows(data_set)
+
+        def make() -> dict[str, int]:
+            chosen, _ = self._filter(data_set, rows, filters)
+            return measure_exactly(chosen, query, **self._engine)
+
+        exact = await self._work(make)
+        identifier = new_id()
+        async with self.database.transaction() as connection:
+            budget = await spend(
+                connection, self._sealer, data_set.id, price, identifier, by, self._clock.now()
+            )
+            made = MadeNoisy(noisy=add_noise(exact, query, price), left_epsilon=str(budget.left_epsilon))
+            return await self._publish(connection, data_set, "noisy", title, made, by, identifier=identifier)
+
+    async def list_publications(self, *, before: UUID | None = None, limit: int = 50) -> list[Publication]:
+        """What was published, newest first, without bodies; withdrawn ones among them."""
+        async with self.database.acquire() as connection:
+            rows = await store.list_publications(connection, before=before, limit=limit)
+        return [publication_of(row) for row in rows]
+
+    async def get_publication(self, publication: UUID) -> Publication:
+        """The publication with its body. Raises `NotFound: publication_unknown`, also for a withdrawn one."""
+        async with self.database.acquire() as connection:
+            row = await store.find_publication(connection, publication)
+        if row is None or row["withdrawn_at"] is not None:
+            raise NotFound("publication_unknown", id=str(publication))
+        return publication_of(row)
+
+    async def read_rows(self, publication: Publication) -> bytes:
+        """The rows of a publication of rows, as CSV. Raises `Invalid: publication_kind`."""
+        if publication.kind != "rows":
+            raise Invalid("publication_kind", kind=publication.kind)
+        return await self._objects.get(_rows_of(publication.id))
+
+    async def withdraw(self, publication: UUID, by: Author) -> None:
+        """The publication is shown no more. What it told is known all the same, and counts for those to come.
+
+        Raises:
+            NotAllowed: `profile_not_held`.
+            NotFound: `publication_unknown`.
+
+        Records: `statistics.withdrawn` in the exchange log.
+        """
+        _demand_operator(by)
+        async with self.database.transaction() as connection:
+            if not await store.withdraw_publication(connection, publication, self._clock.now()):
+                raise NotFound("publication_unknown", id=str(publication))
+            await self._record(connection, "statistics.withdrawn", by, publication=str(publication))
+
+    async def _publish(
+        self,
+        connection: Connection,
+        data_set: DataSet,
+        kind: Kind,
+        title: Text,
+        made: Made,
+        by: Author,
+        *,
+        body: Any = None,
+        identifier: UUID | None = None,
+    ) -> Publication:
+        identifier = identifier or new_id()
+        at = self._clock.now()
+        document = msgspec.to_builtins(made)
+        digest = hashlib.sha256(msgspec.json.encode([document, body], order="sorted")).hexdigest()
+        entry = await self._record(
+            connection,
+            "statistics.published",
+            by,
+            data_set=str(data_set.id),
+            publication=str(identifier),
+            what=kind,
+            sha256=digest,
+        )
+        await store.insert_publication(
+            connection,
+            {
+                "id": identifier,
+                "data_set": data_set.id,
+                "kind": kind,
+                "title": msgspec.to_builtins(title),
+                "made": document,
+                "body": body,
+                "entry": entry,
+                "published_at": at,
+            },
+        )
+        return Publication(
+            id=identifier,
+            data_set=data_set.id,
+            data_set_name=data_set.name,
+            kind=kind,
+            title=title,
+            made=made,
+            published_at=at,
+            body=None if body is None else msgspec.convert(body, Publication.__annotations__["body"]),
+            source=data_set.source,
+            demo=data_set.demo,
+        )
+
+    async def _record(self, connection: Connection, kind: str, by: Author, **public: str) -> UUID:
+        entry = Entry(
+            log=Log.EXCHANGE,
+            kind=kind,
+            public=public,
+            private={"person": str(by.person), "profile": by.profile},
+            at=self._clock.now(),
+        )
+        [promise] = await append(connection, self._sealer, [entry])
+        return promise.entry
+
+    async def _rows(self, data_set: DataSet) -> pyarrow.Table:
+        sealed = await self._objects.get(_object_of(data_set.id))
+
+        def read() -> pyarrow.Table:
+            written = open_sealed(self._keys.rows, sealed, data_set.name.encode())
+            if hashlib.sha256(written).digest() != data_set.digest:
+                raise Invalid("seal_broken")
+            return pyarrow.parquet.read_table(pyarrow.BufferReader(written))
+
+        return await self._work(read)
+
+    def _seal_rows(self, name: str, rows: pyarrow.Table) -> tuple[bytes, bytes]:
+        tokens = [
+            None if subject is None else self._keys.token(name, str(subject))
+            for subject in rows.column(SUBJECT).to_pylist()
+        ]
+        place = rows.column_names.index(SUBJECT)
+        # As text: what is a token here is compared and grouped, never shown.
+        hidden = pyarrow.array([None if each is None else each.hex() for each in tokens], pyarrow.string())
+        sink = pyarrow.BufferOutputStream()
+        pyarrow.parquet.write_table(rows.set_column(place, SUBJECT, hidden), sink, compression="zstd")
+        written = sink.getvalue().to_pybytes()
+        return seal(self._keys.rows, written, name.encode()), hashlib.sha256(written).digest()
+
+    def _filter(
+        self, data_set: DataSet, rows: pyarrow.Table, filters: Sequence[Filter]
+    ) -> tuple[pyarrow.Table, tuple[Account, ...]]:
+        if not filters:
+            return rows, ()
+        first = rows.select([SUBJECT, *(name for name in rows.column_names if name != SUBJECT)])
+        columns = {field.name: _ibis_type(field.type) for field in first.schema}
+        combined = Combination(
+            name=data_set.name, inputs={"rows": columns}, start="rows", steps=tuple(filters)
+        )
+        return combined.run({"rows": first}, **self._engine)
+
+    async def _work(self, call: Callable[..., T], *arguments: Any) -> T:
+        async with self._one_at_a_time:
+            return await asyncio.to_thread(call, *arguments)
+
+
+def _demand_operator(by: Author) -> None:
+    if by.profile != OPERATOR:
+        raise NotAllowed("profile_not_held", profile=OPERATOR)
+
+
+def _about(count: int) -> int:
+    """To two digits: who is told exact sizes of two data sets is told their difference."""
+    step = 10 ** max(0, len(str(count)) - 2)
+    return int(count // step * step)
+
+
+def _rounded(account: Account, minimum: int) -> Account:
+    return msgspec.structs.replace(
+        account,
+        **{
+            name: getattr(account, name) // minimum * minimum
+            for name in ("rows", "rows_left_out", "rows_unknown")
+        },
+    )
+
+
+def _data_set(row: Any) -> DataSet:
+    values = {name: row[name] for name in DataSet.__struct_fields__}
+    return DataSet(**{**values, "title": msgspec.convert(row["title"], Text)})
+
+
+def _earlier(row: Any, data_set: DataSet) -> Publication:
+    return publication_of(
+        {
+            **dict(row),
+            "data_set": data_set.id,
+            "data_set_name": data_set.name,
+            "kind": "cells",
+            "published_at": data_set.registered_at,
+            "withdrawn_at": None,
+        }
+    )
+
+
+def _ibis_type(kind: Any) -> str:
+    import ibis
+
+    return str(ibis.schema(pyarrow.schema([("x", kind)]))["x"])
+
+
+def _object_of(data_set: UUID) -> str:
+    return f"processing/data-sets/{data_set}"
+
+
+def _rows_of(publication: UUID) -> str:
+    return f"processing/publications/{publication}.csv"

@@ -1,0 +1,227 @@
+"""The SQL of processing."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from koinon.base.database import Connection
+
+Row = Any
+
+
+async def insert_data_set(connection: Connection, values: Mapping[str, Any]) -> bool:
+    """The data set stands in the register; false when its name is taken."""
+    done: str = await connection.execute(
+        """
+        INSERT INTO processing.data_set (id, name, title, source, columns, rows_about, digest, registered_at, demo)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (name) DO NOTHING
+        """,
+        *(
+            values[name]
+            for name in (
+                "id", "name", "title", "source", "columns", "rows_about", "digest", "registered_at", "demo",
+            )
+        ),
+    )  # fmt: skip
+    return done.endswith(" 1")
+
+
+async def list_data_sets(connection: Connection) -> Sequence[Row]:
+    """All data sets, by name."""
+    return await connection.fetch("SELECT * FROM processing.data_set ORDER BY name LIMIT 1000")
+
+
+async def find_data_set(connection: Connection, name: str) -> Row | None:
+    """The data set of that name."""
+    return await connection.fetchrow("SELECT * FROM processing.data_set WHERE name = $1", name)
+
+
+async def hold_data_set(connection: Connection, data_set: UUID) -> None:
+    """No other publication of this data set is made until this transaction ends."""
+    await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 4))", str(data_set))
+
+
+async def insert_budget(connection: Connection, data_set: UUID, epsilon: Decimal, delta: Decimal) -> None:
+    """The data set has a budget of which nothing is spent."""
+    await connection.execute(
+        "INSERT INTO processing.budget (data_set, epsilon, delta) VALUES ($1, $2, $3)",
+        data_set,
+        epsilon,
+        delta,
+    )
+
+
+async def spend_budget(
+    connection: Connection, data_set: UUID, epsilon: Decimal, delta: Decimal
+) -> Row | None:
+    """The budget after spending; None when it does not hold that much, and then nothing was spent."""
+    return await connection.fetchrow(
+        """
+        UPDATE processing.budget SET spent_epsilon = spent_epsilon + $2, spent_delta = spent_delta + $3
+        WHERE data_set = $1 AND spent_epsilon + $2 <= epsilon AND spent_delta + $3 <= delta
+        RETURNING data_set, epsilon, delta, spent_epsilon, spent_delta
+        """,
+        data_set,
+        epsilon,
+        delta,
+    )
+
+
+async def find_budget(connection: Connection, data_set: UUID) -> Row | None:
+    """The data set's budget."""
+    return await connection.fetchrow("SELECT * FROM processing.budget WHERE data_set = $1", data_set)
+
+
+async def list_budgets(connection: Connection) -> Sequence[Row]:
+    """All budgets."""
+    return await connection.fetch("SELECT * FROM processing.budget")
+
+
+async def insert_spending(
+    connection: Connection,
+    spending: UUID,
+    data_set: UUID,
+    publication: UUID,
+    epsilon: Decimal,
+    delta: Decimal,
+    entry: UUID,
+    at: datetime,
+) -> None:
+    """What was spent, on what, and the entry that tells it."""
+    await connection.execute(
+        """
+        INSERT INTO processing.spending (id, data_set, publication, epsilon, delta, entry, at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7)
+        """,
+        spending,
+        data_set,
+        publication,
+        epsilon,
+        delta,
+        entry,
+        at,
+    )
+
+
+async def insert_publication(connection: Connection, values: Mapping[str, Any]) -> None:
+    """The publication is there for everybody."""
+    names = ("id", "data_set", "kind", "title", "made", "body", "entry", "published_at")
+    await connection.execute(
+        "INSERT INTO processing.publication (id, data_set, kind, title, made, body, entry, published_at) "
+        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        *(values[name] for name in names),
+    )
+
+
+async def list_publications(
+    connection: Connection, *, data_set: UUID | None = None, before: UUID | None = None, limit: int = 50
+) -> Sequence[Row]:
+    """Publications without their body, newest first; withdrawn ones too, for what they told is known."""
+    return await connection.fetch(
+        """
+        SELECT p.id, p.data_set, d.name AS data_set_name, p.kind, p.title, p.made, p.published_at, p.withdrawn_at
+        FROM processing.publication p JOIN processing.data_set d ON d.id = p.data_set
+        WHERE ($1::uuid IS NULL OR p.data_set = $1) AND ($2::uuid IS NULL OR p.id < $2)
+        ORDER BY p.id DESC LIMIT $3
+        """,
+        data_set,
+        before,
+        limit,
+    )
+
+
+async def list_tables_of(connection: Connection, data_set: UUID) -> Sequence[Row]:
+    """Every table of cells that was ever published of the data set, with its cells."""
+    return await connection.fetch(
+        "SELECT id, title, made, body FROM processing.publication WHERE data_set = $1 AND kind = 'cells' ORDER BY id",
+        data_set,
+    )
+
+
+async def has_rows(connection: Connection, data_set: UUID) -> bool:
+    """Whether rows of the data set were ever published."""
+    found = await connection.fetchval(
+        "SELECT true FROM processing.publication WHERE data_set = $1 AND kind = 'rows' LIMIT 1", data_set
+    )
+    return bool(found)
+
+
+async def find_publication(connection: Connection, publication: UUID) -> Row | None:
+    """The publication with its body."""
+    return await connection.fetchrow(
+        """
+        SELECT p.*, d.name AS data_set_name, d.title AS data_set_title, d.source, d.demo
+        FROM processing.publication p JOIN processing.data_set d ON d.id = p.data_set WHERE p.id = $1
+        """,
+        publication,
+    )
+
+
+async def withdraw_publication(connection: Connection, publication: UUID, at: datetime) -> bool:
+    """The publication is shown no more; false when there is none, or it was withdrawn before."""
+    done: str = await connection.execute(
+        "UPDATE processing.publication SET withdrawn_at = $2 WHERE id = $1 AND withdrawn_at IS NULL",
+        publication,
+        at,
+    )
+    return done.endswith(" 1")
+
+
+_CASE = (
+    "id", "party", "purpose", "case", "sealed_pseudonym", "reason", "opened_by", "opened_human", "opened_at",
+    "expires_at",
+)  # fmt: skip
+
+
+async def insert_case(connection: Connection, values: Mapping[str, Any]) -> None:
+    """The case of re-identification is open and waits for a second human."""
+    columns = ", ".join(f'"{name}"' for name in _CASE)
+    places = ", ".join(f"${n + 1}" for n in range(len(_CASE)))
+    await connection.execute(
+        f"INSERT INTO processing.reidentification ({columns}) VALUES ({places})",
+        *(values[name] for name in _CASE),
+    )
+
+
+async def find_case(connection: Connection, case: UUID, *, hold: bool = False) -> Row | None:
+    """The case; with `hold` nobody else changes it until this transaction ends."""
+    return await connection.fetchrow(
+        f"SELECT * FROM processing.reidentification WHERE id = $1{' FOR UPDATE' if hold else ''}", case
+    )
+
+
+async def list_cases(connection: Connection, party: UUID | None, limit: int = 50) -> Sequence[Row]:
+    """Cases of a party, or of all, newest first."""
+    return await connection.fetch(
+        "SELECT * FROM processing.reidentification WHERE $1::uuid IS NULL OR party = $1 ORDER BY id DESC LIMIT $2",
+        party,
+        limit,
+    )
+
+
+async def approve_case(
+    connection: Connection, case: UUID, person: UUID, human: str, profile: str, at: datetime
+) -> None:
+    """A second human has approved the case."""
+    await connection.execute(
+        "UPDATE processing.reidentification SET approved_by = $2, approved_human = $3, approved_profile = $4, "
+        "approved_at = $5 WHERE id = $1",
+        case,
+        person,
+        human,
+        profile,
+        at,
+    )
+
+
+async def use_case(connection: Connection, case: UUID, at: datetime) -> bool:
+    """The case is used up; false when it was used, was not approved, or is over."""
+    done: str = await connection.execute(
+        "UPDATE processing.reidentification SET used_at = $2 "
+        "WHERE id = $1 AND used_at IS NULL AND approved_at IS NOT NULL AND expires_at > $2",
+        case,
+        at,
+    )
+    return done.endswith(" 1")
