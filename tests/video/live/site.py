@@ -17,6 +17,8 @@ from koinon.base.text import Text
 from koinon.portal import Portal, problem_document
 from koinon.trust.gate import Cut, EndReason
 from koinon.trust.parties.sign_in import Session, viewer_of
+from koinon.trust.standing import StandingKeeper
+from koinon.video import rights
 from koinon.video.cameras import Camera, PlaceKind, Sensor
 from koinon.video.cameras.model import Role
 from koinon.video.live import LiveSocket, web
@@ -54,7 +56,7 @@ class View:
         self.ended = self.ended or (self.use.cut.end if self.use.cut else reason)
 
 
-class Rights:
+class Rights(rights.Rights):
     """Gives a view of every camera in its list, or what it was told to raise.
 
     Attributes:
@@ -76,6 +78,21 @@ class Rights:
 
     async def list_visible_cameras(self, session, action):
         return self.cameras
+
+
+class Keeper(StandingKeeper):
+    """A standing in which the viewer's party has one purpose."""
+
+    def __init__(self):
+        zone = types.SimpleNamespace(name=Text("Zone West", "Zone Ouest", "Zone West"))
+        self.standing = types.SimpleNamespace(
+            list_purposes=lambda party, action: {"public-order"},
+            register=types.SimpleNamespace(parties={PARTY: zone}),
+        )
+
+    @property
+    def current(self):
+        return self.standing
 
 
 class Live:
@@ -107,25 +124,17 @@ def session():
 class Site:
     """Attributes: origin; rights; live; session, which may be set to None: signed out."""
 
-    def __init__(self, hub, database, streams, cameras, keeper=None):
+    def __init__(self, hub, database, streams, cameras):
         self.session = session()
         self.rights = Rights(cameras)
         self.live = Live(hub, streams)
-        self.keeper = keeper or types.SimpleNamespace(
-            current=types.SimpleNamespace(
-                list_purposes=lambda party, action: {"public-order"},
-                register=types.SimpleNamespace(
-                    parties={PARTY: types.SimpleNamespace(name=Text("Zone West", "Zone Ouest", "Zone West"))}
-                ),
-            )
-        )
         self.portal = Portal(
             packages=["koinon.video.live"],
             viewer_of=viewer_of,
             navigation=web.navigation,
             problems=web.problems,
         )
-        given = {"session": self.session, "rights": self.rights, "keeper": self.keeper, "database": database}
+        given = {"session": self.session, "rights": self.rights, "keeper": Keeper(), "database": database}
         pages = Litestar(
             route_handlers=list(web.handlers),
             plugins=[self.portal],

@@ -62,6 +62,7 @@ export class Player {
   private bestTrip = Infinity;
   private watermark = "";
   private lastFrame = 0;
+  private lastTick = performance.now();
   private ended = false;
   private readonly every: number;
   private readonly onVisibility = (): void => this.visibility();
@@ -255,9 +256,13 @@ export class Player {
   }
 
   private tick(): void {
+    const now = performance.now();
+    // A page that was held up itself has not heard yet what came meanwhile.
+    if (now - this.lastTick > 2500) this.lastFrame = now;
+    this.lastTick = now;
     this.mark();
     if (this.state === "live") {
-      const silent = performance.now() - this.lastFrame > SILENT_AFTER;
+      const silent = now - this.lastFrame > SILENT_AFTER;
       this.meter.textContent = silent
         ? fill(this.words, "silent")
         : this.delay === null ? "" : fill(this.words, "delay", { ms: Math.max(0, Math.round(this.delay)) });
@@ -267,7 +272,7 @@ export class Player {
         this.again("lost");
       }
     }
-    if (this.socket && Math.floor(performance.now() / 1000) % (CLOCK_EVERY / 1000) === 0) this.askClock();
+    if (this.socket && Math.floor(now / 1000) % (CLOCK_EVERY / 1000) === 0) this.askClock();
   }
 
   private askClock(): void {

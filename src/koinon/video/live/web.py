@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 from litestar import Request, get
+from litestar.di import NamedDependency
 from litestar.params import FromPath
 
 from koinon.base.database import Database
@@ -40,10 +41,10 @@ navigation = [
 @get("/video/wall", include_in_schema=False)
 async def show_wall(
     request: Request[Any, Any, Any],
-    session: Session,
-    rights: Rights,
-    keeper: StandingKeeper,
-    database: Database,
+    session: NamedDependency[Session],
+    rights: NamedDependency[Rights],
+    keeper: NamedDependency[StandingKeeper],
+    database: NamedDependency[Database],
 ) -> Any:
     """One to sixteen cameras of those that the viewer may see. Which, and how many, stands in the address."""
     cameras = await rights.list_visible_cameras(session, Action.VIEW_LIVE)
@@ -53,10 +54,10 @@ async def show_wall(
 @get("/video/cameras/{code:str}/live", include_in_schema=False)
 async def show_camera(
     request: Request[Any, Any, Any],
-    session: Session,
-    rights: Rights,
-    keeper: StandingKeeper,
-    database: Database,
+    session: NamedDependency[Session],
+    rights: NamedDependency[Rights],
+    keeper: NamedDependency[StandingKeeper],
+    database: NamedDependency[Database],
     code: FromPath[str],
 ) -> Any:
     """One camera; one that the viewer may not know of does not exist."""
@@ -103,7 +104,9 @@ async def _show(
                 for each in cameras
             ]
         ),
-        words=_json({name: portal.catalogues.in_language(language, text) for name, text in WORDS.items()}),
+        words=_json(
+            {name: str(portal.catalogues.in_language(language, text)) for name, text in WORDS.items()}
+        ),
     )
 
 
