@@ -9,7 +9,13 @@ const out = process.argv[2];
 if (!out) throw new Error("usage: node build.mjs FOLDER");
 
 const result = await build({
-  entryPoints: ["src/main.ts", "src/main.css", "src/favicon.svg"],
+  entryPoints: [
+    "src/main.ts",
+    "src/main.css",
+    "src/favicon.svg",
+    "src/video/map.css",
+    "node_modules/maplibre-gl/dist/maplibre-gl-worker.mjs", // its own file, so that no policy must allow blob: workers
+  ],
   outdir: out,
   bundle: true,
   minify: true,

@@ -38,6 +38,8 @@ PUBLIC = {
     "GET /api/ledger/proofs/{entry:str}",
     "GET /ledger",
     "GET /ledger/{entry:str}",
+    "GET /cameras",
+    "GET /cameras.geojson",
     "GET /register",
     "GET /register/authorisations/{year:int}/{serial:str}",
     "GET /rules",

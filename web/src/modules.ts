@@ -3,6 +3,7 @@
 type Module = { mount(element: HTMLElement): void };
 
 const modules: Record<string, () => Promise<Module>> = {
+  "camera-map": () => import("./video/map"),
   copy: () => import("./copy"),
   dialog: () => import("./dialog"),
   "offer-passkey": () => import("./offer-passkey"),
@@ -10,6 +11,7 @@ const modules: Record<string, () => Promise<Module>> = {
   table: () => import("./table"),
   tabs: () => import("./tabs"),
   wall: () => import("./video/wall"),
+  "work-station": () => import("./video/station"),
 };
 
 /** Mounts each asked-for module once on each element of `root`, itself included. */

@@ -27,19 +27,23 @@ from koinon.trust.oversight import api as oversight_api
 from koinon.trust.oversight import web as oversight
 from koinon.trust.parties import api as parties_api
 from koinon.trust.parties import web as parties
+from koinon.trust.parties.sign_in import Session
 from koinon.trust.parties.sign_in.edge import SignIn, provide_session, viewer_of
 from koinon.trust.rules import web as rules
 from koinon.trust.standing import StandingKeeper
+from koinon.video.cameras import CameraId
+from koinon.video.cameras import web as cameras
 from koinon.video.live import LiveSocket
 from koinon.video.live import web as live
 from koinon.video.playback import PlaybackSocket
+from koinon.video.rights import Action
 from koinon.video.rights import web as rights_web
 
 Asgi = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
 
 # Served by raw ASGI before Litestar sees the request; see the `document_*` handlers below for their description.
 RAW_PATHS = frozenset({"/api/exchanges", "/api/communications", "/api/dossiers"})
-_SLICES = (start, parties, rules, oversight, gate, ledger, integrator, live, rights_web)
+_SLICES = (start, parties, rules, oversight, gate, ledger, integrator, cameras, live, rights_web)
 
 
 class Keys(msgspec.Struct, frozen=True):
@@ -122,6 +126,7 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
                 "objects": platform.objects,
                 "deferred": deferred,
                 "rights": platform.rights,
+                "visible": _visible(platform),
                 "playback": platform.playback,
                 "sign_in": sign_in,
             }.items()
@@ -224,6 +229,18 @@ def _constant(value: Any) -> Callable[[], Any]:
         return value
 
     return provide
+
+
+def _visible(platform: Platform) -> cameras.VisibleTo:
+    """Of which cameras the rights to images let somebody know: the map's question, answered a floor above it."""
+
+    async def visible(session: Session) -> set[CameraId]:
+        known: set[CameraId] = set()
+        for action in (Action.VIEW_LIVE, Action.VIEW_RECORDING):
+            known.update(await platform.rights.list_visible(session, action))
+        return known
+
+    return cameras.VisibleTo(visible)
 
 
 def _settled(keeper: StandingKeeper) -> Callable[[], Awaitable[StandingKeeper]]:
