@@ -26,6 +26,7 @@ from koinon.base.errors import Conflict, NotAllowed, Unavailable
 from koinon.base.files import replace_file
 from koinon.base.logging import configure
 from koinon.base.settings import Settings, load_settings
+from koinon.demo.cameras.fleet import Fleet, find_traffic_clip, run_fleet
 from koinon.demo.region import NORTH, PARTIES, PASSWORD, PURPOSE, SOUTH, Seeder, enterprise_number, is_seeded
 from koinon.demo.story import Step, Story
 from koinon.integrator.sources import FILE as SOURCES_FILE
@@ -118,6 +119,8 @@ class Demo:
             raise Conflict("demo_already_runs", home=str(self.home)) from None
         self.witnesses = {name: free_port() for name in _NAMES}
         self.sources = {name: free_port() for name in ("rijksregister", "ksz", "kbo")}
+        traffic = free_port() if find_traffic_clip() is not None else 0
+        self.cameras = Fleet(main=free_port(), sub=free_port(), traffic=traffic)
         keys = [
             str(prepare_witness(self.home / "demo" / "witness" / name, f"witness.invalid/{name}").verifier)
             for name in _NAMES
@@ -130,6 +133,7 @@ class Demo:
             "witness_urls": ",".join(f"http://127.0.0.1:{port}" for port in self.witnesses.values()),
             "witness_keys": ",".join(keys),
             "log_level": "error",
+            "recorder_processes": 1,
         }
         if origin := os.environ.get("KOINON_PUBLIC_ORIGIN"):
             values["public_origin"] = origin
@@ -178,12 +182,33 @@ class Demo:
                 replace_file(candidates_file, address.encode())
                 seeder = Seeder(settings, database, Sealer.of(self.home), datetime.now(UTC))
                 await seeder.seed(subjects, contractors=population.enterprises(20))
+            await self._seed_cameras(database)
         lines = []
         for name, port in self.sources.items():
             lines += [f"[{name}]", f'address = "http://127.0.0.1:{port}"', 'networks = ["127.0.0.0/8"]']
             lines += [f'keeper = "{numbers[name]}"', "simulated = true", ""]
         lines += ["[candidates]", f'address = "{candidates_file.read_text()}"', "simulated = true", ""]
         replace_file(self.home / SOURCES_FILE, "\n".join(lines).encode())
+
+    async def _seed_cameras(self, database: Database) -> None:
+        """The virtual cameras stand in the register, and their pictures come from where they listen this time."""
+        from datetime import UTC, datetime
+
+        from koinon.demo.cameras_seed import CAMERAS, seed_cameras, set_sources
+        from koinon.demo.region import Region
+        from koinon.video.cameras import Role
+        from koinon.video.cameras import store as register
+
+        parties, at, sealer = Region.load(self.home).parties, datetime.now(UTC), Sealer.of(self.home)
+        mains = {each.code: self.cameras.main_url(each.code) for each in CAMERAS}
+        subs = {each.code: self.cameras.sub_url(each.code) for each in CAMERAS}
+        async with database.transaction() as connection:
+            ids = {each.code: each.id for each in await register.list_cameras(connection)}
+            if not ids:
+                await seed_cameras(connection, sealer, self.home, parties, mains, subs=subs, at=at)
+                return
+            await set_sources(connection, sealer, self.home, ids, parties, mains, at=at)
+            await set_sources(connection, sealer, self.home, ids, parties, subs, role=Role.SUB, at=at)
 
     def _start(self, settings: Settings) -> None:
         from koinon.demo.sources import run_source
@@ -193,6 +218,8 @@ class Demo:
             self.family.start(member)
         for name, port in self.sources.items():
             self.family.start(Member(f"source-{name}", call(run_source, name, settings, port), stage=0))
+        clips = self.home / "demo" / "clips"
+        self.family.start(Member("cameras", call(run_fleet, clips, self.cameras), stage=0))
         for name, port in self.witnesses.items():
             folder = self.home / "demo" / "witness" / name
             self.family.start(

@@ -1,0 +1,79 @@
+"""The six virtual cameras of the demo region as one process.
+
+Large and small pictures with a burned-in clock, and a clip of real traffic where one lies beside the checkout.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+from functools import partial
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from koinon.demo.cameras.clip import ClipUnavailable, make_clip, read_clip
+from koinon.demo.cameras.server import CameraServer
+
+TRAFFIC = "centre-1"
+"""The camera that shows the clip of real traffic."""
+_log = structlog.get_logger()
+
+
+class Fleet(msgspec.Struct, frozen=True):
+    """Where the virtual cameras listen, ports of 127.0.0.1. `traffic` is nought without the clip."""
+
+    main: int
+    sub: int
+    traffic: int = 0
+
+    def main_url(self, code: str) -> str:
+        """Of the large picture of the camera."""
+        port = self.traffic if self.traffic and code == TRAFFIC else self.main
+        return f"rtsp://127.0.0.1:{port}/{code}"
+
+    def sub_url(self, code: str) -> str:
+        """Of the small picture of the camera."""
+        return f"rtsp://127.0.0.1:{self.sub}/{code}"
+
+
+def find_traffic_clip() -> Path | None:
+    """A clip of real traffic (H.264), where the public data lie beside the checkout or KOINON_SHARED says so."""
+    shared = Path(os.environ.get("KOINON_SHARED") or Path.cwd().parent / "shared")
+    clip = shared / "data" / "video" / "car-detection.mp4"
+    return clip if clip.is_file() else None
+
+
+def run_fleet(folder: Path, fleet: Fleet) -> None:
+    """The cameras send until this process is told to stop. Clips are made in `folder` at the first start.
+
+    Without ffmpeg there are no cameras, which is logged; the region works without them.
+    """
+
+    async def serve() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                # The small one first: it is there in a moment, and the wall shows it.
+                for port, make in (
+                    (fleet.sub, partial(make_clip, folder)),
+                    (fleet.main, partial(_large, folder)),
+                ):
+                    clip = read_clip(await asyncio.to_thread(make))
+                    await stack.enter_async_context(CameraServer([clip], port=port))
+                if fleet.traffic and (path := find_traffic_clip()) is not None:
+                    clip = read_clip(path)
+                    await stack.enter_async_context(CameraServer([clip], port=fleet.traffic))
+            except ClipUnavailable as error:
+                _log.error("demo_cameras_unavailable", why=str(error))
+            await stop.wait()
+
+    asyncio.run(serve())
+
+
+def _large(folder: Path) -> Path:
+    return make_clip(folder, width=1280, height=720, kbits=2000)
