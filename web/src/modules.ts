@@ -7,6 +7,7 @@ const modules: Record<string, () => Promise<Module>> = {
   copy: () => import("./copy"),
   dialog: () => import("./dialog"),
   "offer-passkey": () => import("./offer-passkey"),
+  playback: () => import("./video/playback"),
   "sign-act": () => import("./sign-act"),
   table: () => import("./table"),
   tabs: () => import("./tabs"),

@@ -18,6 +18,11 @@ from koinon.integrator import web as integrator
 from koinon.integrator.api import CommunicationRequest, ExchangeApi
 from koinon.integrator.deferred.api import PREFIX, BatchApi
 from koinon.integrator.model import ExchangeAnswer, ExchangeRequest
+from koinon.integrator.processing import web as statistics
+from koinon.integrator.processing.service import Processing
+from koinon.integrator.procedures import Debts
+from koinon.integrator.procedures.api import PREFIX as DEBTS_PREFIX
+from koinon.integrator.procedures.api import DebtsApi
 from koinon.integrator.registration import DossierAnswer, DossierRequest
 from koinon.portal import NavigationItem, Portal, problem_document
 from koinon.trust.gate import web as gate
@@ -36,6 +41,7 @@ from koinon.video.cameras import web as cameras
 from koinon.video.live import LiveSocket
 from koinon.video.live import web as live
 from koinon.video.playback import PlaybackSocket
+from koinon.video.playback import web as playback
 from koinon.video.rights import Action
 from koinon.video.rights import web as rights_web
 
@@ -43,7 +49,7 @@ Asgi = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
 
 # Served by raw ASGI before Litestar sees the request; see the `document_*` handlers below for their description.
 RAW_PATHS = frozenset({"/api/exchanges", "/api/communications", "/api/dossiers"})
-_SLICES = (start, parties, rules, oversight, gate, ledger, integrator, cameras, live, rights_web)
+_SLICES = (start, parties, rules, oversight, gate, ledger, integrator, statistics, cameras, live, rights_web, playback)
 
 
 class Keys(msgspec.Struct, frozen=True):
@@ -99,6 +105,7 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
         embedded=settings.mode == "embedded",
         secure=settings.origin.startswith("https:"),
     )
+    debts = Debts(platform.gate, platform.integrator.keys)
     app = Litestar(
         route_handlers=[
             show_live,
@@ -122,8 +129,16 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
                 "sealer": platform.sealer,
                 "gate": platform.gate,
                 "integrator": platform.integrator,
+                "debts": debts,
                 "keepers": platform.keepers,
                 "objects": platform.objects,
+                "processing": Processing(
+                    database=platform.database,
+                    sealer=platform.sealer,
+                    objects=platform.objects,
+                    clock=platform.clock,
+                    home=settings.home,
+                ),
                 "deferred": deferred,
                 "rights": platform.rights,
                 "visible": _visible(platform),
@@ -141,6 +156,7 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
         logging_config=None,
         debug=False,
     )
+    debts_api = DebtsApi(platform.integrator, debts, key=platform.key, authority=settings.authority)
     exchanges = ExchangeApi(platform.integrator, key=platform.key, authority=settings.authority)
     batches = BatchApi(deferred, key=platform.key, authority=settings.authority)
 
@@ -170,6 +186,8 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
     async def dispatch(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] == "http" and scope["path"] in RAW_PATHS:
             await exchanges(scope, receive, send)
+        elif scope["type"] == "http" and scope["path"].startswith(DEBTS_PREFIX):
+            await debts_api(scope, receive, send)
         elif scope["type"] == "http" and f"{scope['path']}/".startswith(f"{PREFIX}/"):
             await batches(scope, receive, send)
         elif scope["type"] == "websocket":

@@ -1,0 +1,72 @@
+"""What the page of playback says to people. `%(name)s` is filled in by the page's script."""
+
+from typing import Final
+
+from koinon.portal import N_, Message
+
+WORDS: Final[dict[str, Message]] = {
+    "state_recorded": N_("Recorded"),
+    "state_held": N_("Recorded and held beyond its term"),
+    "state_gap": N_("Not recorded"),
+    "state_deleted_by_term": N_("Deleted: its term ran out"),
+    "state_not_yours": N_("Further back than you may see"),
+    "state_remote_not_asked": N_("Kept elsewhere and not asked"),
+    "state_unknown": N_("Not known"),
+    "reason_future": N_("still to come"),
+    "reason_stopped": N_("the recorder was stopped"),
+    "reason_crashed": N_("the recorder failed"),
+    "reason_camera_closed": N_("the camera ended the connection"),
+    "reason_silent": N_("the camera sent nothing"),
+    "reason_unreachable": N_("the camera could not be reached"),
+    "reason_refused": N_("the camera refused"),
+    "reason_unauthorised": N_("the camera did not accept the credentials"),
+    "reason_protocol": N_("the camera did not speak as it should"),
+    "reason_unsupported": N_("the camera’s format is not supported"),
+    "reason_no_key_frame": N_("the camera sent no whole picture"),
+    "reason_clock_step": N_("a clock was set"),
+    "reason_clock_rate": N_("the camera’s clock ran at a wrong rate"),
+    "reason_disk_full": N_("the disk was full"),
+    "reason_disk_error": N_("the disk failed"),
+    "reason_disk_slow": N_("the disk did not keep up"),
+    "reason_folder_gone": N_("the recordings folder was away"),
+    "reason_paused": N_("recording was paused"),
+    "reason_handed_over": N_("from one recorder to another"),
+    "reason_unit_bytes_missing": N_("the recording is in the index, but its file is not there"),
+    "reason_unit_damaged": N_("the recording’s file is damaged"),
+    "reason_place_unreachable": N_("the place where the recording lies cannot be reached"),
+    "reason_masks_full": N_("it may only leave masked, and no masking is free at the moment"),
+    "reason_masking_failed": N_("it may only leave masked, and masking failed"),
+    "connecting": N_("Connecting …"),
+    "asked": N_("%(purpose)s · case %(case)s"),
+    "buffering": N_("Fetching pictures …"),
+    "missing": N_("%(state)s until %(until)s"),
+    "missing_why": N_("%(state)s until %(until)s: %(why)s"),
+    "ended": N_("End of the chosen time"),
+    "cut": N_("This view was ended. %(why)s"),
+    "refused": N_("This recording cannot be shown. %(why)s"),
+    "lost": N_("The connection was lost."),
+    "retry": N_("Try again"),
+    "unsupported": N_("This browser cannot show the camera’s format (%(codec)s)."),
+    "play": N_("Play"),
+    "pause": N_("Pause"),
+    "at": N_("%(time)s, %(state)s"),
+    "timeline": N_("Timeline"),
+    "first_time": N_("first time (summer time)"),
+    "second_time": N_("second time (winter time)"),
+    "no_such_time": N_("That time does not exist: the clock went forward by an hour that night."),
+    "choose_camera": N_("Choose at least one camera."),
+    "too_many": N_("Choose at most %(most)s cameras."),
+    "in_future": N_("That time is still to come."),
+    "no_gaps": N_("Nothing is missing in the part shown."),
+}
+
+PROBLEMS: Final[dict[str, Message]] = {
+    "camera_has_no_stream": N_("No picture of this camera is taken in."),
+    "invalid_interval": N_(
+        "That stretch of time cannot be shown: it ends before it begins, or is longer than a year."
+    ),
+    "too_many_cameras": N_("At most %(most)s cameras can be looked at together."),
+    "view_unknown": N_("There is no such view, or it has ended."),
+    "media_unknown": N_("There is no such recording, or none that you may see now."),
+    "speed_unknown": N_("That speed is not one of ours."),
+}
