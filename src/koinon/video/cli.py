@@ -17,6 +17,7 @@ from koinon.base.settings import load_settings
 from koinon.video.cameras.cli import attach
 from koinon.video.recorder import Camera, Disk, Gap, Options, Unit, parse_source, prepare_folder
 from koinon.video.recordings.cli import attach as attach_status
+from koinon.video.terms.cli import attach as attach_terms
 
 app = typer.Typer(help="Shared video: the register of cameras, recording.", no_args_is_help=True)
 
@@ -28,6 +29,7 @@ def root() -> None:
 
 attach(app)
 attach_status(app)
+attach_terms(app)
 
 
 @app.command()

@@ -51,16 +51,20 @@ class Cover:
                 if self.kind is Kind.FILL:
                     part[:] = _GREY
                 else:
-                    _mosaic(part, size)
+                    _mosaic(part, size, 4 // scale)
 
 
-def _mosaic(part: Plane, size: int) -> None:
-    """Each block of `part` has one value: the average of what it had. The picture's edge may cut the last ones."""
+def _mosaic(part: Plane, size: int, step: int) -> None:
+    """Each block of `part` has one value: the average of one in `step` of its rows and columns. The picture's edge may
+    cut the last blocks.
+    """
     height, width = part.shape
-    for top in range(0, height, size):
-        for left in range(0, width, size):
-            block = part[top : top + size, left : left + size]
-            block[:] = round(float(block.mean()))
+    seen = part[::step, ::step].astype(np.uint32)
+    rows, columns = (np.arange(0, length, size // step) for length in seen.shape)
+    sums = np.add.reduceat(np.add.reduceat(seen, rows, 0), columns, 1)
+    counts = np.outer(np.diff(rows, append=seen.shape[0]), np.diff(columns, append=seen.shape[1]))
+    means = (sums // counts).astype(np.uint8)
+    part[:] = means.repeat(size, 0)[:height].repeat(size, 1)[:, :width]
 
 
 def _boxes(blocks: NDArray[np.bool_]) -> list[tuple[int, int, int, int]]:
