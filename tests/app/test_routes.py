@@ -51,6 +51,11 @@ PUBLIC = {
     "POST /sign-in/local",
     "POST /sign-out",
     "POST /language",
+    "GET /statistics",
+    "GET /statistics/{publication:uuid}",
+    "GET /api/statistics",
+    "GET /api/statistics/{publication:uuid}",
+    "GET /api/statistics/{publication:uuid}/csv",
     "GET /static/{name:str}",
 }
 # Signed by a key: of a party, or of a member of the Commission or the Committee. No session, so nothing to forge.

@@ -1,0 +1,202 @@
+"""Pages of published results, for anybody; and of data sets and their budgets, for operators."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from litestar import Request, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath
+from litestar.response import Redirect
+
+from koinon.base.errors import KoinonError, NotAllowed
+from koinon.base.ids import parse_id
+from koinon.base.text import Text
+from koinon.integrator.processing import api
+from koinon.integrator.processing.cluster import TOTAL, Cluster, PublishedTable
+from koinon.integrator.processing.model import MadeCells, MadeNoisy
+from koinon.integrator.processing.service import OPERATOR, Processing
+from koinon.portal import N_, Message, NavigationItem, portal_of, render
+from koinon.trust.parties.sign_in import Session
+
+_PAGE = 50
+KINDS = {
+    "cells": (N_("table of groups"), "info"),
+    "rows": (N_("anonymous rows"), "good"),
+    "noisy": (N_("numbers with noise"), "neutral"),
+}
+problems = {
+    "privacy_budget_spent": N_(
+        "The privacy budget of this data set does not hold so much: %(left_epsilon)s of epsilon is left."
+    ),
+    "publication_differencing": N_(
+        "Beside an earlier publication of the same data set (%(table)s) this one would tell about a few persons."
+    ),
+    "publication_rows_exist": N_(
+        "Rows of this data set were published before: two such tables could be joined."
+    ),
+    "publication_unknown": N_("There is no such publication, or it was withdrawn."),
+    "publication_busy": N_("Somebody else publishes of this data set at this moment. Try again."),
+    "data_set_unknown": N_("There is no data set with this name."),
+    "anonymity_not_reachable": N_("The rows cannot be made as anonymous as was asked."),
+    "cluster_column_unknown": N_("The data set has no column %(column)s."),
+    "cluster_too_large": N_("The table would have too many cells."),
+    "cluster_subject_repeated": N_("Somebody is in the data set twice: the numbers would not add up."),
+    "dimensions_malformed": N_("Name one to four different columns."),
+    "minimum_too_low": N_("The minimum is at least %(least)s."),
+    "pseudonym_period_over": N_("This pseudonym is of a period that is over."),
+    "pseudonym_unknown": N_("This pseudonym was not made for this recipient and purpose."),
+    "reidentification_over": N_("This case is over: it was used, or a day went by."),
+    "reidentification_not_approved": N_("A second person has not approved this case yet."),
+}
+
+
+def _operates(viewer: Any) -> bool:
+    return isinstance(viewer, Session) and viewer.profile == OPERATOR
+
+
+navigation = [
+    NavigationItem(label=N_("Statistics"), path="/statistics", order=55, section="footer"),
+    NavigationItem(label=N_("Data sets"), path="/processing", shown_to=_operates, order=40),
+]
+
+
+@get("/statistics", opt={"public": True}, include_in_schema=False)
+async def show_statistics(
+    request: Request[Any, Any, Any], processing: NamedDependency[Processing], after: str | None = None
+) -> Any:
+    """What was published, newest first."""
+    past = parse_id(after, "after") if after else None
+    found = await processing.list_publications(before=past, limit=_PAGE)
+    return render(
+        request,
+        "processing/statistics.html",
+        publications=found,
+        kinds=KINDS,
+        next=str(found[-1].id) if len(found) == _PAGE else None,
+    )
+
+
+@get("/statistics/{publication:uuid}", opt={"public": True}, include_in_schema=False)
+async def show_publication(
+    request: Request[Any, Any, Any], publication: FromPath[UUID], processing: NamedDependency[Processing]
+) -> Any:
+    """One publication: its cells, how it was made, what it cost."""
+    found = await processing.get_publication(publication)
+    return render(
+        request,
+        "processing/publication.html",
+        publication=found,
+        made=found.made,
+        kinds=KINDS,
+        grid=_grid(found.table()) if isinstance(found.made, MadeCells) else None,
+        total=TOTAL,
+        noisy_values=list(found.made.noisy.values.items()) if isinstance(found.made, MadeNoisy) else [],
+    )
+
+
+@get("/processing", include_in_schema=False)
+async def show_data_sets(
+    request: Request[Any, Any, Any], session: Session, processing: NamedDependency[Processing]
+) -> Any:
+    """Data sets, what is left of their budgets, and the form for a table."""
+    _demand_operator(session)
+    return await _page(request, processing, {}, None)
+
+
+@post("/processing/tables", status_code=200, include_in_schema=False)
+async def publish_table(
+    request: Request[Any, Any, Any], session: Session, processing: NamedDependency[Processing]
+) -> Any:
+    """The table is published, or the form says why not. Records: `statistics.published`."""
+    _demand_operator(session)
+    sent = await request.form()
+    form = {name: str(value)[:200].strip() for name, value in sent.items()}
+    try:
+        minimum = int(form.get("minimum", "")) if form.get("minimum", "").isdecimal() else 0
+        dimensions = tuple(word.strip() for word in form.get("dimensions", "").split(",") if word.strip())
+        made = await processing.publish_cells(
+            form.get("data_set", ""),
+            Cluster(dimensions=dimensions, minimum=minimum),
+            (),
+            Text(
+                *(
+                    form.get(f"title_{language}") or form.get("data_set", "")
+                    for language in ("nl", "fr", "en")
+                )
+            ),
+            session.author(),
+        )
+    except KoinonError as error:
+        return await _page(request, processing, form, error)
+    return Redirect(f"/statistics/{made.id}", status_code=303)
+
+
+@post("/processing/publications/{publication:uuid}/withdraw", status_code=303, include_in_schema=False)
+async def withdraw_publication(
+    session: Session, publication: FromPath[UUID], processing: NamedDependency[Processing]
+) -> Redirect:
+    """The publication is shown no more. Records: `statistics.withdrawn`."""
+    await processing.withdraw(publication, session.author())
+    return Redirect("/processing", status_code=303)
+
+
+def _demand_operator(session: Session) -> None:
+    if session.profile != OPERATOR:
+        raise NotAllowed("profile_not_held", profile=OPERATOR)
+
+
+async def _page(
+    request: Request[Any, Any, Any],
+    processing: Processing,
+    form: Mapping[str, str],
+    error: KoinonError | None,
+) -> Any:
+    message: Message | None = None
+    if error is not None:
+        message = portal_of(request).problems.get(error.code, N_("The table could not be made."))
+    data_sets = await processing.list_data_sets()
+    return render(
+        request,
+        "processing/data_sets.html",
+        status_code=error.status if error else 200,
+        data_sets=data_sets,
+        names=[(each.name, each.name) for each, _ in data_sets],
+        publications=await processing.list_publications(limit=_PAGE),
+        kinds=KINDS,
+        form={"minimum": "10", **form},
+        message=message,
+        facts=error.facts if error else {},
+    )
+
+
+def _grid(table: PublishedTable) -> dict[str, Any]:
+    """The cells as rows and columns: the last dimension across, the others down."""
+    value = {cell.at: cell for cell in table.cells}
+    across: list[str | None] = [*table.categories[-1], *([TOTAL] if table.cluster.totals else [])]
+    if len(table.categories) == 1:
+        across = []
+    down: list[tuple[str | None, ...]] = []
+    for cell in table.cells:
+        head = cell.at[:-1] if across else cell.at
+        if head not in down[-1:]:
+            down.append(head)
+    return {
+        "heads": list(table.cluster.dimensions[: -1 if across else None]),
+        "across": across,
+        "across_name": table.cluster.dimensions[-1] if across else "",
+        "rows": [
+            (head, [value[(*head, each)] for each in across] if across else [value[head]]) for head in down
+        ],
+        "scale": 10**table.scale,
+    }
+
+
+handlers = [
+    *api.handlers,
+    show_statistics,
+    show_publication,
+    show_data_sets,
+    publish_table,
+    withdraw_publication,
+]
