@@ -18,11 +18,11 @@ from koinon.integrator import web as integrator
 from koinon.integrator.api import CommunicationRequest, ExchangeApi
 from koinon.integrator.deferred.api import PREFIX, BatchApi
 from koinon.integrator.model import ExchangeAnswer, ExchangeRequest
-from koinon.integrator.processing import web as statistics
-from koinon.integrator.processing.service import Processing
 from koinon.integrator.procedures import Debts
 from koinon.integrator.procedures.api import PREFIX as DEBTS_PREFIX
 from koinon.integrator.procedures.api import DebtsApi
+from koinon.integrator.processing import web as statistics
+from koinon.integrator.processing.service import Processing
 from koinon.integrator.registration import DossierAnswer, DossierRequest
 from koinon.portal import NavigationItem, Portal, problem_document
 from koinon.trust.gate import web as gate

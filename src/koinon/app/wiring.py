@@ -17,6 +17,7 @@ from koinon.base.signals import Signals
 from koinon.integrator.directory import DirectoryKeys, ReferenceDirectory
 from koinon.integrator.drivers.driver import Source
 from koinon.integrator.flows import FLOWS
+from koinon.integrator.procedures import DebtsSource
 from koinon.integrator.service import Integrator
 from koinon.integrator.sources import SourceKeepers, open_sources, read_source_settings
 from koinon.trust.gate import DecisionSample, Gate, ProcessId, QuorumWatch, Uses
@@ -126,6 +127,7 @@ async def open_platform(
             sources = open_sources(settings)
             for source in sources.values():
                 stack.push_async_callback(source.close)
+        sources = {**sources, "debts": DebtsSource(database, keys, keeper)}
         integrator = Integrator(
             gate=gate, uses=uses, flows=FLOWS, sources=sources, keys=keys, origin=settings.origin
         )

@@ -20,6 +20,7 @@ from koinon.base.files import create_file, replace_file
 from koinon.base.ids import new_id
 from koinon.base.settings import Settings
 from koinon.base.text import Text
+from koinon.demo.region_flows import FLOW_PARTIES, agree_on_flows, give_systems
 from koinon.demo.region_video import ZONE_PARTIES, agree_on_video
 from koinon.integrator.directory import DirectoryKeys, insert_dossiers, new_line
 from koinon.trust.agreements import (
@@ -168,6 +169,7 @@ PARTIES: tuple[DemoParty, ...] = (
         ),
     ),
     *(DemoParty(code, "police_zone", name, persons) for code, name, persons in ZONE_PARTIES),
+    *(DemoParty(*each) for each in FLOW_PARTIES),
 )
 
 # (login or name, name, body, rank): their keys are key files under home/demo/keys. Who also signs in is one human by
@@ -250,26 +252,31 @@ class Seeder:
         subjects: Mapping[str, Sequence[str]],
         *,
         contractors: Sequence[str] = (),
+        files: Mapping[str, Mapping[str, Sequence[str]]] | None = None,
         accounts: bool = True,
     ) -> Region:
         """The region stands.
 
         `subjects` are the national numbers of which each housing company has a file; `contractors` the enterprise
-        numbers of those with whom company North negotiates.
+        numbers of those with whom company North negotiates; `files` further files, by purpose and party.
         """
         async with self.database.transaction() as connection:
             await self._genesis(connection)
         async with self.database.transaction() as connection:
             await self._parties(connection)
+            await give_systems(self, connection)
             await self._advisers(connection)
         async with self.database.transaction() as connection:
             await self._convention(connection)
             await self._authorisations(connection)
             await agree_on_video(self, connection)
+            await agree_on_flows(self, connection)
             await self._rules(connection)
         async with self.database.transaction() as connection:
             await self._dossiers(connection, PURPOSE, subjects)
             await self._dossiers(connection, CONTRACTOR_PURPOSE, {NORTH: contractors})
+            for purpose, numbers in (files or {}).items():
+                await self._dossiers(connection, purpose, numbers)
         if accounts:
             await self._accounts()
         region = Region(
@@ -367,16 +374,17 @@ class Seeder:
                     role = Role(profile=profile, valid_from=self.today)
                     await parties.grant_role(connection, self.sealer, person.id, role, by=INSTALLER, at=at)
             if each.kind != "commission":
-                await self._key(connection, f"{each.code}-convention", party, KeyUse.CONVENTION_SIGNING)
+                await self.key(connection, f"{each.code}-convention", party, KeyUse.CONVENTION_SIGNING)
             if each.kind == "social_housing_company":
                 system = System(party=party.id, name="dossiers (demo)")
                 await parties.register_system(connection, self.sealer, system, by=INSTALLER, at=at)
                 self.systems[each.code] = system
-                await self._key(connection, f"{each.code}-system", party, KeyUse.REQUEST_SIGNING, system)
+                await self.key(connection, f"{each.code}-system", party, KeyUse.REQUEST_SIGNING, system)
 
-    async def _key(
+    async def key(
         self, connection: Connection, name: str, party: Party, use: KeyUse, system: System | None = None
     ) -> None:
+        """The demo key of that name is the party's, for that use."""
         key = load_key(self.home, name)
         request = KeyRequest(
             platform=self.settings.ledger_origin,

@@ -8,7 +8,8 @@ from koinon.integrator.entitlement.disability import DISABILITY_RIGHTS
 from koinon.integrator.entitlement.social_dwelling import RENT
 from koinon.integrator.entitlement.taxi import TAXI_CAREER
 from koinon.integrator.model import Flow
+from koinon.integrator.procedures import DEBT_RECOVERY
 
 FLOWS: Mapping[str, Flow] = {
-    flow.name: flow for flow in (ADMISSION, RENT, TAXI_CAREER, DISABILITY_RIGHTS, CONTRACTOR)
+    flow.name: flow for flow in (ADMISSION, RENT, DEBT_RECOVERY, TAXI_CAREER, DISABILITY_RIGHTS, CONTRACTOR)
 }

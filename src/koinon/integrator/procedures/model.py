@@ -17,8 +17,8 @@ RESOURCE = f"flow/{FLOW}"
 ANNOUNCE, ANSWER = "announce", "answer"
 """The two actions of this procedure besides `consult`."""
 
-CREDITOR_KINDS: dict[str, Kind] = {"municipality": "municipal_tax", "regional_tax_service": "regional_tax"}
-"""Which kind of debt a party of that kind collects."""
+CREDITOR_KINDS: dict[str, Kind] = {"municipality": "municipal_tax", "regional_service": "regional_tax"}
+"""Which kind of debt a party of that kind collects; of these the ones authorised to answer are competent."""
 
 AnnouncementKind = Literal["sale", "seizure"]
 

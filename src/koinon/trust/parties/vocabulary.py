@@ -37,6 +37,8 @@ PARTY_KINDS: dict[str, Text] = {
     "port_authority": Text("havenbedrijf", "autorité portuaire", "port authority"),
     "platform_operator": Text("operator van het platform", "opérateur de la plateforme", "platform operator"),
     "school": Text("school", "établissement scolaire", "school"),
+    "notary": Text("notaris", "notaire", "notary"),
+    "bailiff": Text("gerechtsdeurwaarder", "huissier de justice", "bailiff"),
     "company": Text("onderneming", "entreprise", "company"),
     "commission": Text("Controlecommissie", "Commission de contrôle", "Control Commission"),
     "witness": Text("getuige van het logboek", "témoin du journal", "witness of the ledger"),
