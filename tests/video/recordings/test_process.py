@@ -230,6 +230,9 @@ async def test_frames_are_tapped_before_they_are_recorded_and_the_end_is_told(ca
         def forget(self, stream):
             self.gone.append(stream)
 
+        def watched(self, stream):
+            return True
+
     server, tap = await cameras(), Seen()
     stream = await register("gate", server.url("gate"))
     process = await start(tap=tap)

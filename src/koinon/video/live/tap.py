@@ -157,6 +157,11 @@ class Tap:
         for client in feed.subscribers:
             client.send_away(stream, reason)
 
+    def watched(self, stream: int) -> bool:
+        """Whether anybody is subscribed to the stream; while nobody is, frames may come a few at once."""
+        feed = self._feeds.get(stream)
+        return feed is not None and bool(feed.subscribers)
+
     def forget(self, stream: int) -> None:
         """This recorder records the stream no more: another may, and its subscribers are to ask which."""
         feed = self._feeds.pop(stream, None)
@@ -246,6 +251,10 @@ class StreamWatcher:
     def away(self, reason: str) -> None:
         """As `Tap.away`."""
         self._tap.away(self._stream, reason)
+
+    def watched(self) -> bool:
+        """As `Tap.watched`."""
+        return self._tap.watched(self._stream)
 
 
 class _Client(asyncio.Protocol):

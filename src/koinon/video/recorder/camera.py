@@ -35,6 +35,9 @@ class Watcher(Protocol):
     def away(self, reason: str) -> None:
         """No frames come now, for this reason."""
 
+    def watched(self) -> bool:
+        """Whether each frame is wanted as soon as it comes; else a few may come together. Asked every second."""
+
 
 class Camera:
     """The recording of one camera.
@@ -138,7 +141,10 @@ class Camera:
             await session.play(depacketiser, track.report)
             track.await_key_frame()
             self.state, self.detail = "recording", ""
-            await session.watch(lambda: self._check(track))
+            watcher = self._watcher
+            await session.watch(
+                lambda: self._check(track), (lambda: False) if watcher is None else watcher.watched
+            )
         finally:
             await session.close()
 

@@ -77,18 +77,24 @@ class Tap(Protocol):
     def forget(self, stream: int) -> None:
         """This process records the stream no more."""
 
+    def watched(self, stream: int) -> bool:
+        """Whether anybody watches the stream."""
+
 
 class _Tapped:
     """The watcher of one stream, for the tap."""
 
     def __init__(self, tap: Tap, stream: int) -> None:
-        self._frame, self._away, self._stream = tap.frame, tap.away, stream
+        self._frame, self._away, self._watched, self._stream = tap.frame, tap.away, tap.watched, stream
 
     def frame(self, frame: Any, format_: Any) -> None:
         self._frame(self._stream, frame, format_)
 
     def away(self, reason: str) -> None:
         self._away(self._stream, reason)
+
+    def watched(self) -> bool:
+        return self._watched(self._stream)
 
 
 class Recording:

@@ -176,7 +176,7 @@ def _failure(error: Exception, waited: bool) -> SessionFailed:
     name = type(error).__name__
     if isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError):
         return SessionFailed("unauthorised", "the camera does not accept the credentials")
-    if isinstance(error, av.error.HTTPError):
+    if name.startswith("HTTP"):  # RTSP answers have these names too
         return SessionFailed("refused", name)
     if isinstance(error, av.error.ExitError | TimeoutError) or (
         waited and isinstance(error, av.error.InvalidDataError)

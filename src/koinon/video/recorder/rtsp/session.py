@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import re
 import secrets
+import socket
 from collections.abc import Callable
 from typing import Any, Final, cast
 
@@ -20,6 +21,11 @@ from koinon.video.recorder.rtsp.sdp import Media, read_sdp
 _AGENT: Final = "Koinon"
 _REPORT_SECONDS: Final = 5.0  # RFC 3550 section 6.2: the recommended least interval
 _DEFAULT_TIMEOUT: Final = 60  # RFC 2326 section 12.37
+_GATHER_SECONDS: Final = 0.08
+"""What a camera sends in so long is read at once while nobody watches live: waking for two frames costs hardly more
+than for one. It adds to what a kill may lose.
+"""
+_LEAST_GATHERED: Final = 4096
 
 
 class SessionFailed(Exception):
@@ -55,6 +61,8 @@ class Session(asyncio.Protocol):
         self._depacketiser: Depacketiser | None = None
         self._on_report: Callable[[SenderReport], None] = lambda report: None
         self._heard = self._loop.time()
+        self._received = 0
+        self._gathering = 1
         self._ended: asyncio.Future[SessionFailed] = self._loop.create_future()
         self._ours = secrets.randbits(32)
 
@@ -115,8 +123,13 @@ class Session(asyncio.Protocol):
         await self._request("PLAY", self.media.aggregate, {"Range": "npt=0.000-"})
         self._heard = self._loop.time()
 
-    async def watch(self, check: Callable[[], SessionFailed | None] = lambda: None) -> None:
-        """Keeps the session alive until it ends; never returns. `check` is asked often whether it must end.
+    async def watch(
+        self,
+        check: Callable[[], SessionFailed | None] = lambda: None,
+        hurry: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Keeps the session alive until it ends; never returns. `check` is asked often whether it must end, `hurry`
+        whether each frame is wanted as soon as it comes.
 
         Raises:
             SessionFailed: when it ended: closed, silent, not RTSP, or as `check` says.
@@ -124,11 +137,14 @@ class Session(asyncio.Protocol):
         options = self._options
         kept = reported = self._loop.time()
         pause = min(1.0, options.silence_seconds / 4)
+        looked, received = kept, self._received
         while True:
             done, _ = await asyncio.wait([self._ended], timeout=pause)
             if done:
                 raise self._ended.result()
             now = self._loop.time()
+            self._gather(0.0 if hurry() else (self._received - received) / (now - looked))
+            looked, received = now, self._received
             if now - self._heard > options.silence_seconds:
                 raise SessionFailed("silent", f"no data for {options.silence_seconds:g} s")
             if failure := check():
@@ -144,10 +160,24 @@ class Session(asyncio.Protocol):
                     bytes((0x24, self._channels[1])) + len(report).to_bytes(2, "big") + report
                 )
 
+    def _gather(self, rate: float) -> None:
+        """The system wakes us when there is something worth it, at so many bytes a second (socket(7), SO_RCVLOWAT)."""
+        least = int(rate * _GATHER_SECONDS)
+        if least < _LEAST_GATHERED:
+            least = 1
+        if self._transport is None or (least > 1 and abs(least - self._gathering) < self._gathering / 4):
+            return
+        if least == self._gathering or self._transport.is_closing():
+            return
+        with contextlib.suppress(OSError):
+            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, least)
+            self._gathering = least
+
     async def close(self) -> None:
         """The session is torn down as far as the camera lets us, and the connection closed."""
         if self._transport is None:
             return
+        self._gather(0.0)
         if self._session and not self._ended.done() and self._loop.time() - self._heard < 1.0:
             self._depacketiser = None
             with contextlib.suppress(SessionFailed, TimeoutError):
@@ -222,6 +252,7 @@ class Session(asyncio.Protocol):
         self._end("camera_closed", detail)
 
     def data_received(self, data: bytes) -> None:
+        self._received += len(data)
         if self._rest:
             data = self._rest + data
         at, length = 0, len(data)

@@ -1,0 +1,124 @@
+"""The driver for what our own client does not speak: the same units and gaps, and failures by what they are."""
+
+import asyncio
+import itertools
+
+import pytest
+from tests.video.conftest import QUICK, Recording
+
+from koinon.demo.cameras import Fault
+from koinon.video.recorder import Camera, Disk, Options, parse_source, prepare_folder
+from koinon.video.recorder.av import SCHEMES, AvCamera
+from koinon.video.recorder.av.camera import _address, _split_annex_b, _split_lengths
+
+
+@pytest.fixture
+async def record_av(tmp_path):
+    async def run(url, *, seconds=4.0, script=None, **options):
+        prepare_folder(tmp_path / "r")
+        disk = Disk(tmp_path / "r", least_free=1 << 20)
+        camera = AvCamera(
+            parse_source(url, SCHEMES), Options(name="cam", **{**QUICK, "unit_seconds": 1.5, **options}), disk,
+            on_unit=lambda unit: told.units.append(unit), on_gap=lambda gap: told.gaps.append(gap),
+        )  # fmt: skip
+        told = Recording(camera, disk)
+        stop = asyncio.Event()
+        task = asyncio.create_task(camera.record(stop))
+        await (script(told) if script else asyncio.sleep(seconds))
+        stop.set()
+        await task
+        await asyncio.to_thread(disk.close)
+        return told
+
+    return run
+
+
+def test_both_drivers_are_cameras():
+    assert issubclass(AvCamera, Camera)
+
+
+@pytest.mark.parametrize("codec", ["h264", "h265"])
+async def test_units_are_those_of_the_other_driver(cameras, record_av, read_all, codec):
+    server = await cameras({"codec": codec}, scheme="md5")
+    told = await record_av(server.url("cam"), seconds=6.0, connect_seconds=5.0, silence_seconds=3.0)
+    assert told.gaps == [] and told.camera.state == "stopped"
+    assert told.frames > 50 and {unit.codec[:4] for unit in told.units} == {
+        "avc1" if codec == "h264" else "hvc1"
+    }
+    for one, following in itertools.pairwise(told.units):
+        assert abs((following.start - one.start).total_seconds() - one.wall_us / 1e6) < 2e-6
+    await read_all(told)
+
+
+async def test_b_frames_keep_their_order(cameras, record_av, read_all):
+    server = await cameras({"b_frames": 3, "gop": 25})
+    told = await record_av(server.url("cam"), seconds=5.0, connect_seconds=5.0, silence_seconds=3.0)
+    assert told.frames > 30
+    found = await read_all(told)
+    assert any(
+        [each["pts"] for each in one["packets"]] != sorted(each["pts"] for each in one["packets"])
+        for one in found
+    )
+
+
+async def test_failures_are_told_as_what_they_are(cameras, record_av):
+    server = await cameras(scheme="basic")
+    server.camera("off").fault = Fault(off=True)
+    server.camera("mute").fault = Fault(mute=True)
+    expected = [
+        ("rtsp://127.0.0.1:1/x", "unreachable"),
+        (server.url("off"), "refused"),
+        (server.url("cam", credentials=False), "unauthorised"),
+        (server.url("mute"), "silent"),
+    ]
+    for url, reason in expected:
+        told = await record_av(url, seconds=2.5)
+        assert told.units == [] and told.reasons == [reason], (url, told.gaps)
+        assert "secret" not in repr(told.gaps)
+
+
+async def test_a_stream_that_ends_is_a_camera_that_closed_and_is_opened_anew(cameras, record_av, read_all):
+    # PyAV tells a reset connection as the normal end of a file.
+    server = await cameras()
+
+    async def script(told):
+        await asyncio.sleep(4.0)
+        server.camera("cam").disconnect()
+        await asyncio.sleep(5.0)
+
+    told = await record_av(server.url("cam"), script=script, connect_seconds=5.0, silence_seconds=3.0)
+    assert told.reasons == ["camera_closed"]
+    assert len({unit.run for unit in told.units}) == 2
+    await read_all(told)
+
+
+async def test_a_frozen_camera_is_silent(cameras, record_av):
+    server = await cameras()
+
+    async def script(told):
+        await asyncio.sleep(4.0)
+        server.camera("cam").fault = Fault(frozen=True)
+        async with asyncio.timeout(12):
+            while told.camera.state == "recording":  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        await asyncio.sleep(0.5)  # for the unit to be closed and told
+
+    told = await record_av(server.url("cam"), script=script, connect_seconds=5.0, silence_seconds=2.0)
+    assert [unit.end_reason for unit in told.units if unit.end_reason] == ["silent"]
+    assert told.reasons == ["silent"]
+
+
+def test_nals_are_found_in_both_forms():
+    nals = [b"\x67abc", b"\x68d", b"\x65\0\0\3\0\0\3\1z"]
+    assert _split_annex_b(b"".join(b"\0\0\0\1" + nal for nal in nals)) == nals
+    assert _split_annex_b(b"".join(b"\0\0\1" + nal for nal in nals)) == nals
+    assert _split_lengths(b"".join(len(nal).to_bytes(4, "big") + nal for nal in nals)) == nals
+
+
+def test_the_checked_address_is_what_is_opened_and_the_credentials_are_quoted():
+    source = parse_source("rtsp://us%40er:p%3Aw@camera.example/live?x=1", SCHEMES)
+    assert "p:w" not in repr(source)
+    import msgspec
+
+    located = msgspec.structs.replace(source, address="10.1.2.3")
+    assert _address(located) == "rtsp://us%40er:p%3Aw@10.1.2.3:554/live?x=1"
