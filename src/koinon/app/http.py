@@ -40,16 +40,21 @@ from koinon.video.cameras import CameraId
 from koinon.video.cameras import web as cameras
 from koinon.video.live import LiveSocket
 from koinon.video.live import web as live
+from koinon.video.masks import web as masks
 from koinon.video.playback import PlaybackSocket
 from koinon.video.playback import web as playback
 from koinon.video.rights import Action
 from koinon.video.rights import web as rights_web
+from koinon.video.terms import web as terms
 
 Asgi = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
 
 # Served by raw ASGI before Litestar sees the request; see the `document_*` handlers below for their description.
 RAW_PATHS = frozenset({"/api/exchanges", "/api/communications", "/api/dossiers"})
-_SLICES = (start, parties, rules, oversight, gate, ledger, integrator, statistics, cameras, live, rights_web, playback)
+_SLICES = (
+    start, parties, rules, oversight, gate, ledger, integrator, statistics,
+    cameras, live, rights_web, playback, terms, masks,
+)  # fmt: skip
 
 
 class Keys(msgspec.Struct, frozen=True):

@@ -1,8 +1,8 @@
 """The verifier: that the index, the files and the law say the same. It changes only what is safe, and only when told.
 
 Of each stream and copy: no two units overlap; units and gaps together account for the time from the first to the last.
-Of each place: no row without its file, no file without its row, sizes as told, hashes as told (sampled, or all). Of every
-table that holds something by stream and time, of derived files and of folders: nothing older than the law.
+Of each place: no row without its file, no file without its row, sizes as told, hashes as told (sampled, or all). Of
+every table that holds something by stream and time, of derived files and of folders: nothing older than the law.
 """
 
 import asyncio
