@@ -19,10 +19,11 @@ from koinon.video.playback.course import Course, Walk
 from koinon.video.playback.masked import MaskedWalk, Masker, PoolMasker
 from koinon.video.playback.past import Past
 from koinon.video.playback.recorded import Recorded
+from koinon.video.playback.views import Views
 from koinon.video.recordings import list_places
 from koinon.video.recordings.model import StoredUnit
 from koinon.video.recordings.reading import Places, find_places
-from koinon.video.rights import View
+from koinon.video.rights import Rights, View
 
 _LOOK_AGAIN_SECONDS: Final = 5.0
 
@@ -49,13 +50,22 @@ class Playback:
         self.masker: Masker = PoolMasker(self._pool)
         self.database = database
         self._folder, self._bucket, self._bucket_address = folder, bucket, bucket_address
+        self._views: Views | None = None
         self._places: Places | None = None
         self._looking = asyncio.Lock()
         self._looked_at = 0.0
 
     async def close(self) -> None:
-        """Nothing is masked any more."""
+        """Nothing is masked any more, and no view waits to be renewed."""
         await self._pool.close()
+        if self._views is not None:
+            await self._views.close()
+
+    def views(self, rights: Rights) -> Views:
+        """The views that were opened by a request, see `views.py`."""
+        if self._views is None:
+            self._views = Views(rights)
+        return self._views
 
     async def find_stream(self, camera: CameraId) -> StreamId:
         """The recorded stream of the camera.

@@ -1,0 +1,339 @@
+"""Views for programs and HLS players, and what they fetch. Every address carries its view and its camera.
+
+A recording of one camera asked for through another, or out of the view's time, is not there, and leaves a trace.
+"""
+
+import re
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from litestar import MediaType, Request, Response, delete, get, post
+from litestar.datastructures import Cookie
+from litestar.di import NamedDependency
+from litestar.params import FromPath
+from litestar.response import Stream
+
+from koinon.base.clock import Clock
+from koinon.base.connection import narrow, transport_of
+from koinon.base.errors import Invalid, NotAllowed, NotFound, Unavailable
+from koinon.base.settings import Settings
+from koinon.trust.gate import Ask, Gate
+from koinon.trust.parties.sign_in import Session
+from koinon.video.cameras import CameraId
+from koinon.video.masks.policy import mask_of
+from koinon.video.masks.service import list_masks
+from koinon.video.playback import hls, store
+from koinon.video.playback.messages import base_of, place
+from koinon.video.playback.pieces import of_us, shift, to_us
+from koinon.video.playback.service import Playback
+from koinon.video.playback.views import IDLE_SECONDS
+from koinon.video.recordings import list_units
+from koinon.video.recordings.model import StoredUnit
+from koinon.video.rights import Action, Rights, View, ViewRequest, actor_of, policy, subject_of
+
+COOKIE: Final = "koinon_media"
+_PIECE: Final = 64 * 1024
+_PLAYLIST: Final = "application/vnd.apple.mpegurl"
+_SPAN: Final = re.compile(r"(\d{1,16})-(\d{1,16})")
+_UNIT: Final = re.compile(r"(\d{1,16})-([01])\.m4s")
+_RANGE: Final = re.compile(r"bytes=(\d{1,12})-(\d{1,12})")
+_ENTRY: Final = re.compile(r"(\d{1,9})\.mp4")
+
+
+@post("/api/video/views", status_code=201, tags=["video"])
+async def open_view(
+    data: ViewRequest,
+    session: NamedDependency[Session],
+    playback: NamedDependency[Playback],
+    rights: NamedDependency[Rights],
+    settings: NamedDependency[Settings],
+) -> Response[dict[str, Any]]:
+    """A view of recordings runs, for a player of HLS or a program. It ends when nothing of it is fetched for a minute.
+
+    Records: `exchange.begun`, or `exchange.refused`.
+    """
+    if data.action not in (Action.VIEW_RECORDING, Action.UNMASK):
+        raise Invalid("action_not_here", action=data.action, only=Action.VIEW_RECORDING)
+    if data.since is not None and data.until is not None and data.until - data.since > hls.LONGEST:
+        raise Invalid("interval_malformed", why="longer than a day")
+    views = playback.views(rights)
+    view = await views.open(session, data)
+    try:
+        await playback.find_stream(data.camera)
+        if await _is_masked(playback, view, data.camera, _since(view), _until(view)):
+            # A playlist names files as they are; what must leave masked is shown over /video/playback.
+            raise Unavailable("masked_picture_unavailable")
+    except BaseException:
+        await views.end(view)
+        raise
+    token = rights.mint(view, since=_since(view), until=_until(view))
+    span = f"{to_us(_since(view))}-{to_us(_until(view))}"
+    return Response(
+        {
+            "view": str(view.id),
+            "camera": str(view.camera.id),
+            "playlist": f"/api/video/views/{view.id}/{view.camera.id}/{span}/playlist.m3u8",
+            "watermark": view.watermark and view.watermark.en,
+            "token": token,
+            "renew_within_seconds": IDLE_SECONDS,
+        },
+        status_code=201,
+        cookies=[_cookie(token, view, settings)],
+    )
+
+
+@post("/api/video/views/{view:uuid}/renew", status_code=200, tags=["video"])
+async def renew_view(
+    view: FromPath[UUID],
+    session: NamedDependency[Session],
+    playback: NamedDependency[Playback],
+    rights: NamedDependency[Rights],
+    settings: NamedDependency[Settings],
+) -> Response[dict[str, Any]]:
+    """The view runs for another minute, under a new media token."""
+    found = rights.find(view, session)
+    await found.go_on()
+    playback.views(rights).renew(found)
+    token = rights.mint(found, since=_since(found), until=_until(found))
+    return Response(
+        {"token": token, "renew_within_seconds": IDLE_SECONDS}, cookies=[_cookie(token, found, settings)]
+    )
+
+
+@delete("/api/video/views/{view:uuid}", status_code=204, tags=["video"])
+async def end_view(
+    view: FromPath[UUID],
+    session: NamedDependency[Session],
+    playback: NamedDependency[Playback],
+    rights: NamedDependency[Rights],
+) -> None:
+    """The view has ended. Records: `exchange.ended`."""
+    await playback.views(rights).end(rights.find(view, session))
+
+
+@get(
+    "/api/video/views/{view:uuid}/{camera:uuid}/{span:str}/playlist.m3u8",
+    tags=["video"],
+    media_type=MediaType.TEXT,
+)
+async def show_playlist(
+    request: Request[Any, Any, Any],
+    view: FromPath[UUID],
+    camera: FromPath[UUID],
+    span: FromPath[str],
+    session: NamedDependency[Session],
+    playback: NamedDependency[Playback],
+    rights: NamedDependency[Rights],
+    gate: NamedDependency[Gate],
+    settings: NamedDependency[Settings],
+    clock: NamedDependency[Clock],
+) -> Response[str]:
+    """The media playlist: what of the interval is recorded, with the time of each unit and a mark at each gap."""
+    door = _Door(request, session, playback, rights, gate, settings)
+    running = await door.enter(view, CameraId(camera), span)
+    if door.until - door.since > hls.LONGEST:
+        raise Invalid("interval_malformed", why="longer than a day")
+    stream = await playback.find_stream(CameraId(camera))
+    async with playback.database.acquire() as connection:
+        units = await list_units(connection, stream, door.since, door.until)
+    segments = list(hls.cut(units, to_us(door.since), to_us(door.until)))
+    # What was recorded a moment ago may not be in the index yet.
+    whole = (clock.now() - door.until).total_seconds() > 180
+    return Response(
+        hls.write(segments, whole=whole),
+        media_type=_PLAYLIST,
+        cookies=door.renew(running),
+    )
+
+
+@get("/api/video/views/{view:uuid}/{camera:uuid}/{span:str}/init/{name:str}", tags=["video"])
+async def show_init(
+    request: Request[Any, Any, Any],
+    view: FromPath[UUID],
+    camera: FromPath[UUID],
+    span: FromPath[str],
+    name: FromPath[str],
+    session: NamedDependency[Session],
+    playback: NamedDependency[Playback],
+    rights: NamedDependency[Rights],
+    gate: NamedDependency[Gate],
+    settings: NamedDependency[Settings],
+) -> Response[bytes]:
+    """How units are decoded (`ftyp` and `moov`), if one of this camera in the view's time is decoded so."""
+    door = _Door(request, session, playback, rights, gate, settings)
+    running = await door.enter(view, CameraId(camera), span)
+    asked = _ENTRY.fullmatch(name)
+    async with playback.database.acquire() as connection:
+        entry = asked and await store.find_entry_of(
+            connection, CameraId(camera), int(asked[1]), door.since, door.until
+        )
+    if not entry:
+        await door.refuse(CameraId(camera), running)
+    assert entry
+    return Response(entry.init, media_type="video/mp4", cookies=door.renew(running))
+
+
+@get("/api/video/views/{view:uuid}/{camera:uuid}/{span:str}/units/{name:str}", tags=["video"])
+async def show_unit(
+    request: Request[Any, Any, Any],
+    view: FromPath[UUID],
+    camera: FromPath[UUID],
+    span: FromPath[str],
+    name: FromPath[str],
+    session: NamedDependency[Session],
+    playback: NamedDependency[Playback],
+    rights: NamedDependency[Rights],
+    gate: NamedDependency[Gate],
+    settings: NamedDependency[Settings],
+) -> Stream:
+    """A segment of a unit, by exactly the byte range that the playlist names; its times count from the view's start."""
+    id_ = CameraId(camera)
+    door = _Door(request, session, playback, rights, gate, settings)
+    running = await door.enter(view, id_, span)
+    asked = _UNIT.fullmatch(name)
+    wanted = _RANGE.fullmatch(request.headers.get("range", ""))
+    unit: StoredUnit | None = None
+    if asked and wanted:
+        async with playback.database.acquire() as connection:
+            unit = await store.find_unit_of(
+                connection, id_, of_us(int(asked[1])), int(asked[2]), door.since, door.until
+            )
+    segment = unit and wanted and hls.find_segment(unit, int(wanted[1]), int(wanted[2]) + 1)
+    if not segment or segment.us < to_us(door.since) or segment.until_us > to_us(door.until):
+        await door.refuse(id_, running)
+    assert segment
+    if await _is_masked(playback, running, id_, segment.unit.start, segment.unit.end):
+        raise Unavailable("masked_picture_unavailable")
+    data = await playback.read(segment.unit, segment.offset, segment.end - segment.offset)
+    moved = shift(data, place(to_us(segment.unit.start), base_of(to_us(door.since))))
+    return Stream(
+        door.send(running, moved),
+        status_code=206,
+        media_type="video/mp4",
+        headers={
+            "Content-Length": str(len(moved)),
+            "Content-Range": f"bytes {segment.offset}-{segment.end - 1}/{segment.unit.bytes}",
+        },
+        cookies=door.renew(running),
+    )
+
+
+class _Door:
+    """What every fetch passes: the token is good for this camera and interval, and the view behind it runs."""
+
+    def __init__(
+        self,
+        request: Request[Any, Any, Any],
+        session: Session,
+        playback: Playback,
+        rights: Rights,
+        gate: Gate,
+        settings: Settings,
+    ) -> None:
+        self._request, self._session, self._playback = request, session, playback
+        self._rights, self._gate, self._settings = rights, gate, settings
+        self.since = self.until = of_us(0)
+
+    async def enter(self, view: UUID, camera: CameraId, span: str) -> View | None:
+        """The view, if it runs in this process; None where it runs in another.
+
+        Raises:
+            NotFound: `media_unknown`.
+            Cut: the view was cut.
+        """
+        asked = _SPAN.fullmatch(span)
+        if asked is None:
+            raise NotFound("media_unknown")
+        self.since, self.until = of_us(int(asked[1])), of_us(int(asked[2]))
+        try:
+            action = self._rights.find(view, self._session).action
+        except NotFound:
+            action = Action.VIEW_RECORDING
+        token = self._request.cookies.get(COOKIE) or self._request.query_params.get("token") or ""
+        running = await self._rights.redeem(
+            token, self._session, camera=camera, action=action, since=self.since, until=self.until
+        )
+        if running is not None:
+            if running.id != view:
+                raise NotFound("media_unknown")
+            self._playback.views(self._rights).renew(running)
+        return running
+
+    def renew(self, view: View | None) -> Sequence[Cookie]:
+        """The cookie with a token for the next minute."""
+        if view is None:
+            return []
+        token = self._rights.mint(view, since=_since(view), until=_until(view))
+        return [_cookie(token, view, self._settings)]
+
+    async def refuse(self, camera: CameraId, view: View | None) -> None:
+        """Something was asked for that is not there for this camera and view.
+
+        Raises:
+            NotFound: `media_unknown`.
+
+        Records: `exchange.refused`.
+        """
+        ask = Ask(
+            actor=actor_of(self._session),
+            purpose=view.request.purpose if view else "-",
+            case=view.request.case if view else "",
+            action=(view.action if view else Action.VIEW_RECORDING).value,
+            resource="cameras/unknown",
+            fields=policy.FIELDS,
+            subjects=(subject_of(camera),),
+        )
+        await self._gate.refuse(ask, NotAllowed("media_unknown"))
+        raise NotFound("media_unknown")
+
+    async def send(self, view: View | None, data: bytes) -> AsyncIterator[bytes]:
+        """The bytes in pieces; none after the view was cut."""
+        transport = transport_of(self._request.scope)  # type: ignore[arg-type]
+        if view is None:
+            yield data
+            return
+        if transport is not None:
+            narrow(transport)
+        with self._playback.views(self._rights).sending(view, transport):
+            for at in range(0, len(data), _PIECE):
+                piece = data[at : at + _PIECE]
+                await view.go_on(len(piece))
+                yield piece
+
+
+async def _is_masked(
+    playback: Playback, view: View | None, camera: CameraId, since: datetime, until: datetime
+) -> bool:
+    """Whether what was recorded then may only leave masked; of a view in another process that is not known."""
+    if view is not None and not view.masked:
+        return False
+    async with playback.database.acquire() as connection:
+        masks = await list_masks(connection, camera)
+    return bool(mask_of([each for each in masks if each.polygons], since, until))
+
+
+def _since(view: View) -> datetime:
+    assert view.since is not None
+    return view.since
+
+
+def _until(view: View) -> datetime:
+    assert view.until is not None
+    return view.until
+
+
+def _cookie(token: str, view: View, settings: Settings) -> Cookie:
+    return Cookie(
+        key=COOKIE,
+        value=token,
+        path=f"/api/video/views/{view.id}",
+        max_age=int(IDLE_SECONDS),
+        httponly=True,
+        samesite="strict",
+        secure=settings.origin.startswith("https:"),
+    )
+
+
+handlers = [open_view, renew_view, end_view, show_playlist, show_init, show_unit]

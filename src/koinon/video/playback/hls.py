@@ -1,0 +1,89 @@
+"""Media playlists of recordings: HLS with fragmented MP4. Pure.
+
+Source: RFC 8216 (sections named where they decide) and its draft successor for EXT-X-MAP with byte ranges.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from math import ceil
+from typing import Final, NamedTuple
+
+from koinon.base.clock import rfc3339
+from koinon.video.playback.pieces import of_us, ranges, seconds_of, to_us, wall_us
+from koinon.video.recordings.model import StoredUnit
+
+SEGMENT_SECONDS: Final = 6.0
+LONGEST: Final = timedelta(days=1)
+DISCONTINUITY_US: Final = 1_000_000
+_ROUNDING_US: Final = 1000
+
+
+class Segment(NamedTuple):
+    """A stretch of a unit from a key frame: bytes from, up to; when its first frame was taken, and the one after it."""
+
+    unit: StoredUnit
+    offset: int
+    end: int
+    ticks: int
+    us: int
+    until_us: int
+
+
+def cut(units: Sequence[StoredUnit], since_us: int, until_us: int) -> Iterator[Segment]:
+    """The segments that lie whole in [since, until), of one copy at a time, none overlapping the one before."""
+    at, copy = since_us, 0
+    waiting = sorted(units, key=lambda unit: (unit.start, unit.copy))
+    while waiting:
+        waiting = [unit for unit in waiting if to_us(unit.end) > at + _ROUNDING_US]
+        if not waiting:
+            return
+        here = [unit for unit in waiting if to_us(unit.start) <= at + _ROUNDING_US]
+        unit = min(here, key=lambda each: (each.copy != copy, each.copy), default=waiting[0])
+        copy = unit.copy
+        for offset, end, ticks, end_ticks in ranges(unit, SEGMENT_SECONDS):
+            us, until = wall_us(unit, ticks), wall_us(unit, end_ticks)
+            if us >= max(at - _ROUNDING_US, since_us) and until <= until_us:
+                yield Segment(unit, offset, end, ticks, us, until)
+        at = max(to_us(unit.end), at + 1)
+
+
+def find_segment(unit: StoredUnit, offset: int, end: int) -> Segment | None:
+    """The segment of the unit that is exactly these bytes."""
+    for begin, stop, ticks, end_ticks in ranges(unit, SEGMENT_SECONDS):
+        if (begin, stop) == (offset, end):
+            return Segment(unit, offset, end, ticks, wall_us(unit, ticks), wall_us(unit, end_ticks))
+    return None
+
+
+def write(segments: Sequence[Segment], *, whole: bool) -> str:
+    """The playlist; addresses are relative to its own. `whole`: nothing will be added any more."""
+    longest = max((seconds_of(each) for each in map(_ticks, segments)), default=SEGMENT_SECONDS)
+    lines = [
+        "#EXTM3U",
+        "#EXT-X-VERSION:7",
+        f"#EXT-X-TARGETDURATION:{ceil(longest)}",
+        "#EXT-X-MEDIA-SEQUENCE:0",
+        f"#EXT-X-PLAYLIST-TYPE:{'VOD' if whole else 'EVENT'}",
+        "#EXT-X-INDEPENDENT-SEGMENTS",
+    ]
+    last: Segment | None = None
+    for each in segments:
+        changed = last is None or each.unit.entry != last.unit.entry
+        apart = last is not None and abs(each.us - last.until_us) > DISCONTINUITY_US
+        if last is not None and (changed or apart):
+            lines.append("#EXT-X-DISCONTINUITY")  # section 4.3.2.3
+        if changed or apart:
+            lines.append(f'#EXT-X-MAP:URI="init/{each.unit.entry}.mp4"')
+        if last is None or last.unit is not each.unit or apart:
+            lines.append(f"#EXT-X-PROGRAM-DATE-TIME:{rfc3339(of_us(each.us))[:-4]}Z")
+        lines.append(f"#EXTINF:{seconds_of(_ticks(each)):.5f},")
+        lines.append(f"#EXT-X-BYTERANGE:{each.end - each.offset}@{each.offset}")
+        lines.append(f"units/{to_us(each.unit.start)}-{each.unit.copy}.m4s")
+        last = each
+    if whole:
+        lines.append("#EXT-X-ENDLIST")
+    return "\n".join(lines) + "\n"
+
+
+def _ticks(segment: Segment) -> int:
+    return (segment.until_us - segment.us) * 9 // 100
