@@ -30,7 +30,8 @@ export type State = "connecting" | "live" | "away" | "cut" | "refused" | "lost" 
 
 const PAUSES = [0.5, 1, 2, 4, 8, 15]; // seconds before another attempt
 const BEHIND = 0.045; // seconds: one frame of 25 a second and a little
-const CLOCK_EVERY = 10_000;
+const CLOCK_EVERY = 10; // seconds; more often at first, when the page is busy and an answer may wait
+const CLOCK_FIRST = 8;
 const HIDDEN_AFTER = 2_000;
 const SILENT_AFTER = 4_000; // without a frame, while the connection says nothing
 // Ends that are not about the viewer's right: a new view may begin at once.
@@ -63,6 +64,7 @@ export class Player {
   private watermark = "";
   private lastFrame = 0;
   private lastTick = performance.now();
+  private ticks = 0; // since it connected
   private ended = false;
   private readonly every: number;
   private readonly onVisibility = (): void => this.visibility();
@@ -129,6 +131,7 @@ export class Player {
     socket.binaryType = "arraybuffer";
     this.socket = socket;
     this.bestTrip = Infinity;
+    this.ticks = 0;
     let answered = false;
     socket.onopen = () => socket.send(JSON.stringify(this.request));
     socket.onmessage = (event: MessageEvent<string | ArrayBuffer>) => {
@@ -272,7 +275,8 @@ export class Player {
         this.again("lost");
       }
     }
-    if (this.socket && Math.floor(now / 1000) % (CLOCK_EVERY / 1000) === 0) this.askClock();
+    this.ticks++;
+    if (this.ticks < CLOCK_FIRST || this.ticks % CLOCK_EVERY === 0) this.askClock();
   }
 
   private askClock(): void {

@@ -36,7 +36,7 @@ class Tile {
     const full = document.createElement("button");
     full.type = "button";
     full.className = "button quiet wall-full";
-    full.textContent = "⛶";
+    full.append(corners());
     full.title = fill(words, "enlarge");
     full.setAttribute("aria-label", fill(words, "enlarge"));
     full.addEventListener("click", () => this.enlarge());
@@ -91,6 +91,20 @@ class Tile {
   }
 }
 
+/** Four corners: the sign for filling the screen. */
+function corners(): SVGElement {
+  const space = "http://www.w3.org/2000/svg";
+  const icon = document.createElementNS(space, "svg");
+  for (const [name, value] of Object.entries({ viewBox: "0 0 16 16", width: "16", height: "16", "aria-hidden": "true" })) {
+    icon.setAttribute(name, value);
+  }
+  const path = document.createElementNS(space, "path");
+  path.setAttribute("d", "M2 6V2h4M10 2h4v4M14 10v4h-4M6 14H2v-4");
+  path.setAttribute("class", "corners");
+  icon.append(path);
+  return icon;
+}
+
 class Wall {
   readonly cameras: Camera[];
   readonly words: Words;
@@ -112,6 +126,7 @@ class Wall {
       event.preventDefault();
       this.watch();
     });
+    root.querySelector<HTMLButtonElement>("[data-watch]")!.disabled = false;
     root.querySelector("[data-again]")?.addEventListener("click", () => this.ask());
     for (const button of root.querySelectorAll<HTMLElement>("[data-size]")) {
       button.addEventListener("click", () => this.resize(Number(button.dataset.size)));

@@ -12,7 +12,7 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 import structlog
@@ -274,15 +274,14 @@ class _Client(asyncio.Protocol):
         self._patience: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass of it
         if len(self._tap._clients) >= _CLIENTS:
-            transport.abort()
+            self.transport.abort()
             return
         self._tap._clients.add(self)
         _clients.set(len(self._tap._clients))
         self._patience = asyncio.get_running_loop().call_later(_PROOF_SECONDS, self._give_up)
-        transport.write(message(Kind.HELLO, 0, self._nonce))
+        self.transport.write(message(Kind.HELLO, 0, self._nonce))
 
     def connection_lost(self, error: Exception | None) -> None:
         if self._patience is not None:
