@@ -16,6 +16,7 @@ from koinon.base import metrics
 from koinon.base.health import Health
 from koinon.integrator import web as integrator
 from koinon.integrator.api import CommunicationRequest, ExchangeApi
+from koinon.integrator.deferred import web as batches
 from koinon.integrator.deferred.api import PREFIX, BatchApi
 from koinon.integrator.model import ExchangeAnswer, ExchangeRequest
 from koinon.integrator.procedures import Debts
@@ -52,7 +53,7 @@ Asgi = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
 # Served by raw ASGI before Litestar sees the request; see the `document_*` handlers below for their description.
 RAW_PATHS = frozenset({"/api/exchanges", "/api/communications", "/api/dossiers"})
 _SLICES = (
-    start, parties, rules, oversight, gate, ledger, integrator, statistics,
+    start, parties, rules, oversight, gate, ledger, integrator, batches, statistics,
     cameras, live, rights_web, playback, terms, masks,
 )  # fmt: skip
 
@@ -163,7 +164,7 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
     )
     debts_api = DebtsApi(platform.integrator, debts, key=platform.key, authority=settings.authority)
     exchanges = ExchangeApi(platform.integrator, key=platform.key, authority=settings.authority)
-    batches = BatchApi(deferred, key=platform.key, authority=settings.authority)
+    batch_api = BatchApi(deferred, key=platform.key, authority=settings.authority)
 
     sockets: dict[str, Asgi] = {
         "/video/live": _signed_in(
@@ -194,7 +195,7 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
         elif scope["type"] == "http" and scope["path"].startswith(DEBTS_PREFIX):
             await debts_api(scope, receive, send)
         elif scope["type"] == "http" and f"{scope['path']}/".startswith(f"{PREFIX}/"):
-            await batches(scope, receive, send)
+            await batch_api(scope, receive, send)
         elif scope["type"] == "websocket":
             await sockets.get(scope["path"], _refuse)(scope, receive, send)
         else:

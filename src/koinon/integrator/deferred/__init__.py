@@ -1,6 +1,6 @@
 """Deferred mode: many questions in one file, answered chunk by chunk under the same rules as one."""
 
-from koinon.integrator.deferred.bulk import BulkInput, BulkSource, FolderSource, SqlSource
+from koinon.integrator.deferred.bulk import ADMISSION_INPUTS, BulkInput, BulkSource, FolderSource, SqlSource
 from koinon.integrator.deferred.computing import Bulk, Computation, Interactive
 from koinon.integrator.deferred.model import (
     PIECE_BYTES,
@@ -16,6 +16,7 @@ from koinon.integrator.deferred.sealed import SealedObjects
 from koinon.integrator.deferred.service import Deferred, forget
 
 __all__ = [
+    "ADMISSION_INPUTS",
     "PIECE_BYTES",
     "BatchRequest",
     "BatchState",

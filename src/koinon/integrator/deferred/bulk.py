@@ -19,6 +19,7 @@ from koinon.base.errors import Invalid, Unavailable
 from koinon.integrator.drivers import Context
 
 SUBJECT = "subject"
+_WHOLE = frozenset({"BIGINT", "UBIGINT", "HUGEINT", "DECIMAL(11,0)"})
 
 
 class BulkSource(Protocol):
@@ -87,7 +88,9 @@ class SqlSource:
 class FolderSource:
     """A source that delivers its data as files: `<service>.parquet` or `<service>.csv` in a folder.
 
-    Read where they lie, by DuckDB; a new delivery replaces a file by renaming. Columns of CSV are text.
+    Read where they lie, by DuckDB; a new delivery replaces a file by renaming. Columns of CSV are text. Where
+    `subject`, `member` or `replaced_by` of a Parquet file are whole numbers, they are numbers without their leading
+    zeros: such a file is found through in half the time.
     """
 
     def __init__(self, name: str, folder: Path, *, threads: int = 1, memory_mb: int = 256) -> None:
@@ -117,21 +120,26 @@ class FolderSource:
         if not service.replace("_", "").isalnum():
             raise Invalid("unknown_service", source=self.name, service=service[:64])
         if (path := self._folder / f"{service}.parquet").is_file():
-            read = "read_parquet"
+            read = "read_parquet(?)"
         elif (path := self._folder / f"{service}.csv").is_file():
-            read = "read_csv"
+            read = "read_csv(?, all_varchar = true)"
         else:
             raise Unavailable("source_silent", source=self.name, why="no delivery")
-        option = ", all_varchar = true" if read == "read_csv" else ""
-        asked = pa.table({SUBJECT: pa.array(subjects, pa.string())})
+        asked = pa.array(subjects, pa.string())
         with self._one_at_a_time, self._engine.cursor() as cursor:
-            cursor.register("asked", asked)
             try:
-                found: pa.Table = cursor.execute(
-                    f"SELECT * FROM {read}($1{option}) SEMI JOIN asked USING ({SUBJECT})",  # noqa: S608
-                    [str(path)],
+                described = cursor.execute(f"DESCRIBE SELECT * FROM {read}", [str(path)])  # noqa: S608
+                types = {row[0]: row[1] for row in described.fetchall()}
+                # Names are the delivery's own; quoted, a name is a name.
+                columns = ", ".join(_read(name, type_, len(subjects[0])) for name, type_ in types.items())
+                if types.get(SUBJECT) in _WHOLE:
+                    asked = asked.cast(pa.int64())
+                cursor.register("asked", pa.table({SUBJECT: asked}))
+                found: pa.Table = cursor.sql(
+                    f"SELECT {columns} FROM {read} SEMI JOIN asked USING ({SUBJECT})",  # noqa: S608
+                    params=[str(path)],
                 ).to_arrow_table()
-            except duckdb.Error as error:
+            except (duckdb.Error, pa.ArrowException) as error:
                 # Half a delivery, or one of another form: the old one is gone, so there is nothing to read now.
                 raise Unavailable("source_silent", source=self.name, why=type(error).__name__) from None
         return found
@@ -141,17 +149,24 @@ class FolderSource:
         self._engine.close()
 
 
+def _read(name: str, type_: str, width: int) -> str:
+    quoted = '"' + name.replace('"', '""') + '"'
+    if name in (SUBJECT, "member", "replaced_by") and type_ in _WHOLE:
+        return f"lpad({quoted}::varchar, {width}, '0') AS {quoted}"
+    return quoted
+
+
 class BulkInput(msgspec.Struct, frozen=True, kw_only=True):
     """From where an input table of a table flow comes.
 
     Attributes:
         resource: `source/service` by which rules speak of it.
-        columns: of the table, each with the field of the resource that must be allowed for it.
+        columns: of the table, each with the fields of the resource that must all be allowed for it.
         member: a column that is always given with a row, as it names whom the row is about.
     """
 
     resource: str
-    columns: Mapping[str, str]
+    columns: Mapping[str, tuple[str, ...]]
     member: str | None = None
 
     def narrow(self, table: pa.Table, allowed: frozenset[str], schema: pa.Schema) -> pa.Table:
@@ -160,8 +175,42 @@ class BulkInput(msgspec.Struct, frozen=True, kw_only=True):
         columns = [
             table[field.name].cast(field.type)
             if field.name in present
-            and (field.name in (SUBJECT, self.member) or self.columns.get(field.name) in allowed)
+            and (
+                field.name in (SUBJECT, self.member)
+                or (field.name in self.columns and allowed.issuperset(self.columns[field.name]))
+            )
             else pa.nulls(len(table), field.type)
             for field in schema
         ]
         return pa.table(columns, schema=schema)
+
+
+ADMISSION_INPUTS: Mapping[str, BulkInput] = {
+    "person": BulkInput(
+        resource="rijksregister/person",
+        columns={"birth_date": ("birth_date",), "alive": ("death_date",), "register": ("register",)},
+    ),
+    "household": BulkInput(
+        resource="rijksregister/household",
+        columns={"birth_date": ("members",), "register": ("members",)},
+        member="member",
+    ),
+    "status": BulkInput(
+        resource="ksz/social_status",
+        columns={"dependent_child": ("dependent_child",), "disabled": ("disabled",)},
+        member="member",
+    ),
+    "income": BulkInput(
+        resource="ksz/income", columns={"net_taxable_cents": ("net_taxable_income",)}, member="member"
+    ),
+    "property": BulkInput(
+        resource="ksz/property",
+        columns={"holds": ("full_ownership", "usufruct", "emphyteusis")},
+        member="member",
+    ),
+    "candidacy": BulkInput(
+        resource="candidates/application", columns={"application": ("application",)}, member="member"
+    ),
+    "enterprise": BulkInput(resource="kbo/functions", columns={"active": ("active",)}),
+}
+"""Of `social-dwelling-admission`: the batch twins of the services that its plan asks for one person."""

@@ -259,6 +259,8 @@ class Runner:
             commit=commit,
         )
         use.bytes += written
+        # What a chunk took is of no use to the next one of another size.
+        pa.default_memory_pool().release_unused()
         for status, count in counts.items():
             _records.labels(status).inc(count)
         return frozenset()

@@ -13,6 +13,7 @@ from koinon.base.errors import Conflict, NotFound, TooMany
 from koinon.base.ids import new_id
 from koinon.base.objects import Objects
 from koinon.integrator.deferred import policy, store
+from koinon.integrator.deferred.checking import REJECTS
 from koinon.integrator.deferred.chunks import Questions
 from koinon.integrator.deferred.model import (
     Batch,
@@ -23,6 +24,7 @@ from koinon.integrator.deferred.model import (
     view_of,
 )
 from koinon.integrator.deferred.sealed import SealedObjects, chunk_name, file_piece_name, piece_name
+from koinon.integrator.formats import Reject
 from koinon.integrator.service import Integrator
 from koinon.trust.gate import Actor, Ask, open_batch
 from koinon.trust.ledger import Proof, SubjectProof, get_proof, prove_subject
@@ -162,6 +164,26 @@ class Deferred:
         async with self._database.acquire() as connection:
             batches = await store.list_batches(connection, party, before=before)
             return [view_of(each, await store.get_progress(connection, each, at)) for each in batches]
+
+    async def show(
+        self, batch_id: UUID, party: PartyId, *, rejects: int = 50
+    ) -> tuple[BatchView, list[tuple[BatchState, str | None, datetime]], list[Reject]]:
+        """The batch, the states it was in, and its first rejects: for people of the party.
+
+        Raises:
+            NotFound: `batch_unknown`.
+        """
+        async with self._database.acquire() as connection:
+            batch = await self._get(connection, batch_id, party)
+            at = self.integrator.gate.clock.now()
+            view = view_of(batch, await store.get_progress(connection, batch, at))
+            steps = await store.list_steps(connection, batch.id)
+        found: list[Reject] = []
+        if batch.forgotten_at is None and any(file.name == REJECTS[0] for file in view.files):
+            data = await self.store.get(file_piece_name(batch.id, REJECTS[0], 0))
+            lines = data.splitlines()[:rejects]
+            found = [msgspec.json.decode(line, type=Reject) for line in lines if line.endswith(b"}")]
+        return view, steps, found
 
     async def fetch(self, batch_id: UUID, name: str, piece: int, actor: Actor) -> bytes:
         """A piece of a file of the batch, if its grounds stand at this moment.
