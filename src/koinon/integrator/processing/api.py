@@ -43,7 +43,7 @@ async def get_statistics_csv(
     found = await processing.get_publication(publication)
     return Response(
         await _csv(processing, found),
-        media_type="text/csv; charset=utf-8",
+        media_type="text/csv",
         headers={"content-disposition": f'attachment; filename="{found.data_set_name}-{found.id}.csv"'},
     )
 
