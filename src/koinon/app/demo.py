@@ -27,7 +27,9 @@ from koinon.base.files import replace_file
 from koinon.base.logging import configure
 from koinon.base.settings import Settings, load_settings
 from koinon.demo.cameras.fleet import Fleet, find_traffic_clip, run_fleet
+from koinon.demo.flow_files import flow_files
 from koinon.demo.region import NORTH, PARTIES, PASSWORD, PURPOSE, SOUTH, Seeder, enterprise_number, is_seeded
+from koinon.demo.region_flows import KEEPERS, RENT_PURPOSE
 from koinon.demo.story import Step, Story
 from koinon.integrator.sources import FILE as SOURCES_FILE
 from koinon.trust.ledger import Log, Sealer
@@ -46,7 +48,7 @@ def demo(
     json: Annotated[bool, typer.Option("--json", help="With --once: the report as JSON.")] = False,
     port: Annotated[int, typer.Option(help="Port to serve on; with --once a free one.")] = 8000,
 ) -> None:
-    """Brings the platform up with three simulated sources and two witnesses, tells the story, and goes on serving.
+    """Brings the platform up with simulated sources and two witnesses, tells the story, and goes on serving.
 
     With KOINON_PUBLIC_ORIGIN at `http://localhost:<port>` members can make passkeys, which need a host name.
     State lives in KOINON_HOME, or in ./koinon-home; with --once and no KOINON_HOME in a folder that is removed.
@@ -118,7 +120,7 @@ class Demo:
         except BlockingIOError:
             raise Conflict("demo_already_runs", home=str(self.home)) from None
         self.witnesses = {name: free_port() for name in _NAMES}
-        self.sources = {name: free_port() for name in ("rijksregister", "ksz", "kbo")}
+        self.sources = {name: free_port() for name in ("rijksregister", "ksz", "kbo", "registers")}
         traffic = free_port() if find_traffic_clip() is not None else 0
         self.cameras = Fleet(main=free_port(), sub=free_port(), traffic=traffic)
         keys = [
@@ -181,12 +183,25 @@ class Demo:
                 address = await seed_candidates(settings, url, population, (numbers[NORTH], numbers[SOUTH]))
                 replace_file(candidates_file, address.encode())
                 seeder = Seeder(settings, database, Sealer.of(self.home), datetime.now(UTC))
-                await seeder.seed(subjects, contractors=population.enterprises(20))
+                files = flow_files(population, [*subjects[NORTH], *subjects[SOUTH]])
+                register_households(
+                    settings,
+                    population,
+                    files[RENT_PURPOSE][NORTH],
+                    numbers[NORTH],
+                    RENT_PURPOSE,
+                    today - timedelta(days=1),
+                    today + timedelta(days=730),
+                )
+                await seeder.seed(subjects, contractors=population.enterprises(20), files=files)
             await self._seed_cameras(database)
         lines = []
-        for name, port in self.sources.items():
+        registers = self.sources["registers"]
+        served = {name: (port, name) for name, port in self.sources.items() if name != "registers"}
+        served |= {name: (registers, keeper) for name, keeper in KEEPERS.items()}
+        for name, (port, keeper) in served.items():
             lines += [f"[{name}]", f'address = "http://127.0.0.1:{port}"', 'networks = ["127.0.0.0/8"]']
-            lines += [f'keeper = "{numbers[name]}"', "simulated = true", ""]
+            lines += [f'keeper = "{numbers[keeper]}"', "simulated = true", ""]
         lines += ["[candidates]", f'address = "{candidates_file.read_text()}"', "simulated = true", ""]
         replace_file(self.home / SOURCES_FILE, "\n".join(lines).encode())
 

@@ -83,6 +83,8 @@ class Story:
         `export` writes the exchange log as static files and gives the folder; `verify` is the platform's own
         check, which raises when something does not hold.
         """
+        from koinon.demo.story_flows import tell_flows  # it uses what stands here
+
         suspended = False
         self._give_back()
         try:
@@ -97,6 +99,7 @@ class Story:
                 self._refused_stranger()
             with self._step("the trace, for the party and for the keeper of the source"):
                 self._show_trace()
+            tell_flows(self._step, self.told, self.url, self.home, self._pins, self.subject)
             with self._step("the Commission suspends; a running download is cut within a second"):
                 suspended = True
                 self._cut()

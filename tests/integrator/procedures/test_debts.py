@@ -197,6 +197,16 @@ async def test_a_deed_stops_the_interest_and_shares_the_price(office: Office) ->
     assert stated["price_too_short"].value is True and stated["lapsed"].value is False
 
 
+async def test_the_same_announcement_twice_tells_nobody_twice(office: Office) -> None:
+    number = (await office.announce()).number
+    with pytest.raises(Conflict) as refusal:
+        await office.announce()
+    assert (refusal.value.code, refusal.value.facts) == ("announcement_exists", {"number": number})
+    assert len((await office.debts.list_notices(office.tax))[0].notices) == 1
+    office.move(93)
+    assert (await office.announce()).number != number, "one that lapsed is made again"
+
+
 async def test_an_announcement_without_a_deed_lapses_after_three_months(office: Office) -> None:
     await office.announce()
     office.move(93)

@@ -58,8 +58,8 @@ class DebtsApi(ExchangeApi):
             await gate.keeper.settle()
             actor, admission, signed = self._identify(scope, body)
             await gate.admit(admission)
-            status, answer = await self._answer(scope["path"].removeprefix(PREFIX), body, actor)
-            await self._respond(send, status, JSON, _encode(answer), signed)
+            answer = await self._answer(scope["path"].removeprefix(PREFIX), body, actor)
+            await self._respond(send, 200, JSON, _encode(answer), signed)
         except KoinonError as error:
             if signed is None:
                 _unidentified.labels(error.code).inc()
@@ -76,22 +76,22 @@ class DebtsApi(ExchangeApi):
             problem = KoinonError("internal_error").problem()
             await self._respond(send, 500, PROBLEM_TYPE, _encode(problem), signed)
 
-    async def _answer(self, what: str, body: bytes, actor: Actor) -> tuple[int, Any]:
-        """Status and body of the response."""
+    async def _answer(self, what: str, body: bytes, actor: Actor) -> Any:
+        """The body of the response."""
         if what == "notices":
             notices, _ = await self._debts.list_notices(actor)
-            return 200, notices
+            return notices
         read = REQUESTS.get(what)
         if read is None:
             raise NotFound("route_unknown", method="POST")
         request = _decode(read, body)
         match what:
             case "announcements":
-                return 201, await self._debts.announce(request, actor)
+                return await self._debts.announce(request, actor)
             case "answers":
-                return 201, await self._debts.answer(request, actor)
+                return await self._debts.answer(request, actor)
             case _:
-                return 201, await self._debts.record_deed(request, actor)
+                return await self._debts.record_deed(request, actor)
 
 
 __all__: list[Any] = ["PREFIX", "DebtsApi"]

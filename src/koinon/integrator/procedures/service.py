@@ -17,7 +17,7 @@ from koinon.base.errors import Conflict, Invalid, NotAllowed, NotFound
 from koinon.base.ids import new_id
 from koinon.integrator.directory import DirectoryKeys, insert_dossiers, new_line
 from koinon.integrator.drivers import is_national_number
-from koinon.integrator.entitlement.debts import RANKS, answer_term, payment_term
+from koinon.integrator.entitlement.debts import RANKS, answer_term, is_lapsed, payment_term
 from koinon.integrator.model import FieldAnswer
 from koinon.integrator.procedures import store
 from koinon.integrator.procedures.model import (
@@ -64,7 +64,8 @@ class Debts:
                 `amount_out_of_range`.
             NotFound: `parameter_not_in_force`.
             NotAllowed, Unavailable: see `Gate.open` and `Passage.release`.
-            Conflict: `creditors_missing`: nobody is competent, so nobody would be told.
+            Conflict: `creditors_missing`: nobody is competent, so nobody would be told; `announcement_exists`, with
+                its number: the same was announced for the same case, and holds.
 
         Records: `debt.announced` in the exchange log, and `dossier.registered` for each creditor's line.
         """
@@ -84,6 +85,13 @@ class Debts:
             raise Conflict("creditors_missing")
         terms = {party.id: answer_term(CREDITOR_KINDS[party.kind], sent) for party in creditors}
         async with self.gate.database.acquire() as connection:
+            before = await store.find_newest(connection, self.keys, actor.party, subject)
+            if (
+                before is not None
+                and (before.case, before.kind) == (passage.ask.case, request.kind)
+                and not is_lapsed(civil_date(before.sent_at), before.deed_on, sent)
+            ):
+                raise Conflict("announcement_exists", number=before.number)
             number = await store.next_number(connection, sent.year)
         released = await passage.release(
             {"announcement": FieldAnswer(status="value", value=number)},

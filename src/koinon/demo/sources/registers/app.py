@@ -159,3 +159,13 @@ def _spell(begins: date, ends: date | None, **values: Any) -> dict[str, Any]:
 def _problem(status: int, code: str, title: str) -> Said:
     document = {"type": f"urn:koinon:demo:registers:{code}", "title": title, "status": status, "code": code}
     return Said(status, "application/problem+json", msgspec.json.encode(document))
+
+
+def drives_with_a_gap(number: str) -> bool:
+    """Whether that person is one of the drivers whose declarations leave a gap."""
+    return _luck(number)[4] % 4 == 1
+
+
+def drives_without_one(number: str) -> bool:
+    """Whether that person is one of the drivers whose career is in order."""
+    return _luck(number)[4] % 4 == 0
