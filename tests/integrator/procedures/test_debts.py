@@ -274,7 +274,7 @@ async def test_a_suspended_flow_stops_every_step(office: Office) -> None:
     number = (await office.announce()).number
     await office.world.act("chair", Deed.SUSPEND, TargetKind.FLOW, "debt-recovery")
     for step in (
-        lambda: office.announce(),
+        lambda: office.announce(case="N-2026-3"),
         lambda: office.answer(number, office.tax, principal_cents=1),
         lambda: office.state(),
         lambda: office.debts.list_notices(office.tax),
