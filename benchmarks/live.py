@@ -303,23 +303,25 @@ def _application(locate: Any) -> Any:
 
     from koinon.base.text import Text
     from koinon.portal import Portal, problem_document
+    from koinon.trust.parties import PartyId, PersonId
     from koinon.trust.parties.sign_in import Session, viewer_of
     from koinon.trust.standing import StandingKeeper
     from koinon.video import rights
-    from koinon.video.cameras import Camera, PlaceKind, Sensor
+    from koinon.video.cameras import Camera, CameraId, PlaceKind, Sensor
     from koinon.video.live import Hub, LiveSocket, web
 
     name = Text("Zone West", "Zone Ouest", "Zone West")
     now = datetime.now(UTC)
     session = Session(
-        token_hash=b"t" * 32, csrf_token="csrf", issuer="local", subject="an", person=UUID(int=3), party=PARTY,
+        token_hash=b"t" * 32, csrf_token="csrf", issuer="local", subject="an", person=PersonId(UUID(int=3)),
+        party=PartyId(PARTY),
         party_kind="police_zone", party_name=name, name="Bench", profile=None, language=None, signed_in_at=now,
         expires_at=now,
-    )  # type: ignore[arg-type]  # fmt: skip
+    )  # fmt: skip
     camera = Camera(
-        id=UUID(int=1), code="c1", owner=PARTY, name="Camera 1", latitude=50.8, longitude=4.3,
+        id=CameraId(UUID(int=1)), code="c1", owner=PartyId(PARTY), name="Camera 1", latitude=50.8, longitude=4.3,
         place_kind=PlaceKind.PUBLIC_OPEN, municipality="21004", sensor=Sensor.FIXED,
-    )  # type: ignore[arg-type]  # fmt: skip
+    )  # fmt: skip
 
     class Yes(rights.Rights):
         def __init__(self) -> None: ...
@@ -486,6 +488,7 @@ async def _aiortc(cameras: str) -> None:
                 options={"rtsp_transport": "tcp"},
                 decode=False,
             )
+            assert player.video is not None
             peer.addTrack(player.video)
             for transceiver in peer.getTransceivers():
                 from aiortc.rtcrtpsender import RTCRtpSender

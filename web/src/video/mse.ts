@@ -8,6 +8,8 @@ const HEAD = 24;
 const TICKS = 90_000;
 const OPENING = 1;
 const KEEP_SECONDS = 10; // behind the picture, of what was shown
+const HASTE = 8; // so many times as fast for each second of delay too many
+const CALM_SECONDS = 0.02;
 const FORGET_SECONDS = 20; // of buffer, before that is tidied up
 
 export type Shown = {
@@ -201,8 +203,11 @@ export class Picture {
       video.currentTime = Math.max(start, end - behind);
       return;
     }
-    // Too far behind: a little faster, which nobody sees. So near that the next frame could come late: a little slower.
-    const rate = lag > behind * 4 ? 1.5 : lag > behind * 1.6 ? 1.1 : lag < behind * 0.3 ? 0.95 : 1;
+    // Too far behind: faster, in proportion, so that what a hiccup cost is made up for in a few frames. So near that the
+    // next frame could come late: a little slower.
+    const excess = lag - behind;
+    const wanted = excess > CALM_SECONDS || excess < -behind / 2 ? 1 + excess * HASTE : 1;
+    const rate = Math.round(Math.min(3, Math.max(0.9, wanted)) * 20) / 20;
     if (video.playbackRate !== rate) video.playbackRate = rate;
     if (video.paused) video.play().catch(() => undefined);
   }
