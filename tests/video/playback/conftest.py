@@ -5,7 +5,7 @@ import contextlib
 import json
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,14 @@ from tests.video.rights import conftest as rights_conftest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
+from koinon.app.http import build_app
 from koinon.app.server import listen, server
+from koinon.app.wiring import open_platform
+from koinon.base.clock import BRUSSELS
 from koinon.demo.cameras import CameraServer, Clip
 from koinon.demo.region_video import INVESTIGATION
-from koinon.trust.parties.sign_in import Session
+from koinon.trust.parties.model import LOCAL_ISSUER
+from koinon.trust.parties.sign_in import Session, SignIn
 from koinon.video.cameras import store as cameras_store
 from koinon.video.cameras.model import Driver, Role, StreamId
 from koinon.video.playback import Playback, PlaybackSocket
@@ -270,3 +274,65 @@ async def serve_it() -> AsyncIterator[Callable[[Any], Awaitable[str]]]:
     for made, task in running:
         made.should_exit = True
         await task
+
+
+class Site:
+    """The platform's own pages, for one who is signed in."""
+
+    def __init__(self, world: rights_conftest.Film, origin: str, token: str, units: list[StoredUnit]) -> None:
+        self.film, self.origin, self.token, self.units = world, origin, token, units
+        self.sign_in_with: Any = None
+
+    async def open(self, new_page: Any, **options: Any) -> Any:
+        page = await new_page(**options)
+        await page.context.add_cookies([{"name": "koinon_session", "value": self.token, "url": self.origin}])
+        await page.goto(f"{self.origin}/video/playback")
+        return page
+
+    async def sign_in(self, login: str) -> str:
+        """The token of a session of that person."""
+        async with self.film.world.database.transaction() as connection:
+            found: str = await self.sign_in_with.sessions.open(
+                connection, LOCAL_ISSUER, login, self.film.world.clock.now()
+            )
+        return found
+
+    async def begin(self, page: Any, *cameras: str, at: datetime | None = None, length: str = "900") -> None:
+        start = (at or self.units[0].start - timedelta(seconds=30)).astimezone(BRUSSELS)
+        for camera in cameras:
+            await page.check(f"input[name=camera][value='{self.film.camera[camera].id}']")
+        await page.fill("[name=date]", f"{start:%Y-%m-%d}")
+        await page.fill("[name=time]", f"{start:%H:%M}")
+        await page.select_option("[name=length]", length)
+        await page.select_option("[name=purpose]", INVESTIGATION)
+        await page.fill("[name=case]", "PV-1")
+        await page.click(".playback-ask .actions button")
+
+
+@pytest.fixture
+async def site(film: rights_conftest.Film, units: list[StoredUnit], serve_it: Any) -> AsyncIterator[Site]:
+    """South-1 has recordings, and no others; iris, an investigator of zone West, is signed in."""
+    world = film.world
+    settings = msgspec.structs.replace(world.settings, recordings_folder=str(folder_of(units)))
+    async with open_platform(settings, url=world.url, clock=world.clock, sources={}) as platform:
+        sign_in = SignIn(platform.database, world.sealer, settings, world.clock)
+        async with world.database.transaction() as connection:
+            for code in ("south-1", "centre-1"):
+                stream = await cameras_store.put_stream(
+                    connection, film.camera[code].id, Role.MAIN, sealed_source=b"-", address="rtsp://demo/1",
+                    driver=Driver.RTSP, recorded=True, at=world.clock.now(),
+                )  # fmt: skip
+                if code == "south-1":
+                    await index(connection, units, stream)
+                else:
+                    await index(connection, units[:1], stream)
+                    await connection.execute(
+                        "INSERT INTO recordings.gap VALUES ($1, 0, $2, $3, 'silent')",
+                        stream, units[0].end, units[-1].end + timedelta(minutes=3),
+                    )  # fmt: skip
+            token = await sign_in.sessions.open(connection, LOCAL_ISSUER, "iris", world.clock.now())
+        origin = await serve_it(build_app(platform, sign_in))
+        made = Site(film, origin, token, units)
+        made.sign_in_with = sign_in
+        yield made
+        await sign_in.close()

@@ -9,7 +9,16 @@ from math import ceil
 from typing import Final, NamedTuple
 
 from koinon.base.clock import rfc3339
-from koinon.video.playback.pieces import of_us, ranges, seconds_of, to_us, wall_us
+from koinon.video.playback.pieces import (
+    bytes_of,
+    key_from,
+    of_us,
+    ranges,
+    seconds_of,
+    ticks_of,
+    to_us,
+    wall_us,
+)
 from koinon.video.recordings.model import StoredUnit
 
 SEGMENT_SECONDS: Final = 6.0
@@ -24,7 +33,6 @@ class Segment(NamedTuple):
     unit: StoredUnit
     offset: int
     end: int
-    ticks: int
     us: int
     until_us: int
 
@@ -40,19 +48,31 @@ def cut(units: Sequence[StoredUnit], since_us: int, until_us: int) -> Iterator[S
         here = [unit for unit in waiting if to_us(unit.start) <= at + _ROUNDING_US]
         unit = min(here, key=lambda each: (each.copy != copy, each.copy), default=waiting[0])
         copy = unit.copy
-        for offset, end, ticks, end_ticks in ranges(unit, SEGMENT_SECONDS):
-            us, until = wall_us(unit, ticks), wall_us(unit, end_ticks)
-            if us >= max(at - _ROUNDING_US, since_us) and until <= until_us:
-                yield Segment(unit, offset, end, ticks, us, until)
+        first = key_from(unit, max(at - _ROUNDING_US, since_us))
+        stop = len(unit.key_frames)
+        while stop and wall_us(unit, ticks_of(unit, stop)) > until_us:
+            stop -= 1
+        if first is not None and first < stop:
+            for begin, end in ranges(unit, SEGMENT_SECONDS, first, stop):
+                yield _segment(unit, begin, end)
         at = max(to_us(unit.end), at + 1)
 
 
 def find_segment(unit: StoredUnit, offset: int, end: int) -> Segment | None:
-    """The segment of the unit that is exactly these bytes."""
-    for begin, stop, ticks, end_ticks in ranges(unit, SEGMENT_SECONDS):
-        if (begin, stop) == (offset, end):
-            return Segment(unit, offset, end, ticks, wall_us(unit, ticks), wall_us(unit, end_ticks))
-    return None
+    """The segment of the unit that is exactly these bytes: from a key frame to another, or to the end."""
+    starts = [key.offset for key in unit.key_frames]
+    ends = [*starts[1:], unit.bytes]
+    if offset not in starts or end not in ends:
+        return None
+    begin, stop = starts.index(offset), ends.index(end) + 1
+    return _segment(unit, begin, stop) if begin < stop else None
+
+
+def _segment(unit: StoredUnit, begin: int, end: int) -> Segment:
+    offset, stop = bytes_of(unit, begin, end)
+    return Segment(
+        unit, offset, stop, wall_us(unit, ticks_of(unit, begin)), wall_us(unit, ticks_of(unit, end))
+    )
 
 
 def write(segments: Sequence[Segment], *, whole: bool) -> str:

@@ -216,20 +216,36 @@ def shift(data: bytes, ticks: int) -> bytes:
     return bytes(moved)
 
 
-def ranges(unit: StoredUnit, seconds: float) -> Iterator[tuple[int, int, int, int]]:
-    """The unit in stretches of at least so long, each from a key frame: bytes from, up to; ticks from, up to.
+def ranges(
+    unit: StoredUnit, seconds: float, first: int = 0, last: int | None = None
+) -> Iterator[tuple[int, int]]:
+    """Key frames `first` up to `last` (None: the unit's end) in stretches of at least so long.
 
-    The last reaches to the end of the file, closing box included: the box is passed over by players.
+    Each by the numbers of the key frames with which it begins and before which it ends.
     """
     keys: Sequence[KeyFrame] = unit.key_frames
     least = round(seconds * TICKS)
-    begin = 0
-    for index in range(1, len(keys) + 1):
-        last = index == len(keys)
-        end = unit.media_ticks if last else keys[index].ticks
-        if last or end - keys[begin].ticks >= least:
-            yield keys[begin].offset, unit.bytes if last else keys[index].offset, keys[begin].ticks, end
+    stop = len(keys) if last is None else last
+    begin = first
+    for index in range(first + 1, stop + 1):
+        end = unit.media_ticks if index == len(keys) else keys[index].ticks
+        if index == stop or end - keys[begin].ticks >= least:
+            yield begin, index
             begin = index
+
+
+def bytes_of(unit: StoredUnit, begin: int, end: int) -> tuple[int, int]:
+    """The bytes from one key frame up to another; after the last, to the end of the file.
+
+    Its closing box is then among them: players pass it over.
+    """
+    keys = unit.key_frames
+    return keys[begin].offset, unit.bytes if end == len(keys) else keys[end].offset
+
+
+def ticks_of(unit: StoredUnit, key: int) -> int:
+    """When the key frame is shown, or, after the last, when the unit ends: ticks from its start."""
+    return unit.media_ticks if key == len(unit.key_frames) else unit.key_frames[key].ticks
 
 
 def seconds_of(ticks: int) -> float:

@@ -71,7 +71,8 @@ async def list_next_units(
     """The units of the stream that hold `at`, of both copies, and the next few that begin before `until`; by start."""
     rows = await connection.fetch(
         f"""
-        (SELECT {_UNIT} FROM recordings.unit u WHERE stream = $1 AND start_at <= $2 AND start_at > $2 - $4::interval
+        (SELECT {_UNIT} FROM recordings.unit u WHERE stream = $1 AND start_at <= $2
+           AND start_at > $2::timestamptz - $4::interval
          ORDER BY start_at DESC LIMIT $5)
         UNION ALL
         (SELECT {_UNIT} FROM recordings.unit u WHERE stream = $1 AND start_at > $2 AND start_at < $3
@@ -119,7 +120,8 @@ async def find_entry_of(
         WHERE e.id = $2 AND EXISTS (
             SELECT FROM recordings.unit u JOIN cameras.stream s ON s.id = u.stream
             WHERE s.camera = $1 AND s.role = 'main' AND u.entry = e.id
-              AND u.start_at > $3 - $5::interval AND u.start_at < $4)
+              AND u.start_at > $3::timestamptz - $5::interval AND u.start_at < $4
+              AND u.start_at + u.wall_us * interval '1 microsecond' > $3)
         """,
         camera, entry, since, until, LONGEST,
     )  # fmt: skip
