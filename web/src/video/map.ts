@@ -56,9 +56,8 @@ function show(root: HTMLElement, features: Feature[]): void {
   });
   const cameras = features.filter((each) => each.properties.kind === "camera");
   const colour: ExpressionSpecification = [
-    "at",
-    ["coalesce", ["get", "colour"], 0],
-    ["literal", COLOURS],
+    "to-color",
+    ["at", ["coalesce", ["get", "colour"], 0], ["literal", COLOURS]],
   ];
   const layers: LayerSpecification[] = [
     { id: "ground", type: "background", paint: { "background-color": "#eef0f5" } },

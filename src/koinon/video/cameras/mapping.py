@@ -22,7 +22,7 @@ COLOURS = 8
 """How many owners have a colour of their own; what a marker means also stands in words beside the map."""
 
 MAX_CELLS_BYTES = 8 * 1024 * 1024
-_MARGIN_M = 300.0
+_MARGIN_M = 450.0
 _LEAST_M = 1_500.0  # across the drawing, so that one camera is not all there is to see
 _METRES_A_DEGREE = EARTH_M * radians(1)
 _GRATICULES_DEG = (0.005, 0.01, 0.02, 0.05, 0.1)
@@ -208,7 +208,7 @@ def draw(markers: Sequence[Marker], cells: Cells, *, public: bool, width: float 
         height=height,
         lines=_graticule(middle_x, middle_y, width / scale / squeeze, height / scale, place, width, height),
         cells=[
-            (_name(code), " ".join(map(path, rings)), *place(_middle(max(rings, key=len))))
+            (_name(code), " ".join(map(path, rings)), *place(_top(max(rings, key=len))))
             for code, rings in cells.items()
         ],
         cones=[(path(views[each.number]), each.colour) for each in markers if each.number in views],
@@ -232,10 +232,10 @@ def _graticule(
     return lines
 
 
-def _middle(ring: Sequence[Position]) -> Position:
-    """Where the name of a cell is written: the middle of its corners."""
-    corners = ring[:-1] or ring
-    return sum(x for x, _ in corners) / len(corners), sum(y for _, y in corners) / len(corners)
+def _top(ring: Sequence[Position]) -> Position:
+    """Where the name of a cell is written: in the middle of its northern edge, since markers stand inside."""
+    west, east = min(x for x, _ in ring), max(x for x, _ in ring)
+    return (west + east) / 2, max(y for _, y in ring)
 
 
 def _name(code: str) -> Text:
