@@ -156,7 +156,7 @@ async def _one(
         raise RuntimeError("a leaf is not the person's")
     seconds = (steps["done"] - steps["received"]).total_seconds()
     return {
-        "batch": view.id,  # type: ignore[dict-item]
+        "batch": view.id,
         "rate": count / seconds,
         "peak_mb": peak,
         "cpu_us": sum(cpu) / count * 1e6,

@@ -15,6 +15,7 @@ from koinon.base.crypto import parse_jws
 from koinon.base.errors import Conflict, NotAllowed, NotFound
 from koinon.demo.region import AUTHORISATION, NORTH, SOUTH
 from koinon.integrator.deferred import record_key
+from koinon.trust.gate import Cut, EndReason
 from koinon.trust.ledger import Log, find_entries
 from koinon.trust.standing.acts import Deed, TargetKind
 
@@ -343,3 +344,26 @@ async def test_somebody_in_a_batch_twice_is_answered_twice(office: Office) -> No
     records = await office.result(batch)
     assert [r.subject for r in records] == [one, other, one]
     assert len({r.fields["record_key"].value for r in records}) == 3
+
+
+async def test_what_was_computed_is_not_thrown_away_when_the_standing_could_not_be_confirmed_for_a_moment(
+    office: Office,
+) -> None:
+    """A process that is short of time is cut; it goes on under a new use, on a new decision."""
+    people = numbers(5)
+    await office.know(people)
+    office.sources["kbo"].seconds = 0.5
+    batch = await office.send(message(office.world, people))
+    async with office.running() as runner:
+        while not any(service == "functions" for service, _ in office.sources["kbo"].asked):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        [use] = runner._uses.values()
+        use.cut_now(Cut(EndReason.UNCONFIRMED, "standing_unconfirmed"))
+        done = await office.until(batch, "done")
+    assert done.totals is not None and done.totals["answered"] == 5
+    assert len([service for service, _ in office.sources["kbo"].asked if service == "functions"]) == 1
+    assert len(await entries(office, "exchange.begun")) == 2
+    assert {each.public["reason"] for each in await entries(office, "exchange.ended")} == {
+        "unconfirmed",
+        "completed",
+    }

@@ -28,11 +28,13 @@ from koinon.integrator.deferred.finishing import sign_receipt, total, write_resu
 from koinon.integrator.deferred.model import Batch, BatchId, BatchState, Task
 from koinon.integrator.deferred.sealed import PiecesIn, SealedObjects, chunk_name, part_name, piece_name
 from koinon.integrator.deferred.service import ask_of
-from koinon.trust.gate import BatchPassage, Cut, EndReason, Gate, Use, Uses, open_batch
+from koinon.trust.gate import BatchPassage, Cut, EndReason, Gate, Screened, Use, Uses, open_batch
 from koinon.trust.ledger import Promise
 
 _log = structlog.get_logger()
 _records = counter("koinon_batch_records_total", "Records of batches, by what became of them.", ("status",))
+# How often a chunk that is computed is tried to be released while the standing cannot be confirmed: some 25 s.
+_RELEASES = 8
 _GOING = (BatchState.RECEIVED, BatchState.CHECKED, BatchState.QUEUED, BatchState.RUNNING)
 
 
@@ -217,20 +219,43 @@ class Runner:
         at = self._gate.clock.now()
         if computed.silent and policy.is_patient(task.waits_since, at, self._patience):
             return computed.silent
-        await use.go_on()
+        counts = await self._release(task, batch, computation, passage, questions, screened, computed)
+        for status, count in counts.items():
+            _records.labels(status).inc(count)
+        # What a chunk took is of no use to the next one of another size.
+        pa.default_memory_pool().release_unused()
+        return frozenset()
+
+    async def _release(
+        self,
+        task: Task,
+        batch: Batch,
+        computation: Computation,
+        asked: BatchPassage,
+        questions: Questions,
+        screened: Screened,
+        computed: Computed,
+    ) -> dict[str, int]:
+        """The chunk is recorded and done, by a standing that could be confirmed; how many records ended how.
+
+        A process that is short of time cannot confirm its standing now and then, and its use is cut. What it computed
+        is not thrown away for that: it is released under a new use, on a new decision.
+
+        Raises:
+            Unavailable: `standing_moved`, `directory_stale`: what was computed may not be used; `standing_unconfirmed`.
+        """
         name = part_name(batch.id, task.number, task.fence)
         counts: dict[str, int] = {}
         written = 0
 
         async def stage(kept: Mapping[str, AnswerColumn]) -> None:
             nonlocal written
-            replaced: pa.Array | None = computed.replaced_by
             data, counted = await asyncio.to_thread(
                 encode_part,
                 questions,
                 screened.mask,
                 kept,
-                replaced,
+                computed.replaced_by,
                 policy.result_type(computation.flow),
             )
             counts.clear()
@@ -242,7 +267,7 @@ class Runner:
             await store.finish_task(
                 connection,
                 task,
-                at,
+                self._gate.clock.now(),
                 counts=counts,
                 part=name,
                 entry=promises[0].entry if screened.known else None,
@@ -251,19 +276,36 @@ class Runner:
                 promised_at=promises[0].at,
             )
 
-        await passage.release_chunk(
-            screened,
-            computed.columns,
-            note={"batch": str(batch.id), "chunk": task.number},
-            stage=stage,
-            commit=commit,
-        )
-        use.bytes += written
-        # What a chunk took is of no use to the next one of another size.
-        pa.default_memory_pool().release_unused()
-        for status, count in counts.items():
-            _records.labels(status).inc(count)
-        return frozenset()
+        for again in range(_RELEASES):
+            try:
+                use = await self._hold(batch, computation)
+                passage = use.passage
+                assert isinstance(passage, BatchPassage)
+                if any(asked.allowed(each) - passage.allowed(each) for each in asked.ask.sources):
+                    raise Unavailable("standing_moved")
+                if passage.is_stale(screened):
+                    anew = await passage.screen(questions.subjects)
+                    if anew.mask != screened.mask:
+                        raise Unavailable("directory_stale")
+                    screened = anew
+                await use.go_on()
+                await passage.release_chunk(
+                    screened,
+                    computed.columns,
+                    note={"batch": str(batch.id), "chunk": task.number},
+                    stage=stage,
+                    commit=commit,
+                )
+                use.bytes += written
+                return counts
+            except Cut as cut:
+                if cut.code not in policy.BEGIN_AGAIN:
+                    raise
+            except Unavailable as error:
+                if error.code != "standing_unconfirmed":
+                    raise
+            await asyncio.sleep(0.1 * 2**again)
+        raise Unavailable("standing_unconfirmed")
 
     async def _finish(self, task: Task, batch: Batch, computation: Computation) -> None:
         """The result can be fetched, and the platform has given its word for it."""
@@ -309,10 +351,15 @@ class Runner:
             return use
 
     def _heard(self, batch: UUID, use: Use) -> None:
-        """A cut: what runs here of the batch is cancelled in this very step; the batch is stopped right after."""
-        for task, running in list(self._running.values()):
-            if task.batch == batch:
-                running.cancel()
+        """A cut: what runs here of the batch is cancelled in this very step; the batch is stopped right after.
+
+        Where the cut only asks for a new decision, it goes on to the point where it needs one.
+        """
+        assert use.cut is not None
+        if use.cut.code not in policy.BEGIN_AGAIN:
+            for task, running in list(self._running.values()):
+                if task.batch == batch:
+                    running.cancel()
         dealing = asyncio.ensure_future(self._deal_with(batch, use))
         self._cuts.add(dealing)
         dealing.add_done_callback(self._cuts.discard)

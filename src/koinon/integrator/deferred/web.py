@@ -110,12 +110,13 @@ async def show_batch(
         batch=found,
         state=STATES[found.state],
         title=_title(deferred, found),
+        purpose=_purpose(deferred, found),
         share=_share(found),
         steps=[(STATES[state], code, at) for state, code, at in steps],
         why=why,
         reason=facts.get("reason"),
         line=facts.get("line"),
-        totals=[(STATUSES[name], count) for name, count in (found.totals or {}).items()],
+        totals=[(STATUSES[name], found.totals[name]) for name in RecordStatus] if found.totals else [],
         waiting=[
             (SOURCE_NAMES.get(each.source, each.source), each)
             for each in (found.progress.waiting if found.progress is not None else ())
@@ -133,6 +134,11 @@ def _party(session: Session) -> PartyId:
 def _title(deferred: Deferred, batch: BatchView) -> Any:
     flow = deferred.integrator.flows.get(batch.flow)
     return flow.title if flow is not None else batch.flow
+
+
+def _purpose(deferred: Deferred, batch: BatchView) -> Any:
+    flow = deferred.integrator.flows.get(batch.flow)
+    return flow.purposes.get(batch.purpose, batch.purpose) if flow is not None else batch.purpose
 
 
 def _share(batch: BatchView) -> float:

@@ -83,6 +83,13 @@ class BatchPassage(Passage):
             until=min((each.valid_until for each in dossiers if each is not None), default=None),
         )
 
+    def is_stale(self, screened: Screened) -> bool:
+        """Whether the directory must be asked again before a release."""
+        at = self.gate.clock.now()
+        # Both ways: a clock that was set back must not keep an old look-up fresh.
+        old = abs(at - screened.at) > LOOK_UP_AGAIN_AFTER
+        return old or (screened.until is not None and at >= screened.until)
+
     async def release_chunk(
         self,
         screened: Screened,
@@ -110,10 +117,7 @@ class BatchPassage(Passage):
         for _ in range(_TRIES):
             gate.demand_quorum()
             at = gate.clock.now()
-            # Both ways: a clock that was set back must not keep an old look-up fresh.
-            if abs(at - screened.at) > LOOK_UP_AGAIN_AFTER or (
-                screened.until is not None and at >= screened.until
-            ):
+            if self.is_stale(screened):
                 raise Unavailable("directory_stale")
             if at >= self.good_until:
                 await self.decide_anew()
