@@ -211,6 +211,19 @@ async def test_a_folder_that_is_not_the_one_meant_is_not_touched(site, clock, tm
     assert (await sweep(site.database, tmp_path)).files == 1 and not old.exists()
 
 
+async def test_what_lies_in_a_bucket_goes_too(site, clock, tmp_path):
+    _, stream = await site.camera()
+    bucket = tmp_path / "bucket"
+    ((place,),) = await site.rows(
+        "INSERT INTO recordings.place (marker, kind, address) VALUES ($1, 's3', $2) RETURNING id",
+        new_id(), bucket.as_uri(),
+    )  # fmt: skip
+    old = await site.unit(stream, OLD, place=place, folder=bucket)
+    young = await site.unit(stream, YOUNG, place=place, folder=bucket)
+    _, swept = await forget(site, clock, tmp_path)
+    assert swept.files == 1 and not old.exists() and young.exists()
+
+
 @pytest.mark.parametrize(
     "file", ["../outside.mp4", "/etc/passwd", "cam/../../outside.mp4", "cam//x.mp4", "link/x.mp4"]
 )

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from litestar import Request, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath
+from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect
 
 from koinon.base.clock import BRUSSELS, Clock, start_of
@@ -182,7 +182,7 @@ async def list_holds(
     database: NamedDependency[Database],
     keeper: NamedDependency[StandingKeeper],
     clock: NamedDependency[Clock],
-    over: bool = False,
+    over: FromQuery[bool] = False,
 ) -> Any:
     """Holds that stand, or those that are over; the reason only for the party that placed it."""
     scope, now = _scope(session), clock.now()
