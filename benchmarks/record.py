@@ -7,7 +7,7 @@ a frame, RTP over TCP. The recorder checks every sequence number, hashes every b
 A camera-minute is 1,500 frames that came (for ffmpeg: their bytes), not a minute of the wall clock: a source that is
 late on a busy machine flatters nobody.
 
-`--cores-seconds N` (or `--seconds N`) shortens the run of `cameras_per_core` (600 s by default); its row states what was run.
+`--seconds N` shortens the run of `cameras_per_core` (600 s by default); its row states what was run.
 """
 
 import argparse
@@ -224,7 +224,9 @@ def _record_pyav(port: int, cameras: int, seconds: float, folder: Path) -> dict[
         url = f"rtsp://127.0.0.1:{port}/pyav{each}"
         with (
             av.open(url, options={"rtsp_transport": "tcp"}, timeout=(10.0, 10.0)) as source,
-            av.open(str(folder / f"{each}.mp4"), "w", options={"movflags": "frag_keyframe+empty_moov"}) as out,
+            av.open(
+                str(folder / f"{each}.mp4"), "w", options={"movflags": "frag_keyframe+empty_moov"}
+            ) as out,
         ):
             taken = source.streams.video[0]
             written = out.add_stream_from_template(taken)
