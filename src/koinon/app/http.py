@@ -20,6 +20,7 @@ from koinon.integrator.deferred import web as batches
 from koinon.integrator.deferred.api import PREFIX, BatchApi
 from koinon.integrator.model import ExchangeAnswer, ExchangeRequest
 from koinon.integrator.procedures import Debts
+from koinon.integrator.procedures import web as procedures
 from koinon.integrator.procedures.api import PREFIX as DEBTS_PREFIX
 from koinon.integrator.procedures.api import DebtsApi
 from koinon.integrator.processing import web as statistics
@@ -53,7 +54,7 @@ Asgi = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
 # Served by raw ASGI before Litestar sees the request; see the `document_*` handlers below for their description.
 RAW_PATHS = frozenset({"/api/exchanges", "/api/communications", "/api/dossiers"})
 _SLICES = (
-    start, parties, rules, oversight, gate, ledger, integrator, batches, statistics,
+    start, parties, rules, oversight, gate, ledger, integrator, procedures, batches, statistics,
     cameras, live, rights_web, playback, terms, masks,
 )  # fmt: skip
 

@@ -56,10 +56,10 @@ class Office:
             "kind": "sale",
             "property": "Voorbeeldstraat 1, 1000 Brussel",
         }
-        return await self.debts.announce(AnnouncementRequest(**{**values, **changes}), self.notary)
+        return (await self.debts.announce(AnnouncementRequest(**{**values, **changes}), self.notary)).answer
 
     async def answer(self, number: str, actor: Actor, **values: Any) -> Any:
-        return await self.debts.answer(ClaimRequest(number=number, case="C-1", **values), actor)
+        return (await self.debts.answer(ClaimRequest(number=number, case="C-1", **values), actor)).answer
 
     async def state(self, subject: str = DEBTOR, actor: Actor | None = None) -> Exchange:
         return await self.integrator.ask(
@@ -191,7 +191,7 @@ async def test_a_deed_stops_the_interest_and_shares_the_price(office: Office) ->
     done = await office.debts.record_deed(
         DeedRequest(number=number, deed_on=today, price_cents=120_000), office.notary
     )
-    assert done.pay_by > today
+    assert done.answer.pay_by > today
     stated = (await office.state()).released.value
     assert [row.paid_cents for row in stated["claims"].value] == [100_000, 20_000]
     assert stated["price_too_short"].value is True and stated["lapsed"].value is False

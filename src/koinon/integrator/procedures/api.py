@@ -87,11 +87,11 @@ class DebtsApi(ExchangeApi):
         request = _decode(read, body)
         match what:
             case "announcements":
-                return await self._debts.announce(request, actor)
+                return (await self._debts.announce(request, actor)).answer
             case "answers":
-                return await self._debts.answer(request, actor)
+                return (await self._debts.answer(request, actor)).answer
             case _:
-                return await self._debts.record_deed(request, actor)
+                return (await self._debts.record_deed(request, actor)).answer
 
 
 __all__: list[Any] = ["PREFIX", "DebtsApi"]

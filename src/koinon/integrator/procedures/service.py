@@ -7,7 +7,7 @@ about a person on whom it may have no file yet.
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -49,6 +49,16 @@ MOST_CENTS = 10**13
 _NOTICE_FIELDS = frozenset({"notice"})
 
 
+T = TypeVar("T")
+
+
+class Done(NamedTuple, Generic[T]):
+    """What was done, and the release on whose word it may be shown."""
+
+    answer: T
+    released: Released[Any]
+
+
 class Debts:
     """The use cases of the procedure."""
 
@@ -56,7 +66,7 @@ class Debts:
         self.gate = gate
         self.keys = keys
 
-    async def announce(self, request: AnnouncementRequest, actor: Actor) -> AnnouncementAnswer:
+    async def announce(self, request: AnnouncementRequest, actor: Actor) -> Done[AnnouncementAnswer]:
         """The sale or seizure is announced, and every competent creditor is told until when it may answer.
 
         Raises:
@@ -116,7 +126,7 @@ class Debts:
             await store.insert_announcement(connection, self.keys, announcement)
             for party in creditors:
                 await self._tell(connection, announcement, party, terms[party.id][0])
-        return AnnouncementAnswer(
+        answer = AnnouncementAnswer(
             number=number,
             sent_at=at,
             terms=tuple(
@@ -132,6 +142,7 @@ class Debts:
             ),
             receipt=released.receipt,
         )
+        return Done(answer, released)
 
     async def list_notices(self, actor: Actor) -> tuple[OpenNotices, Released[Any] | None]:
         """What this creditor was told, open notices first; each person's name leaves only past the gate.
@@ -163,7 +174,7 @@ class Debts:
         notices = tuple((subject, row["notice"]) for subject, row in released.value if "notice" in row)
         return OpenNotices(notices=notices, receipt=released.receipt), released
 
-    async def answer(self, request: ClaimRequest, actor: Actor) -> ClaimAnswer:
+    async def answer(self, request: ClaimRequest, actor: Actor) -> Done[ClaimAnswer]:
         """The creditor's answer stands; one that comes after the term is kept, and is out.
 
         An answer in time may be replaced by another one in time, never by a late one.
@@ -198,11 +209,12 @@ class Debts:
             await store.record_answer(
                 connection, self.keys, announcement.id, actor.party, claim, at, late=late
             )
-        return ClaimAnswer(
+        answer = ClaimAnswer(
             number=announcement.number, late=late, term_ends=notice.term_ends, receipt=released.receipt
         )
+        return Done(answer, released)
 
-    async def record_deed(self, request: DeedRequest, actor: Actor) -> DeedAnswer:
+    async def record_deed(self, request: DeedRequest, actor: Actor) -> Done[DeedAnswer]:
         """The deed was passed for that price: interest stops there, and the price is shared out.
 
         Raises:
@@ -234,12 +246,13 @@ class Debts:
             await store.record_deed(
                 connection, self.keys, announcement.id, request.deed_on, request.price_cents
             )
-        return DeedAnswer(
+        answer = DeedAnswer(
             number=announcement.number,
             deed_on=request.deed_on,
             pay_by=payment_term(request.deed_on)[0],
             receipt=released.receipt,
         )
+        return Done(answer, released)
 
     async def list_announcements(self, party: PartyId) -> Sequence[Announcement]:
         """The party's own announcements, newest first."""

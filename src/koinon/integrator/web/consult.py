@@ -9,11 +9,12 @@ import msgspec
 from litestar import Request, get, post
 from markupsafe import Markup
 
-from koinon.base.clock import Clock
+from koinon.base.clock import Clock, civil_date
 from koinon.base.errors import Invalid, KoinonError, NotAllowed, NotFound
-from koinon.base.text import Text
+from koinon.base.text import LANGUAGES, Language, Text
 from koinon.integrator.drivers import FAULTS
 from koinon.integrator.model import ExchangeAnswer, ExchangeRequest, FieldAnswer, Flow
+from koinon.integrator.procedures.letters import Letter, has_letter, write_letter
 from koinon.integrator.service import Integrator, answer_of
 from koinon.portal import N_, Message, NavigationItem, Viewer, render
 from koinon.trust.gate import Actor, Ask, Governed, only_governed
@@ -25,6 +26,11 @@ SOURCE_NAMES = {
     "ksz": N_("Crossroads Bank for Social Security"),
     "kbo": N_("Crossroads Bank for Enterprises"),
     "candidates": N_("Regional register of candidates"),
+    "dwellings": N_("Register of dwellings"),
+    "taxi": N_("Taxi register"),
+    "rsz": N_("National Social Security Office"),
+    "disability": N_("Recognition of disabilities"),
+    "debts": N_("Announcements on this platform"),
 }
 SERVICE_NAMES = {
     "person": N_("person"),
@@ -34,6 +40,12 @@ SERVICE_NAMES = {
     "functions": N_("functions in enterprises"),
     "social_status": N_("social status"),
     "application": N_("applications"),
+    "tenancy": N_("tenancy"),
+    "driver": N_("driver"),
+    "rides": N_("time driven"),
+    "taxi_work": N_("declared work"),
+    "recognition": N_("yes or no on each ground"),
+    "claims": N_("answers of creditors"),
 }
 # Of the parameters that answers name, in words; one that is not here is shown by its code.
 PARAMETER_NAMES = {
@@ -45,6 +57,41 @@ PARAMETER_NAMES = {
     "addition_child": N_("addition for each dependent child"),
     "addition_disabled_adult": N_("addition for each disabled adult"),
     "disabled_child_counts_as": N_("a disabled dependent child counts as"),
+    "reference_income": N_("reference income"),
+    "minimum_rent": N_("minimum rent a month"),
+    "child_reduction_1": N_("reduction for one child, percent of the base rent"),
+    "child_reduction_2": N_("reduction for two children, percent of the base rent"),
+    "child_reduction_3": N_("reduction for three children, percent of the base rent"),
+    "child_reduction_4": N_("reduction for four children, percent of the base rent"),
+    "child_reduction_5": N_("reduction for five children, percent of the base rent"),
+    "child_reduction_6": N_("reduction for six children or more, percent of the base rent"),
+    "disabled_adult_reduction": N_("reduction for each disabled adult, percent of the base rent"),
+    "half_of_base_rent": N_("lowest share of the base rent, percent"),
+    "share_lower": N_("highest share of a lower income, percent"),
+    "share_middle": N_("highest share of a middle income, percent"),
+    "share_highest": N_("highest share of any other income, percent"),
+    "minimum_prevails": N_("the minimum goes before the share of income (1: yes)"),
+    "rent_income_years_back": N_("years between rent and income"),
+    "income_fall": N_("fall of income that counts, percent"),
+    "over_adapted_bedrooms": N_("bedrooms too many from which a dwelling is too large"),
+    "over_adapted_share": N_("supplement for each bedroom too many, percent of income"),
+    "over_adapted_cap": N_("highest yearly supplement for a bedroom"),
+    "over_adapted_exempt_age": N_("age from which no supplement is due"),
+    "answer_term_regional_tax": N_("term of the Region, working days"),
+    "answer_term_municipal_tax": N_("term of a municipality, working days"),
+    "interest_regional_tax": N_("yearly interest of the Region, hundredths of a percent"),
+    "interest_municipal_tax": N_("yearly interest of a municipality, hundredths of a percent"),
+    "announcement_holds": N_("months that an announcement holds"),
+    "payment_term": N_("term of payment after the deed, working days"),
+    "gap_tolerance": N_("days without a declaration that raise no question"),
+    "driven_tolerance": N_("driven above declared time that raises no question, percent"),
+    "full_time_quarter": N_("minutes of full-time work in a quarter"),
+    "parking_points": N_("points that give a parking card"),
+    "parking_moving_points": N_("points on moving that give a parking card"),
+    "companion_points": N_("points that give a free companion"),
+    "companion_points_young": N_("points that give a young person a free companion"),
+    "companion_young_age": N_("age until which fewer points are enough"),
+    "tax_points": N_("points that count for the tax"),
 }
 _WORDS = {True: N_("yes"), False: N_("no"), "yes": N_("yes"), "no": N_("no")}
 
@@ -118,6 +165,7 @@ async def consult(
                 purpose=form.purpose,
                 case=form.case,
                 subject={flow.subject if flow else "national_number": form.subject},
+                explain=True,
             ),
             actor,
         )
@@ -128,7 +176,13 @@ async def consult(
         return Governed.of(error, _refused(request, error))
     answer = answer_of(exchange)
     return Governed.of(
-        exchange.released, render(request, "integrator/answer.html", **_shown(answer, exchange.flow))
+        exchange.released,
+        render(
+            request,
+            "integrator/answer.html",
+            letter=_letter(answer, keeper.current.register.parties[actor.party].name, clock),
+            **_shown(answer, exchange.flow),
+        ),
     )
 
 
@@ -215,7 +269,17 @@ def _refused(request: Request[Any, Any, Any], error: KoinonError) -> Any:
 def _shown(answer: ExchangeAnswer, flow: Flow) -> dict[str, Any]:
     rule = answer.rule.id or "–"
     fields = [
-        {"name": name, "label": label, "status": field.status, "shown": _word(field), "why": _why(field)}
+        {
+            "name": name,
+            "label": label,
+            "status": field.status,
+            "shown": _word(field),
+            "money": Decimal(field.value) / 100 if name in flow.cents and field.value is not None else None,
+            "day": field.value if isinstance(field.value, date) else None,
+            "rows": len(field.value) if isinstance(field.value, tuple) else None,
+            "why": _why(field),
+            "sentences": field.explanation,
+        }
         for name, label in flow.fields.items()
         if (field := answer.answer.get(name)) is not None
     ]
@@ -237,9 +301,10 @@ def _shown(answer: ExchangeAnswer, flow: Flow) -> dict[str, Any]:
             }
             for each in answer.sources
         ],
+        "notes": () if answer.notes is msgspec.UNSET else answer.notes,
         "silent": any(each.status == "no_answer" for each in answer.sources),
         "illustrative": any(each.mark == "illustrative" for each in answer.parameters),
-        "verdict": next((each for each in fields if each["name"] == "admissible"), None),
+        "verdict": next((each for each in fields if each["name"] == flow.verdict), None),
         "parameters": [
             {
                 "label": PARAMETER_NAMES.get(each.name, each.name),
@@ -258,6 +323,25 @@ def _shown(answer: ExchangeAnswer, flow: Flow) -> dict[str, Any]:
         "rule_link": Markup('<a href="/rules/rule/{}?version={}">{} v{}</a>').format(
             rule, answer.rule.version or 0, rule, answer.rule.version or 0
         ),
+    }
+
+
+def _letter(answer: ExchangeAnswer, party: Text, clock: Clock) -> Mapping[Language, Letter] | None:
+    """The letter that may follow, in each language: the citizen's need not be the official's."""
+    if not has_letter(answer.flow):
+        return None
+    notes = () if answer.notes is msgspec.UNSET else tuple(answer.notes)
+    return {
+        language: write_letter(
+            answer.flow,
+            answer.answer,
+            notes,
+            case=answer.case,
+            party=party,
+            on=civil_date(clock.now()),
+            language=language,
+        )
+        for language in LANGUAGES
     }
 
 
