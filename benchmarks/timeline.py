@@ -76,7 +76,7 @@ def run(sizes: tuple[float, ...] = (1, 5, 15), quick: bool = False) -> dict[str,
             row("month_p95_ms", f"30 days of four cameras, {size}", "ms", last.month_ms),
             row("inserts_per_s", f"units in the index a second, durable, {WRITERS} connections, batches of {BATCH}, "
                 f"summary kept, {size}", "1/s", last.inserts, ">= 580"),
-            *(row(f"day_p95_ms_at_{each.units // 1_000_000 or each.units}", f"the same with {each.units:,} units",
+            *(row(f"day_p95_ms_at_{round(each.units / 1_000_000)}m", f"the same with {each.units:,} units",
                   "ms", each.day_ms) for each in found[:-1]),
         ],
     )  # fmt: skip

@@ -15,7 +15,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.response import Stream
 
-from koinon.base.clock import Clock
+from koinon.base.clock import Clock, rfc3339
 from koinon.base.connection import narrow, transport_of
 from koinon.base.errors import Invalid, NotAllowed, NotFound, Unavailable
 from koinon.base.settings import Settings
@@ -39,6 +39,7 @@ _PLAYLIST: Final = "application/vnd.apple.mpegurl"
 _SPAN: Final = re.compile(r"(\d{1,16})-(\d{1,16})")
 _UNIT: Final = re.compile(r"(\d{1,16})-([01])\.m4s")
 _RANGE: Final = re.compile(r"bytes=(\d{1,12})-(\d{1,12})")
+_THUMBNAIL: Final = re.compile(r"(\d{1,16})\.jpg")
 _ENTRY: Final = re.compile(r"(\d{1,9})\.mp4")
 
 
@@ -220,6 +221,39 @@ async def show_unit(
     )
 
 
+@get("/api/video/views/{view:uuid}/{camera:uuid}/{span:str}/thumbnails/{name:str}", tags=["video"])
+async def show_thumbnail(
+    request: Request[Any, Any, Any],
+    view: FromPath[UUID],
+    camera: FromPath[UUID],
+    span: FromPath[str],
+    name: FromPath[str],
+    session: NamedDependency[Session],
+    playback: NamedDependency[Playback],
+    rights: NamedDependency[Rights],
+    gate: NamedDependency[Gate],
+    settings: NamedDependency[Settings],
+) -> Response[bytes]:
+    """A small picture of the camera at a moment of the view (`<Unix microseconds>.jpg`), masked where the view is."""
+    id_ = CameraId(camera)
+    door = _Door(request, session, playback, rights, gate, settings)
+    running = await door.enter(view, id_, span)
+    asked = _THUMBNAIL.fullmatch(name)
+    since, until = to_us(door.since), to_us(door.until)
+    if asked is None or not since <= int(asked[1]) < until:
+        await door.refuse(id_, running)
+    assert asked
+    data, taken = await playback.thumbnail(id_, running, since, until, int(asked[1]))
+    if running is not None:
+        await running.go_on(len(data))
+    return Response(
+        data,
+        media_type="image/jpeg",
+        headers={"X-Taken-At": rfc3339(of_us(taken))},
+        cookies=door.renew(running),
+    )
+
+
 class _Door:
     """What every fetch passes: the token is good for this camera and interval, and the view behind it runs."""
 
@@ -336,4 +370,4 @@ def _cookie(token: str, view: View, settings: Settings) -> Cookie:
     )
 
 
-handlers = [open_view, renew_view, end_view, show_playlist, show_init, show_unit]
+handlers = [open_view, renew_view, end_view, show_playlist, show_init, show_unit, show_thumbnail]

@@ -62,7 +62,7 @@ class Past:
             recorded = await store.list_recorded(connection, streams, since, until)
             gaps = await store.list_gaps(connection, streams, since, until)
             deleted = await store.list_deleted(connection, streams, since, until)
-            held = await store.list_held(connection, streams, since, until, self._clock.now())
+            held = await store.list_held(connection, streams, self._clock.now())
         now = self._clock.now()
         return {
             stream: draw(

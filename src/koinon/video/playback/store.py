@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from koinon.base.database import Connection
+from koinon.video import terms
 from koinon.video.cameras.model import CameraId, StreamId
 from koinon.video.recordings.model import LONGEST, SampleEntry, StoredUnit
 from koinon.video.recordings.store import unit_of
@@ -140,31 +141,36 @@ async def list_deleted(
     connection: Connection, streams: Sequence[StreamId], since: datetime, until: datetime
 ) -> dict[StreamId, list[Stretch]]:
     """What of each stream went because its term ran out."""
-    rows = await connection.fetch(
-        """
-        SELECT stream, start_at, end_at FROM terms.deleted
-        WHERE stream = ANY($1::integer[]) AND start_at < $3 AND end_at > $2 ORDER BY stream, start_at
-        """,
-        streams, since, until,
-    )  # fmt: skip
-    return _by_stream(streams, rows)
+    return {
+        stream: [
+            Stretch(each.start, each.end)
+            for each in await terms.list_deleted(connection, stream, since, until)
+        ]
+        for stream in streams
+    }
 
 
 async def list_held(
-    connection: Connection, streams: Sequence[StreamId], since: datetime, until: datetime, at: datetime
+    connection: Connection, streams: Sequence[StreamId], at: datetime
 ) -> dict[StreamId, list[Stretch]]:
     """What of each stream a hold keeps at `at`. That it is kept is told; by whom and why is not."""
-    rows = await connection.fetch(
-        """
-        SELECT s.id AS stream, h.since AS start_at, h.until AS end_at
-        FROM terms.hold h JOIN cameras.stream s ON s.camera = h.camera
-        WHERE s.id = ANY($1::integer[]) AND h.since < $3 AND h.until > $2
-          AND h.ended_at IS NULL AND h.ends_at > $4 AND h.placed_at <= $4
-        ORDER BY s.id, h.since
-        """,
-        streams, since, until, at,
-    )  # fmt: skip
-    return _by_stream(streams, rows)
+    cameras = await connection.fetch(
+        "SELECT id, camera FROM cameras.stream WHERE id = ANY($1::integer[])", streams
+    )
+    found: dict[StreamId, list[Stretch]] = {stream: [] for stream in streams}
+    for row in cameras:
+        holds = await terms.list_standing(connection, row["camera"], at)
+        found[row["id"]] = [Stretch(hold.since, hold.until) for hold in holds]
+    return found
+
+
+async def is_derived(connection: Connection, place: int, file: str) -> bool:
+    """Whether the file is known as made from recordings."""
+    return bool(
+        await connection.fetchval(
+            "SELECT true FROM terms.derived WHERE place = $1 AND file = $2", place, file
+        )
+    )
 
 
 def _by_stream(streams: Sequence[StreamId], rows: Sequence[Any]) -> dict[StreamId, list[Stretch]]:
