@@ -329,7 +329,7 @@ async def test_a_browser_becomes_a_work_station_and_proves_it(site, serve, new_p
     await page.fill("[name=station]", "Desk 7")
     await page.click("form[data-register] button")
     said = page.locator("[data-said]")
-    await page.wait_for_function("document.querySelector('[data-said]').innerText.includes('ten minutes')")
+    await said.filter(has_text="ten minutes").wait_for()
     assert "Desk 7" in await said.inner_text()
     assert await find_barriers(page) == []
     async with site.world.database.acquire() as connection:
