@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+from tests.integrator.deferred.conftest import Office, message, numbers
 
 from koinon.app.http import build_app
 from koinon.app.wiring import open_platform
@@ -16,7 +17,6 @@ from koinon.trust.parties import LOCAL_ISSUER
 from koinon.trust.parties.sign_in import Sessions
 from koinon.trust.parties.sign_in.edge import SESSION_COOKIE, SignIn
 from koinon.trust.standing.acts import Deed, TargetKind
-from tests.integrator.deferred.conftest import Office, message, numbers
 
 HTML = {"accept": "text/html"}
 
