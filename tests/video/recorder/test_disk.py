@@ -123,7 +123,7 @@ async def killed_while_recording(url, folder, seconds):
         "--folder", str(folder), "--unit-seconds", "1.5",
         stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
-    await until(lambda: any(folder.glob("cam/*/*.mp4*")), 20)
+    await until(lambda: any(folder.glob("cam/*/*.mp4*")), 60)  # a busy machine starts slowly
     await asyncio.sleep(seconds)
     process.send_signal(signal.SIGKILL)
     at = datetime.now(UTC)

@@ -21,7 +21,7 @@ from koinon.video.recorder.rtsp.sdp import Media, read_sdp
 _AGENT: Final = "Koinon"
 _REPORT_SECONDS: Final = 5.0  # RFC 3550 section 6.2: the recommended least interval
 _DEFAULT_TIMEOUT: Final = 60  # RFC 2326 section 12.37
-_GATHER_SECONDS: Final = 0.08
+_GATHER_SECONDS: Final = 0.06
 """What a camera sends in so long is read at once while nobody watches live: waking for two frames costs hardly more
 than for one. It adds to what a kill may lose.
 """
