@@ -73,12 +73,18 @@ class Wire:
     def __init__(self):
         self.data = bytearray()
         self.waiting = 0
+        self.closed = False
 
     def write(self, data):
+        if self.closed:
+            raise RuntimeError("the handler is closed")  # as uvloop's transport
         self.data += data
 
     def get_write_buffer_size(self):
         return self.waiting
+
+    def is_closing(self):
+        return self.closed
 
     def messages(self):
         """`(opcode, payload)` of each whole WebSocket message."""

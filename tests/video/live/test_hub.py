@@ -101,6 +101,21 @@ async def test_a_viewer_who_does_not_keep_up_jumps_to_a_key_frame_and_holds_nobo
     assert all(b - a < 7200 for a, b in pairwise(numbers)), "the other lost nothing"
 
 
+async def test_a_viewer_whose_connection_has_gone_holds_nobody(tapped, hub_of, wire, wait_until):
+    place = await tapped({"gop": 13})
+    hub = hub_of(place)
+    gone, other = wire(), wire()
+    hub.join(1, Viewer(gone))
+    hub.join(1, Viewer(other))
+    await wait_until(lambda: len(gone.media()) >= 5)
+    gone.closed = True
+    seen = len(other.media())
+    await wait_until(lambda: len(other.media()) >= seen + 20)
+    place.camera().fault = Fault(off=True)
+    place.camera().disconnect()
+    await wait_until(lambda: {"away": "refused"} in other.texts())
+
+
 async def test_a_camera_that_goes_away_is_told_with_its_reason_and_comes_back(
     tapped, hub_of, wire, wait_until
 ):

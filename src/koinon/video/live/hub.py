@@ -46,6 +46,9 @@ class Outlet(Protocol):
     def get_write_buffer_size(self) -> int:
         """What waits to be sent."""
 
+    def is_closing(self) -> bool:
+        """Whether nothing is sent any more; uvloop's transport then raises whatever is asked of it."""
+
 
 class Viewer:
     """One who watches one stream.
@@ -81,9 +84,9 @@ class Viewer:
 
     def take(self, data: bytes, key: bool) -> None:
         """A frame is sent, or left out."""
-        if self.stopped:
-            return
         outlet = self._outlet
+        if self.stopped or outlet.is_closing():
+            return
         waiting = outlet.get_write_buffer_size()
         if self._behind:
             if not key or waiting > RESUME_BYTES:
@@ -100,7 +103,7 @@ class Viewer:
 
     def begin(self, pieces: list[bytes]) -> None:
         """The opening, and the GOP that is going on if it is there, in one piece: a picture is there at once."""
-        if self.stopped or not pieces:
+        if self.stopped or not pieces or self._outlet.is_closing():
             return
         data = b"".join(pieces)
         self._behind = len(pieces) == 1
@@ -110,7 +113,7 @@ class Viewer:
 
     def say(self, data: bytes) -> None:
         """A message that is no frame."""
-        if not self.stopped:
+        if not self.stopped and not self._outlet.is_closing():
             self._outlet.write(data)
 
     def _resume(self) -> None:

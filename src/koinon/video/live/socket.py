@@ -223,6 +223,8 @@ class LiveSocket:
                 await view.go_on(viewer.bytes_since())
             except Cut:
                 return  # `on_cut` has done what is to be done
+            if transport.is_closing():
+                return
             now = loop.time()
             size = transport.get_write_buffer_size()
             if size == 0 or size != waiting:
@@ -311,6 +313,8 @@ def from_own_page(scope: Scope) -> bool:
 
 def _last_word(transport: asyncio.Transport, data: bytes) -> None:
     """A message that still goes out before a reset, if nothing waits before it: then it would be thrown away."""
+    if transport.is_closing():
+        return
     connection = transport.get_extra_info("socket")
     if connection is None or transport.get_write_buffer_size() or transport.get_extra_info("sslcontext"):
         return

@@ -329,6 +329,8 @@ class _Client(asyncio.Protocol):
 
     def send_frame(self, stream: int, frame: Frame, wall: int, flags: int = 0) -> None:
         transport = self.transport
+        if transport.is_closing():
+            return
         left_out = 0
         if stream in self.behind:
             # It began without a key frame, or did not keep up.
