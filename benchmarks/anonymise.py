@@ -84,7 +84,8 @@ json.dump({"seconds": took, "rows": made[given["quasi"]].astype(str).to_dict("li
 def measure_peer(rows: pyarrow.Table) -> dict[str, Any]:
     """`seconds`, `certainty_penalty`, `suppressed_share` of anjana; or `why` there are none.
 
-    Its hierarchies are those of our own run where it has one (places); ages in tens and in forties, households in fours.
+    Its hierarchies are those of our own run where it has one (places); ages in tens and in forties, households in
+    fours. It is asked for k alone, we for l = 3 too.
     """
     columns = {
         name: [str(each) for each in rows[name].to_pylist()]

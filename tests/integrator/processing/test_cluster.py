@@ -93,6 +93,19 @@ def test_a_small_cell_takes_others_with_it() -> None:
     assert determined(table) == set()
 
 
+def test_a_category_of_few_does_not_take_the_whole_table_with_it() -> None:
+    table = make_table(
+        people(("a", "x", 50), ("a", "y", 50), ("b", "x", 50), ("b", "y", 50), ("c", "x", 60), ("c", "y", 60),
+               ("d", "x", 4)),
+        Cluster(dimensions=("c0", "c1"), minimum=10),
+    )  # fmt: skip
+    assert table.value_at("d", "x") is None and table.value_at("d", TOTAL) is None
+    assert table.cells_suppressed == 4
+    assert table.value_at(TOTAL, "x") == 164
+    assert table.value_at("c", "y") == 60
+    assert determined(table) == set()
+
+
 def test_nothing_is_left_out_without_need_and_what_stands_is_exact() -> None:
     table = make_table(
         people(("a", "x", 40), ("a", "y", 30), ("b", "x", 14), ("b", None, 35)),
@@ -163,28 +176,31 @@ def span_of(values: Any, hidden: Any, at: tuple[int, ...]) -> int:
     """How far the cell can vary by single hypercubes, at least: an independent search over all of them."""
     best = 0
     sizes = [size - 1 for size in values.shape]
-    moving = [d for d in range(len(at)) if at[d] != sizes[d]]
-    free = [d for d in range(len(at)) if at[d] == sizes[d]]
-    for others in product(*(range(size) for size in sizes)):
-        if any(others[d] == at[d] for d in moving):
-            continue
-        up, down, whole = 10**9, 10**9, True
-        for choice in product((0, 1), repeat=len(moving)):
-            for totals in product((0, 1), repeat=len(free)):
-                corner = list(at)
-                for d, moved in zip(moving, choice, strict=True):
-                    corner[d] = others[d] if moved else at[d]
-                for d, total in zip(free, totals, strict=True):
-                    corner[d] = sizes[d] if total else others[d]
-                whole = whole and bool(hidden[tuple(corner)])
-                if not any(totals):
-                    value = int(values[tuple(corner)])
-                    up, down = (min(up, value), down) if sum(choice) % 2 else (up, min(down, value))
-        if whole:
-            best = max(best, up + down)
+    inner = [d for d in range(len(at)) if at[d] != sizes[d]]
+    for moving in ([d for d, on in zip(inner, choice, strict=True) if on]
+                   for choice in product((0, 1), repeat=len(inner))):  # fmt: skip
+        still = [d for d in range(len(at)) if d not in moving]
+        for others in product(*(range(size) for size in sizes)):
+            stays = any(others[d] != at[d] for d in still if at[d] != sizes[d])
+            if not moving or stays or any(others[d] == at[d] for d in moving):
+                continue
+            up, down, whole = 10**9, 10**9, True
+            for choice in product((0, 1), repeat=len(moving)):
+                for totals in product((0, 1), repeat=len(still)):
+                    corner = list(at)
+                    for d, moved in zip(moving, choice, strict=True):
+                        corner[d] = others[d] if moved else at[d]
+                    for d, total in zip(still, totals, strict=True):
+                        corner[d] = sizes[d] if total else others[d]
+                    whole = whole and bool(hidden[tuple(corner)])
+                    if not any(totals):
+                        value = int(values[tuple(corner)])
+                        up, down = (min(up, value), down) if sum(choice) % 2 else (up, min(down, value))
+            if whole:
+                best = max(best, up + down)
     # All inner cells hidden together vary more widely than one hypercube shows.
-    inner = hidden[tuple(slice(0, -1) for _ in at)]
-    return 10**9 if bool(inner.all()) and bool(hidden.sum() == hidden.size - 1) else best
+    everything = bool(hidden.sum() == hidden.size - 1)
+    return 10**9 if everything else best
 
 
 def incomes(groups: dict[str, list[str]]) -> pyarrow.Table:

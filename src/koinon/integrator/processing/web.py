@@ -91,7 +91,9 @@ async def show_publication(
         kinds=KINDS,
         grid=_grid(found.table()) if isinstance(found.made, MadeCells) else None,
         total=TOTAL,
-        noisy_values=list(found.made.noisy.values.items()) if isinstance(found.made, MadeNoisy) else [],
+        noisy_values=sorted(found.made.noisy.values.items(), key=lambda each: (each[0] == TOTAL, each[0]))
+        if isinstance(found.made, MadeNoisy)
+        else [],
     )
 
 

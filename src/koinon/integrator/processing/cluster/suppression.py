@@ -6,8 +6,8 @@ total stays as it is. That is a proof, and it is checked with the values of the 
 tables in which the hidden cell has other values, over a span at least as wide as the rule demands. Leaving out more
 cells later can only widen the span.
 
-A total that is itself small (of a dimension with few subjects) is hidden in the same way among the totals; the masses
-then move inside one category of each dimension that is summed over, and all totals that would show it go too.
+Masses need not move in every dimension: where they stay in one category of a dimension, the totals over that dimension
+change, and go too. So are totals hidden that are small themselves (of a category with few subjects).
 
 What it does not do: choose the fewest cells (that is hard; this is a heuristic with a guarantee), or protect against
 somebody who runs this program on the guessed data and compares what it would leave out.
@@ -77,24 +77,41 @@ def suppress(
 def _hypercube(values: Ints, hidden: Bools, at: tuple[int, ...], span: int) -> list[tuple[int, ...]] | None:
     """The cells of the cheapest hypercube that lets the cell at `at` vary over `span`; None if there is none.
 
-    A hypercube is told by one further category for each dimension in which `at` is not a total (the masses move
-    between the two), and by one category for each dimension in which it is (inside which they move).
+    A hypercube is told by the dimensions in which masses move, with one further category for each, and by one category
+    for each dimension over which `at` is a total (inside which they move). In a dimension of neither kind they stay in
+    the cell's own category; the totals over it then change too, and must go.
     """
+    last = [size - 1 for size in values.shape]
+    inner = [d for d in range(values.ndim) if at[d] != last[d]]
+    best: tuple[float, list[tuple[int, ...]]] | None = None
+    for moving in _subsets(inner):
+        found = _cheapest(values, hidden, at, span, sorted(moving), last) if moving else None
+        if found is not None and (best is None or found[0] < best[0]):
+            best = found
+    return None if best is None else best[1]
+
+
+def _cheapest(
+    values: Ints, hidden: Bools, at: tuple[int, ...], span: int, moving: list[int], last: list[int]
+) -> tuple[float, list[tuple[int, ...]]] | None:
+    """As `_hypercube`, for masses that move in just these dimensions; with what it costs."""
     size = values.ndim
-    last = [n - 1 for n in values.shape]
-    moving = [d for d in range(size) if at[d] != last[d]]
-    summed = [d for d in range(size) if at[d] == last[d]]
-    shape = tuple(last)
+    still = [d for d in range(size) if d not in moving]
+    chosen = [d for d in still if at[d] == last[d]]
+    shape = tuple(last[d] if d in moving or d in chosen else 1 for d in range(size))
     cost = numpy.zeros(shape, dtype=numpy.float64)
     up = numpy.full(
         shape, _FAR, dtype=numpy.int64
     )  # by how much the cell may grow: what the odd corners can lose
     down = numpy.full(shape, _FAR, dtype=numpy.int64)
     for moved in _subsets(moving):
-        for total in _subsets(summed):
-            index = _index(at, moving, summed, moved, total, last)
-            corner = _spread(values[index], moved, total, summed, size, shape)
-            taken = _spread(hidden[index], moved, total, summed, size, shape)
+        for total in _subsets(still):
+            free = [d in moved or (d in chosen and d not in total) for d in range(size)]
+            index = tuple(
+                slice(0, last[d]) if free[d] else last[d] if d in total else at[d] for d in range(size)
+            )
+            wide = tuple(last[d] if free[d] else 1 for d in range(size))
+            corner, taken = values[index].reshape(wide), hidden[index].reshape(wide)
             # A cell that is hidden already costs nothing; an empty one is worth little to readers, but something.
             cost = cost + numpy.where(taken, 0.0, corner + 1.0)
             if not total:
@@ -102,9 +119,8 @@ def _hypercube(values: Ints, hidden: Bools, at: tuple[int, ...], span: int) -> l
                     up = numpy.minimum(up, corner)
                 else:
                     down = numpy.minimum(down, corner)
-    fits = up + down >= span
     # Both directions, where a span around the value is asked for: the larger part of it upwards.
-    fits &= 2 * up >= span
+    fits = (up + down >= span) & (2 * up >= span)
     for d in moving:
         own: list[Any] = [slice(None)] * size
         own[d] = at[d]
@@ -112,15 +128,15 @@ def _hypercube(values: Ints, hidden: Bools, at: tuple[int, ...], span: int) -> l
     if not fits.any():
         return None
     best = numpy.unravel_index(int(numpy.argmin(numpy.where(fits, cost, numpy.inf))), shape)
-    corners = []
-    for moved in _subsets(moving):
-        for total in _subsets(summed):
-            corner_at = list(at)
-            for d in range(size):
-                if d in moved or (d in summed and d not in total):
-                    corner_at[d] = int(best[d])
-            corners.append(tuple(corner_at))
-    return corners
+    corners = [
+        tuple(
+            last[d] if d in total else int(best[d]) if d in moved or d in chosen else at[d]
+            for d in range(size)
+        )
+        for moved in _subsets(moving)
+        for total in _subsets(still)
+    ]
+    return float(cost[best]), corners
 
 
 def _subsets(dimensions: list[int]) -> list[frozenset[int]]:
@@ -128,30 +144,3 @@ def _subsets(dimensions: list[int]) -> list[frozenset[int]]:
         frozenset(d for d, chosen in zip(dimensions, choice, strict=True) if chosen)
         for choice in product((False, True), repeat=len(dimensions))
     ]
-
-
-def _index(
-    at: tuple[int, ...],
-    moving: list[int],
-    summed: list[int],
-    moved: frozenset[int],
-    total: frozenset[int],
-    last: list[int],
-) -> tuple[Any, ...]:
-    """All candidates of one corner: a slice where the candidate's category decides, a number where it does not."""
-    return tuple(
-        slice(0, last[d]) if d in moved or (d in summed and d not in total) else at[d] for d in range(len(at))
-    )
-
-
-def _spread(
-    cells: Any,
-    moved: frozenset[int],
-    total: frozenset[int],
-    summed: list[int],
-    size: int,
-    shape: tuple[int, ...],
-) -> Any:
-    """`cells`, indexed by the free dimensions only, over all of them."""
-    free = [d in moved or (d in summed and d not in total) for d in range(size)]
-    return numpy.reshape(cells, tuple(shape[d] if free[d] else 1 for d in range(size)))
