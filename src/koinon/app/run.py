@@ -157,6 +157,7 @@ def run_recorder_process(settings: Settings) -> None:
     from koinon.base.logging import configure
     from koinon.video.live import Tap, tap_key
     from koinon.video.recordings.process import run_recorder
+    from koinon.video.terms import list_garbage_files
     from koinon.video.terms.jobs import keep_clean
 
     configure(settings.log_level, "recorder")
@@ -173,7 +174,7 @@ def run_recorder_process(settings: Settings) -> None:
         async with await Database.open(url, kind="recorder", max_size=2) as database:
             cleaning = asyncio.create_task(keep_clean(database, settings.home))
             try:
-                await run_recorder(settings, url, tap=tap)
+                await run_recorder(settings, url, tap=tap, spare=list_garbage_files)
             finally:
                 cleaning.cancel()
                 await asyncio.wait([cleaning])

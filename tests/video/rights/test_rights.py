@@ -318,6 +318,16 @@ async def test_a_view_is_cut_when_its_owner_takes_the_camera_back(
     await owner.go_on()
 
 
+async def test_images_of_the_police_older_than_a_month_need_a_decision_that_nobody_has(
+    world: Any, film: Any, make_rights: Any
+) -> None:
+    rights = await make_rights()
+    camera = await film.place(ZONE_SOUTH, "south-3", regime="police")
+    investigator = film.session("iris", "investigator")
+    await (await rights.open(investigator, recording(camera, 28.5))).end()
+    assert await refusal(rights, investigator, recording(camera, 29.5)) == "decision_missing"
+
+
 async def test_a_retired_camera_shows_nothing_live(world: Any, film: Any, make_rights: Any) -> None:
     rights = await make_rights()
     camera = film.camera["west-1"]

@@ -4,8 +4,9 @@ There is one evaluator, the gate's: standing (convention, authorisation, person)
 about each group in which a camera is, and takes the first that gives.
 """
 
+import math
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -16,6 +17,7 @@ from koinon.trust.rules import Obligations
 from koinon.trust.standing import Standing
 from koinon.video.cameras import Camera, State
 from koinon.video.rights.model import OF_THE_MOMENT, Action, ViewRequest
+from koinon.video.terms import find_demands, regimes_of
 
 FIELDS = frozenset({"image"})
 
@@ -23,6 +25,7 @@ FIELDS = frozenset({"image"})
 # is not here means that the camera is none of the viewer's business, and says no more than that.
 WITHIN_SCOPE = frozenset(
     {
+        "decision_missing",
         "case_missing",
         "conditions_not_met",
         "depth_exceeded",
@@ -156,7 +159,22 @@ def judge_camera(
         return Verdict(code="not_shared", ask=asks[0])
     if request.action in OF_THE_MOMENT and camera.state is State.RETIRED:
         return Verdict(code="camera_retired", ask=asks[0])
-    return best([judge(standing, ask, at) for ask in asks])
+    found = best([judge(standing, ask, at) for ask in asks])
+    if found.allowed and demanded_by_age(standing, camera, images, request.action, at):
+        # Nobody can record a prosecutor's decision here yet: what is not known is not there.
+        return msgspec.structs.replace(found, code="decision_missing")
+    return found
+
+
+def demanded_by_age(
+    standing: Standing, camera: Camera, images: Images, action: Action, at: datetime
+) -> tuple[str, ...]:
+    """What the camera's retention regime demands for images as old as these; names of facts that must be true."""
+    if images.since is None:
+        return ()
+    age_days = math.ceil((at - images.since) / timedelta(days=1))
+    stages = find_demands(regimes_of(standing), camera.regime, action.value, age_days, at)
+    return tuple(demand for stage in stages for demand in stage.demands)
 
 
 def withdrawn(camera: Camera, groups: Sequence[str], ask: Ask) -> str | None:

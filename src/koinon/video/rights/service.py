@@ -130,6 +130,10 @@ class Rights:
         if not verdict.allowed and not self._knows(standing, actor, camera, groups, request.action, at):
             await self._gate.refuse(verdict.ask, NotAllowed("camera_unknown", why=verdict.code))
             raise NotFound("camera_unknown")
+        if verdict.code == "decision_missing":  # of the regime of retention, which the gate does not know
+            refusal = NotAllowed("decision_missing", regime=camera.regime)
+            await self._gate.refuse(verdict.ask, refusal)
+            raise refusal
         passage = await self._gate.open(verdict.ask)
         if second is not None and request.confirmation is not None:
             async with self._database.transaction() as connection:

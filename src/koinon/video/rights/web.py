@@ -43,6 +43,7 @@ problems: dict[str, Message] = {
     "case_too_long": N_("The reference of the file is longer than %(limit)s characters."),
     "reason_too_long": N_("The text is longer than %(limit)s characters."),
     "purpose_missing": N_("Choose a purpose."),
+    "decision_missing": N_("Images as old as these need a written decision of the public prosecutor."),
     "confirmation_unknown": N_("There is no such request for you."),
     "confirmation_answered": N_("Somebody has answered this request."),
     "confirmation_expired": N_("This request has run out."),

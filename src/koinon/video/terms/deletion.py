@@ -8,6 +8,7 @@ room there is.
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 
 import msgspec
@@ -51,6 +52,7 @@ class Swept(msgspec.Struct, kw_only=True):
     away: int = 0
 
 
+@lru_cache(maxsize=4)
 def regimes_of(standing: Standing) -> Regimes:
     """The regimes that count under this standing."""
     return read_regimes(standing.bank.rules)

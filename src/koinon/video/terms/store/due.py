@@ -319,6 +319,12 @@ async def take_garbage(connection: Connection, place: int, most: int) -> list[Ga
     return [Garbage(**dict(row)) for row in rows]
 
 
+async def list_garbage_files(connection: Connection, place: int) -> list[str]:
+    """The files of a place that wait to be unlinked: whoever finds one on the disk must not give it a row again."""
+    rows = await connection.fetch("SELECT file FROM terms.garbage WHERE place = $1", place)
+    return [row[0] for row in rows]
+
+
 async def forget_garbage(connection: Connection, ids: Iterable[int]) -> None:
     """The files are durably gone, and so are their rows."""
     await connection.execute("DELETE FROM terms.garbage WHERE id = ANY($1::bigint[])", list(ids))
