@@ -23,18 +23,18 @@ def transport_of(scope: MutableMapping[str, Any]) -> asyncio.Transport | None:
     return extension["transport"] if extension else None
 
 
-def narrow(transport: asyncio.Transport) -> None:
-    """The kernel and the event loop hold at most about `SEND_BUFFER_BYTES` each of what was not yet sent.
+def narrow(transport: asyncio.Transport, tcp_bytes: int = SEND_BUFFER_BYTES) -> None:
+    """The kernel and the event loop hold at most about `tcp_bytes` each of what was not yet sent.
 
     To a proxy over a Unix socket it is `PROXY_BUFFER_BYTES`, and that is all there is. Over TCP the proxy's kernel
     takes in as much again as it likes
     (131,072 bytes and more on Linux), and a reset does not take that back.
     """
-    transport.set_write_buffer_limits(high=SEND_BUFFER_BYTES)
+    transport.set_write_buffer_limits(high=tcp_bytes)
     connection = transport.get_extra_info("socket")
     if connection is not None:
         local = connection.family == socket.AF_UNIX
-        size = PROXY_BUFFER_BYTES if local else SEND_BUFFER_BYTES
+        size = PROXY_BUFFER_BYTES if local else tcp_bytes
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
 
 

@@ -80,7 +80,7 @@ export class Picture {
       this.open(codec, new Uint8Array(message, HEAD + 1 + length));
       return;
     }
-    if (!this.buffer && !this.source) return;
+    if (!this.codec) return;
     if (this.waitingForKey) {
       if (!(view.getUint8(1) & 1)) return;
       this.waitingForKey = false;
@@ -92,6 +92,20 @@ export class Picture {
     if (this.walls.length > 4000) this.walls.splice(0, 2000);
     this.queue.push(new Uint8Array(message, HEAD));
     this.pump();
+  }
+
+  /** The element is made ready, before it is known what it will show: the first picture need not wait for that. */
+  prepare(): void {
+    if (this.source || !("MediaSource" in window)) return;
+    const generation = this.generation;
+    const source = new MediaSource();
+    this.source = source;
+    source.addEventListener("sourceopen", () => {
+      if (generation === this.generation) this.begin();
+    });
+    this.address = URL.createObjectURL(source);
+    this.video.src = this.address;
+    this.watch(generation);
   }
 
   /** Nothing is on the screen, and nothing that was given is kept. */
@@ -132,26 +146,24 @@ export class Picture {
       this.pump();
       return;
     }
-    // Another codec, or a first one: an element of its own is simpler than changeType, and as quick.
-    this.blank();
+    // Another codec begins with an element of its own: simpler than changeType, and as quick.
+    if (this.codec) this.blank();
     this.codec = codec;
-    const generation = this.generation;
-    const source = new MediaSource();
-    this.source = source;
     this.queue.push(opening);
-    source.addEventListener("sourceopen", () => {
-      if (generation !== this.generation) return;
-      const buffer = source.addSourceBuffer(`video/mp4; codecs="${codec}"`);
-      buffer.mode = "segments";
-      buffer.addEventListener("updateend", () => {
-        if (generation === this.generation) this.pump();
-      });
-      this.buffer = buffer;
-      this.pump();
+    this.prepare();
+    this.begin();
+  }
+
+  private begin(): void {
+    const { source, codec, generation } = this;
+    if (!source || source.readyState !== "open" || !codec || this.buffer) return;
+    const buffer = source.addSourceBuffer(`video/mp4; codecs="${codec}"`);
+    buffer.mode = "segments";
+    buffer.addEventListener("updateend", () => {
+      if (generation === this.generation) this.pump();
     });
-    this.address = URL.createObjectURL(source);
-    this.video.src = this.address;
-    this.watch(generation);
+    this.buffer = buffer;
+    this.pump();
   }
 
   private pump(): void {

@@ -130,6 +130,7 @@ export class Player {
     const socket = new WebSocket(`${scheme}://${location.host}/video/live?role=${this.role}&lang=${language}`);
     socket.binaryType = "arraybuffer";
     this.socket = socket;
+    this.picture.prepare();
     this.bestTrip = Infinity;
     this.ticks = 0;
     let answered = false;

@@ -40,6 +40,8 @@ FindSession = Callable[[Any], Awaitable[Session | None]]
 
 VIEWS_A_SESSION: Final = 64
 """A wall has sixteen; a session that opens more without end is none of a person."""
+SEND_BYTES: Final = 64 << 10
+"""Of the kernel's buffer towards a player: the GOP with which it begins passes in a few turns. A reset drops it."""
 REQUEST_BYTES: Final = 8 * 1024
 _REQUEST_SECONDS: Final = 10.0
 _TICK_SECONDS: Final = 1.0
@@ -162,7 +164,7 @@ class LiveSocket:
                     ),
                 }
             )
-            narrow(transport)
+            narrow(transport, SEND_BYTES)
             view.on_cut(lambda: self._cut(connection, view, viewer, transport))
             place = _Place(found[0], self._live.hub.join(found[1], viewer))
             watch = asyncio.create_task(self._tick(connection, view, viewer, transport))
