@@ -301,8 +301,7 @@ async def test_a_task_of_a_silent_worker_is_taken_over_and_its_late_writing_coun
     await office.know(people)
     office.sources["kbo"].seconds = 1.5
     batch = await office.send(message(office.world, people))
-    silence = timedelta(seconds=0.4)
-    async with office.running(silence=silence) as slow:
+    async with office.running(idle=timedelta(minutes=1)) as slow:  # says that it lives every five seconds
         while not any(task.kind == "chunk" for task, _ in slow._running.values()):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         [(task, _)] = slow._running.values()
@@ -357,7 +356,7 @@ async def test_what_was_computed_is_not_thrown_away_when_the_standing_could_not_
     async with office.running() as runner:
         while not any(service == "functions" for service, _ in office.sources["kbo"].asked):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-        [use] = runner._uses.values()
+        [use] = runner._holding.uses.values()
         use.cut_now(Cut(EndReason.UNCONFIRMED, "standing_unconfirmed"))
         done = await office.until(batch, "done")
     assert done.totals is not None and done.totals["answered"] == 5

@@ -25,17 +25,16 @@ from koinon.integrator.deferred.checking import Check
 from koinon.integrator.deferred.chunks import AnswerColumn, Questions, encode_part
 from koinon.integrator.deferred.computing import Asking, Computation, Computed
 from koinon.integrator.deferred.finishing import sign_receipt, total, write_results
+from koinon.integrator.deferred.holding import GOING, Holding
 from koinon.integrator.deferred.model import Batch, BatchId, BatchState, Task
 from koinon.integrator.deferred.sealed import PiecesIn, SealedObjects, chunk_name, part_name, piece_name
-from koinon.integrator.deferred.service import ask_of
-from koinon.trust.gate import BatchPassage, Cut, EndReason, Gate, Screened, Use, Uses, open_batch
+from koinon.trust.gate import BatchPassage, Cut, EndReason, Gate, Screened, Uses
 from koinon.trust.ledger import Promise
 
 _log = structlog.get_logger()
 _records = counter("koinon_batch_records_total", "Records of batches, by what became of them.", ("status",))
 # How often a chunk that is computed is tried to be released while the standing cannot be confirmed: some 25 s.
 _RELEASES = 8
-_GOING = (BatchState.RECEIVED, BatchState.CHECKED, BatchState.QUEUED, BatchState.RUNNING)
 
 
 class Runner:
@@ -63,17 +62,14 @@ class Runner:
         idle: timedelta = timedelta(seconds=30),
         patience: timedelta = policy.PATIENCE,
     ) -> None:
-        self._database, self._gate, self._register = database, gate, uses
+        self._database, self._gate = database, gate
         self._sealed, self._computations, self._key = sealed, computations, key
         self._concurrency, self._poll = concurrency, poll_seconds
         self._silence, self._idle, self._patience = silence, idle, patience
         self.name = f"{socket.gethostname()}:{os.getpid()}:{os.urandom(4).hex()}"
         self._running: dict[tuple[UUID, int], tuple[Task, asyncio.Task[None]]] = {}
-        self._uses: dict[UUID, Use] = {}
-        self._used_at: dict[UUID, float] = {}
-        self._opening = asyncio.Lock()
+        self._holding = Holding(database, gate, uses, cancel=self._cancel, stop=self._stop)
         self._free = asyncio.Event()
-        self._cuts: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Tasks have been done until this was cancelled; those under way are given back."""
@@ -99,9 +95,8 @@ class Runner:
             going = [each for _, each in self._running.values()]
             for each in going:
                 each.cancel()
-            await asyncio.gather(pulse, *going, *self._cuts, return_exceptions=True)
-            for batch in list(self._uses):
-                await self._let_go(batch, EndReason.LEFT)
+            await asyncio.gather(pulse, *going, return_exceptions=True)
+            await self._holding.close()
 
     async def _do(self, task: Task) -> None:
         """The task is done, given back, or its batch stopped; never is an error swallowed without one of them."""
@@ -136,7 +131,7 @@ class Runner:
             _log.exception("batch_task_failed", batch=str(task.batch), task=task.number)
         finally:
             self._running.pop((task.batch, task.number), None)
-            self._used_at[task.batch] = asyncio.get_running_loop().time()
+            self._holding.touch(task.batch)
             self._free.set()
         await self._give_back(task, wait, sources=sources, failed=failed)
 
@@ -184,20 +179,20 @@ class Runner:
                     batch.id,
                     BatchState.REFUSED,
                     at,
-                    sources=_GOING,
+                    sources=GOING,
                     code=found.broken.code,
                     facts=found.broken.facts,
                 )
                 return
             await store.set_checked(connection, batch.id, found.records, found.rejected)
-            await store.move(connection, batch.id, BatchState.CHECKED, at, sources=_GOING)
+            await store.move(connection, batch.id, BatchState.CHECKED, at, sources=GOING)
             chunks = [(number, "chunk", records, first) for number, records, first in found.chunks]
             await store.insert_tasks(connection, batch.id, [*chunks, (len(chunks) + 1, "finish", 0, 0)])
-            await store.move(connection, batch.id, BatchState.QUEUED, at, sources=_GOING)
+            await store.move(connection, batch.id, BatchState.QUEUED, at, sources=GOING)
 
     async def _answer(self, task: Task, batch: Batch, computation: Computation) -> frozenset[str]:
         """The chunk is answered and recorded; or the sources that did not answer."""
-        use = await self._hold(batch, computation)
+        use = await self._holding.hold(batch, computation.flow)
         passage = use.passage
         assert isinstance(passage, BatchPassage)
         questions = await asyncio.to_thread(
@@ -278,7 +273,7 @@ class Runner:
 
         for again in range(_RELEASES):
             try:
-                use = await self._hold(batch, computation)
+                use = await self._holding.hold(batch, computation.flow)
                 passage = use.passage
                 assert isinstance(passage, BatchPassage)
                 if any(asked.allowed(each) - passage.allowed(each) for each in asked.ask.sources):
@@ -321,57 +316,14 @@ class Runner:
         async with self._database.transaction() as connection:
             await store.finish_task(connection, task, at)
             await store.set_files(connection, batch.id, files, totals, receipt)
-            await store.move(connection, batch.id, BatchState.DONE, at, sources=_GOING)
-        await self._let_go(batch.id, EndReason.COMPLETED)
+            await store.move(connection, batch.id, BatchState.DONE, at, sources=GOING)
+        await self._holding.let_go(batch.id, EndReason.COMPLETED)
 
-    async def _hold(self, batch: Batch, computation: Computation) -> Use:
-        """This process's use of the batch, begun if it is not running here.
-
-        Raises:
-            NotAllowed: its grounds do not stand.
-        """
-        async with self._opening:
-            use = self._uses.get(batch.id)
-            if use is not None and use.cut is None:
-                return use
-            ask = ask_of(batch, computation.flow.plan.resources)
-            passage = await open_batch(self._gate, ask, count=max(1, batch.records or 1))
-            use = await self._register.begin(passage)
-            self._uses[batch.id] = use
-            use.on_cut(lambda: self._heard(batch.id, use))
-            if batch.state is not BatchState.RUNNING:
-                async with self._database.transaction() as connection:
-                    await store.move(
-                        connection,
-                        batch.id,
-                        BatchState.RUNNING,
-                        self._gate.clock.now(),
-                        sources=[BatchState.QUEUED],
-                    )
-            return use
-
-    def _heard(self, batch: UUID, use: Use) -> None:
-        """A cut: what runs here of the batch is cancelled in this very step; the batch is stopped right after.
-
-        Where the cut only asks for a new decision, it goes on to the point where it needs one.
-        """
-        assert use.cut is not None
-        if use.cut.code not in policy.BEGIN_AGAIN:
-            for task, running in list(self._running.values()):
-                if task.batch == batch:
-                    running.cancel()
-        dealing = asyncio.ensure_future(self._deal_with(batch, use))
-        self._cuts.add(dealing)
-        dealing.add_done_callback(self._cuts.discard)
-
-    async def _deal_with(self, batch: UUID, use: Use) -> None:
-        cut = use.cut
-        assert cut is not None
-        if cut.code not in policy.BEGIN_AGAIN:
-            await self._stop(batch, cut)
-        if self._uses.get(batch) is use:
-            del self._uses[batch]
-        await use.end(cut.end)
+    def _cancel(self, batch: UUID) -> None:
+        """What runs here of the batch is cancelled, in this very step."""
+        for task, running in list(self._running.values()):
+            if task.batch == batch:
+                running.cancel()
 
     async def _stop(self, batch: UUID, why: KoinonError) -> None:
         """The batch goes no further until somebody asks for a new decision and gets it."""
@@ -383,7 +335,7 @@ class Runner:
                     BatchId(batch),
                     BatchState.STOPPED,
                     self._gate.clock.now(),
-                    sources=_GOING,
+                    sources=GOING,
                     code=why.code,
                     facts=facts,
                 )
@@ -408,11 +360,6 @@ class Runner:
             # Nobody was told; others will find us silent about it.
             _log.warning("batch_task_not_given_back", batch=str(task.batch), task=task.number, why=str(error))
 
-    async def _let_go(self, batch: UUID, reason: EndReason) -> None:
-        use = self._uses.pop(batch, None)
-        if use is not None:
-            await use.end(reason)
-
     async def _pulse(self) -> None:
         """Signs of life, tasks that are another's by now cancelled, uses let go that nothing runs under."""
         while True:
@@ -426,17 +373,6 @@ class Runner:
                         here = self._running.get((task.batch, task.number))
                         if here is not None and (task.batch, task.number) not in alive:
                             here[1].cancel()
-                await self._let_go_of_idle()
+                await self._holding.let_go_of_idle({batch for batch, _ in self._running}, self._idle)
             except BROKEN as error:
                 _log.warning("batches_pulse_missed", why=str(error))
-
-    async def _let_go_of_idle(self) -> None:
-        now = asyncio.get_running_loop().time()
-        busy = {batch for batch, _ in self._running}
-        for batch in list(self._uses):
-            if batch in busy or now - self._used_at.get(batch, now) < self._idle.total_seconds():
-                continue
-            async with self._database.acquire() as connection:
-                found = await store.find_batch(connection, batch)
-            done = found is not None and found.state is BatchState.DONE
-            await self._let_go(batch, EndReason.COMPLETED if done else EndReason.LEFT)
