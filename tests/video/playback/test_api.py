@@ -266,3 +266,80 @@ async def test_the_timeline_stops_where_the_viewer_may_not_look(client: Client, 
     for purpose in ("traffic_management", ""):
         got = await client.http.get("/api/video/timelines", params={**asked, "purpose": purpose})
         assert [span["state"] for span in got.json()["cameras"][camera]["spans"]] == ["not_yours"]
+
+
+def jpeg_size(data: bytes) -> tuple[int, int]:
+    from io import BytesIO
+
+    from PIL import Image
+
+    return Image.open(BytesIO(data)).size
+
+
+async def test_a_thumbnail_is_a_key_frame_of_the_view_and_is_kept_with_its_unit(
+    client: Client, site: Site
+) -> None:
+    told = (await client.open()).json()
+    base = told["playlist"].rsplit("/", 1)[0]
+    unit = site.units[1]
+    at = to_us(unit.start) + 700_000
+    got = await client.fetch(f"{base}/thumbnails/{at}.jpg", told["token"])
+    assert got.status_code == 200, got.text
+    assert jpeg_size(got.content) == (320, 180)
+    world = site.film.world
+    async with world.database.acquire() as connection:
+        [row] = await connection.fetch("SELECT start_at, end_at, kind, file, bytes FROM terms.derived")
+    assert (row["kind"], row["start_at"], row["bytes"]) == ("thumbnail", unit.start, len(got.content))
+    again = await client.fetch(f"{base}/thumbnails/{at}.jpg", told["token"])
+    assert again.content == got.content
+    for wrong in (to_us(site.units[0].start) - 1, to_us(site.units[-1].end), "x", 10**17):
+        refused = await client.fetch(f"{base}/thumbnails/{wrong}.jpg", told["token"])
+        assert (refused.status_code, refused.json()["code"]) == (404, "media_unknown")
+    parts = base.split("/")
+    parts[5] = str(site.film.camera["centre-1"].id)
+    stolen = await client.fetch("/".join([*parts, "thumbnails", f"{at}.jpg"]), told["token"])
+    assert (stolen.status_code, stolen.json()["code"]) == (404, "media_unknown")
+
+
+async def test_what_is_masked_is_masked_in_its_thumbnail_and_not_in_a_playlist_at_all(
+    client: Client, site: Site
+) -> None:
+    from io import BytesIO
+
+    from PIL import Image
+
+    plain = (await client.open()).json()
+    base = plain["playlist"].rsplit("/", 1)[0]
+    at = to_us(site.units[1].start) + 700_000
+    before = (await client.fetch(f"{base}/thumbnails/{at}.jpg", plain["token"])).content
+    camera = site.film.camera["south-1"].id
+    async with site.film.world.database.acquire() as connection:
+        await connection.execute(
+            "INSERT INTO masks.mask VALUES ($1, $2, $3, NULL, $4, 'fill', 'a window', NULL, $3)",
+            new_id(), camera, site.units[0].start - timedelta(days=1),
+            [[[0.0, 0.0], [0.5, 0.0], [0.5, 1.0], [0.0, 1.0]]],
+        )  # fmt: skip
+    after = await client.fetch(f"{base}/thumbnails/{at}.jpg", plain["token"])
+    assert after.status_code == 200, after.text
+    left, right = (
+        [
+            sum(abs(a - b) for a, b in zip(one, other, strict=True))
+            for one, other in zip(pixels[0], pixels[1], strict=True)
+        ]
+        for pixels in (
+            [
+                list(Image.open(BytesIO(each)).convert("RGB").crop(box).resize((8, 8)).getdata())
+                for each in (before, after.content)
+            ]
+            for box in ((0, 0, 150, 180), (170, 0, 320, 180))
+        )
+    )
+    assert sum(left) / len(left) > 5 * sum(right) / len(right)
+    grey = Image.open(BytesIO(after.content)).convert("RGB").crop((5, 5, 150, 175)).getextrema()
+    assert all(high - low < 24 for low, high in grey)
+    refused = await client.open()
+    assert (refused.status_code, refused.json()["code"]) == (503, "masked_picture_unavailable")
+    segment = (await client.fetch(plain["playlist"], plain["token"])).text
+    name, offset, length = segments_of(segment)[0]
+    got = await client.fetch(f"{base}/{name}", plain["token"], Range=f"bytes={offset}-{offset + length - 1}")
+    assert (got.status_code, got.json()["code"]) == (503, "masked_picture_unavailable")

@@ -1,11 +1,15 @@
 """The page of playback in a real browser: pictures, the timeline, steps, civil time, and the end of a view."""
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.video.playback.conftest import Site
+
+from koinon.demo.region_video import INVESTIGATION, VIDEO
+from koinon.trust.standing.acts import Deed, TargetKind
 
 pytestmark = pytest.mark.browser
 
@@ -41,3 +45,80 @@ async def test_pictures_move_and_the_gap_of_the_other_camera_is_told(site: Site,
     await page.click(".playback-words summary")
     await wait_for(page, "() => /n’a rien envoyé/.test(document.querySelector('[data-missing]').textContent)")
     await page.screenshot(**keep("playback"))
+
+
+async def test_a_cut_blanks_the_player_within_a_second(site: Site, new_page: Any) -> None:
+    page = await site.open(new_page)
+    await site.begin(page, "south-1", at=site.units[0].start)
+    await wait_for(page, PICTURE, 20)
+    await page.click("[data-do=play]")  # it stands still, and is cut all the same
+    await site.film.world.act("chair", Deed.SUSPEND, TargetKind.AUTHORISATION, VIDEO)
+    acted = time.monotonic()
+    await wait_for(page, "() => !document.querySelector('video').hasAttribute('src')")
+    assert time.monotonic() - acted < 1.0
+    assert await page.evaluate("document.querySelector('video').classList.contains('is-blank')")
+    assert "arrêt" in (await page.inner_text(".playback-note")).lower() or await page.is_visible(
+        ".playback-note"
+    )
+
+
+async def test_keys_step_frames_and_seek_on_the_timeline(site: Site, new_page: Any) -> None:
+    page = await site.open(new_page)
+    await site.begin(page, "south-1", at=site.units[0].start)
+    await wait_for(page, PICTURE, 20)
+    await page.focus("[data-timeline]")
+    await page.keyboard.press("Space")
+    await wait_for(page, "() => document.querySelector('video').paused")
+    shown = "document.querySelector('video').currentTime"
+    # Into the middle of what is recorded: the form takes minutes, so that its first seconds may be before it.
+    start = await page.evaluate("document.querySelector('video').buffered.start(0)")
+    before = await page.evaluate(shown)
+    assert before >= start - 0.1
+    await page.keyboard.press(".")
+    await wait_for(page, f"() => {shown} > {before} + 0.02")
+    after = await page.evaluate(shown)
+    assert after - before < 0.13
+    await page.keyboard.press(",")
+    await wait_for(page, f"() => {shown} < {after} - 0.02")
+    assert abs(await page.evaluate(shown) - before) < 0.06
+    await page.keyboard.press("End")
+    await wait_for(page, "() => document.querySelector('.playback-note').textContent !== ''")
+    told = await page.get_attribute("[data-timeline]", "aria-valuetext")
+    assert told and "south 1" in told
+
+
+@pytest.mark.parametrize(("day", "hidden"), [("2026-10-25", False), ("2026-10-24", True)])
+async def test_the_hour_that_comes_twice_asks_which(
+    site: Site, new_page: Any, day: str, hidden: bool
+) -> None:
+    page = await site.open(new_page)
+    await page.fill("[name=date]", day)
+    await page.fill("[name=time]", "02:30")
+    assert await page.is_hidden("[data-twice]") is hidden
+
+
+async def test_an_hour_that_does_not_exist_is_told(site: Site, new_page: Any) -> None:
+    page = await site.open(new_page)
+    await page.check(f"input[value='{site.film.camera['south-1'].id}']")
+    await page.fill("[name=date]", "2026-03-29")
+    await page.fill("[name=time]", "02:30")
+    await page.select_option("[name=purpose]", INVESTIGATION)
+    await page.click(".playback-ask .actions button")
+    assert "horloge a avancé" in await page.inner_text("[data-error]")
+
+
+@pytest.mark.parametrize("language", ["nl", "fr", "en"])
+async def test_the_page_has_no_barriers_in_any_language(
+    site: Site, new_page: Any, find_barriers: Any, language: str
+) -> None:
+    page = await site.open(new_page, width=1280 if language != "en" else 390)
+    await page.goto(f"{site.origin}/video/playback?lang={language}")
+    assert await page.get_attribute("html", "lang") == language
+    await page.screenshot(**keep(f"ask-{language}"))
+    assert await find_barriers(page) == []
+    await site.begin(page, "south-1", "centre-1")
+    await wait_for(page, PICTURE, 20)
+    await page.click(".playback-words summary")
+    await page.wait_for_timeout(800)
+    await page.screenshot(**keep(f"playback-{language}"))
+    assert await find_barriers(page) == []

@@ -146,7 +146,7 @@ class Screen {
     if (!text) return;
     for (let index = 0; index < 6; index++) {
       const mark = document.createElement("span");
-      mark.textContent = text;
+      mark.dataset.text = text; // drawn by the style sheet: a deterrent, not a text to be read
       this.marks.append(mark);
     }
   }

@@ -81,7 +81,9 @@ async def show_playback(
             for each in cameras
         ],
         purposes=[(code, labels.get(code, code)) for code in sorted(codes)],
-        words=_json({name: portal.catalogues.in_language(language, text) for name, text in WORDS.items()}),
+        words=_json(
+            {name: str(portal.catalogues.in_language(language, text)) for name, text in WORDS.items()}
+        ),
         keys_from=KEYS_FROM,
     )
 
