@@ -312,6 +312,7 @@ class Runner:
             *(batch.files or ()),
         ]
         totals = total(batch, parts)
+        at = self._gate.clock.now()
         receipt = sign_receipt(self._key, batch, parts, totals, files, at)
         async with self._database.transaction() as connection:
             await store.finish_task(connection, task, at)
