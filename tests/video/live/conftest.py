@@ -27,7 +27,7 @@ async def tapped(cameras, tmp_path):
     """`await tapped({"gop": 13}, streams=[1])`: cameras of that clip, a tap fed from them."""
     async with contextlib.AsyncExitStack() as stack:
 
-        async def start(*kinds, streams=(1,), address="unix", silence=0.8):
+        async def start(*kinds, streams=(1,), address="unix", silence=2.0):
             server = await cameras(*kinds)
             tap = Tap(KEY)
             await tap.start(f"unix:{tmp_path}/tap.sock" if address == "unix" else address)
