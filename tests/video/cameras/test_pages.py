@@ -1,5 +1,6 @@
 """The pages of the cameras: who finds what on the map, what everybody may know, and a browser that draws it."""
 
+import asyncio
 import io
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -262,6 +263,24 @@ async def test_the_operator_allows_networks_and_makes_groups(site):
         assert (await client.post("/video/networks/group", data=group)).status_code == 409
 
 
+async def shows_colours(page, owners):
+    """The chart is drawn: each owner's colour is on it, as far as a picture of it shows."""
+    from PIL import Image
+
+    wanted = [(0x0B, 0x5F, 0x93), (0xB0, 0x4A, 0x00), (0x00, 0x6B, 0x4F)][:owners]
+    async with asyncio.timeout(20):
+        while True:
+            picture = Image.open(io.BytesIO(await page.locator(".camera-chart").screenshot())).convert("RGB")
+            assert picture.height > 150
+            seen = {colour for _, colour in picture.getcolors(picture.width * picture.height)}
+            if all(any(near(each, colour) for each in seen) for colour in wanted):
+                return
+
+
+def near(one, other):
+    return all(abs(a - b) <= 2 for a, b in zip(one, other, strict=True))
+
+
 @pytest.mark.browser
 @pytest.mark.parametrize("language", LANGUAGES)
 async def test_the_public_map_is_drawn_without_another_host_and_is_in_order(
@@ -271,7 +290,7 @@ async def test_the_public_map_is_drawn_without_another_host_and_is_in_order(
     page = await new_page(locale=language, width=390 if language == "fr" else 1280)
     await page.goto(f"{origin}/cameras")
     await page.wait_for_selector(".camera-map.charted")
-    assert await page.locator(".maplibregl-canvas").count() == 1
+    await shows_colours(page, 3)
     assert await page.locator("tr[data-camera]").count() == 6
     assert await find_barriers(page) == []
     assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
@@ -301,7 +320,8 @@ async def test_list_and_map_follow_each_other_by_keyboard(site, serve, new_page,
     await link.focus()
     popup = page.locator(".maplibregl-popup-content")
     await popup.wait_for()
-    assert "De Brouckère" in await popup.inner_text()
+    told = await popup.inner_text()
+    assert "De Brouckère" in told
     assert await page.locator("li.chosen").get_attribute("data-camera") == "centre-1"
     canvas = page.locator(".maplibregl-canvas")
     await canvas.focus()
@@ -329,7 +349,7 @@ async def test_a_browser_becomes_a_work_station_and_proves_it(site, serve, new_p
     await page.fill("[name=station]", "Desk 7")
     await page.click("form[data-register] button")
     said = page.locator("[data-said]")
-    await said.filter(has_text="ten minutes").wait_for()
+    await said.filter(has_text="dix minutes").wait_for()
     assert "Desk 7" in await said.inner_text()
     assert await find_barriers(page) == []
     async with site.world.database.acquire() as connection:
