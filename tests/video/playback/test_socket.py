@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from koinon.base.ids import new_id
 from koinon.demo.region_video import VIDEO
 from koinon.trust.standing.acts import Deed, TargetKind
-from koinon.video.playback.pieces import to_us
+from koinon.video.playback.pieces import to_us, wall_us
 from koinon.video.rights import subject_of
 
 
@@ -47,6 +47,7 @@ async def test_it_is_sent_as_it_is_watched_and_little_ahead(scene: Scene) -> Non
 
 async def test_a_seek_is_answered_within_300_ms(scene: Scene) -> None:
     took = []
+    keys = [wall_us(unit, key.ticks) for unit in scene.units for key in unit.key_frames]
     async with scene.watch() as player:
         await player.hear("media")
         for n in range(1, 12):
@@ -57,7 +58,7 @@ async def test_a_seek_is_answered_within_300_ms(scene: Scene) -> None:
             assert moved == {"n": n, "at": at}
             first = await player.hear("media")
             took.append(time.monotonic() - began)
-            assert first.flags == 1 and at - 530_000 <= first.us <= at
+            assert first.flags == 1 and first.us == max(key for key in keys if key <= at)
     assert sorted(took)[len(took) // 2] < 0.3
 
 
@@ -119,7 +120,9 @@ async def test_a_gap_is_told_and_skipped_or_waited_for(scene: Scene, wait: bool)
     async with scene.watch(request, "?gaps=wait" if wait else "") as player:
         [gap] = await player.hear("missing")
         assert (gap["state"], gap["reason"]) == ("gap", "silent")
-        assert (gap["start"], gap["end"]) == (to_us(scene.units[1].start), to_us(scene.units[1].end))
+        # Where one unit ends and the next begins, a microsecond may be lost to rounding.
+        assert abs(gap["start"] - to_us(scene.units[1].start)) <= 2
+        assert abs(gap["end"] - to_us(scene.units[1].end)) <= 2
         await player.hear("ended", 20)
     assert {us for each in player.media for us in [each.us]} & set(frames_in(scene.units[2]))
 

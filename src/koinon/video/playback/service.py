@@ -102,7 +102,7 @@ class Playback:
     async def thumbnail(
         self, camera: CameraId, view: View | None, since_us: int, until_us: int, us: int
     ) -> tuple[bytes, int]:
-        """A small picture of the camera at that moment of the interval, masked where the view is, and when it was taken.
+        """A small picture of the camera at that moment of the interval, masked where the view is; when it was taken.
 
         Raises:
             NotFound: `no_picture`.
