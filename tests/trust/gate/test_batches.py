@@ -7,15 +7,25 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.region import KNOWN
 
 from koinon.base.clock import FixedClock
 from koinon.base.errors import Conflict, Invalid, NotAllowed, NotFound, Unavailable
 from koinon.demo.region import AUTHORISATION, NORTH, SOUTH
 from koinon.integrator.directory import DirectoryKeys, insert_dossiers, new_line
 from koinon.trust.gate import open_batch
-from koinon.trust.ledger import Log, erase, find_entries, prove_subject, read_private
+from koinon.trust.ledger import (
+    Erased,
+    Log,
+    Private,
+    erase,
+    find_entries,
+    prove_subject,
+    read_fields,
+    read_private,
+)
+from koinon.trust.ledger.sealing import Slot
 from koinon.trust.standing.acts import Deed, TargetKind
-from tests.region import KNOWN
 
 STRANGER = "01010112344"
 
@@ -200,3 +210,31 @@ async def test_a_chunk_has_persons_and_not_too_many(
     with pytest.raises(Invalid) as refused:
         await passage.screen([STRANGER] * count)
     assert refused.value.code == code
+
+
+async def test_a_list_of_uses_reads_what_a_chunk_says_without_opening_thousands_of_persons(
+    world: Any, make_gate: Any
+) -> None:
+    gate, _ = await make_gate()
+    passage = await open_(world, gate)
+    released = await passage.release_chunk(
+        await passage.screen(KNOWN[NORTH]), {}, note={"chunk": 7}, stage=staged, commit=committed
+    )
+    async with world.database.acquire() as connection:
+        [entry] = await find_entries(connection, kind="exchange.piece", log=Log.EXCHANGE)
+        [whole] = await read_private(connection, world.sealer, [entry])
+        [fields] = await read_fields(connection, world.sealer, [entry])
+        assert fields.fields == whole.fields and fields.subjects == ()  # type: ignore[union-attr]
+        # Readable until the last of them is erased.
+        for subject, readable in ((KNOWN[NORTH][0], True), (KNOWN[NORTH][1], False)):
+            await erase(connection, world.sealer, subject, "test", world.clock.now())
+            [found] = await read_fields(connection, world.sealer, [entry])
+            assert isinstance(found, Private) is readable
+        assert found == Erased("subject_erased")
+        [other] = await find_entries(connection, kind="exchange.piece", log=Log.EXCHANGE)
+        with pytest.raises(Invalid) as broken:
+            world.sealer.open_fields(
+                other.id, other.at, b"x" * len(other.sealed or b""), [Slot(0, None, b"")], b""
+            )
+        assert broken.value.code == "seal_broken"
+    assert released.receipt.entry == entry.id

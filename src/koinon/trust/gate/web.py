@@ -17,7 +17,7 @@ from koinon.portal import N_, Message, NavigationItem, Viewer, portal_of, render
 from koinon.trust.gate import store
 from koinon.trust.gate.keepers import Keepers
 from koinon.trust.gate.model import EndReason
-from koinon.trust.ledger import Entry, Log, Private, Sealer, Stored, append, find_entries, read_private
+from koinon.trust.ledger import Entry, Log, Private, Sealer, Stored, append, find_entries, read_fields
 from koinon.trust.parties import Register
 from koinon.trust.parties.sign_in import Session
 from koinon.trust.rules import Vocabulary, load_vocabulary
@@ -159,7 +159,7 @@ async def show_uses(
             before=parse_id(after, "after") if after else None,
             limit=_PAGE,
         )
-        opened = await read_private(connection, sealer, entries)
+        opened = await read_fields(connection, sealer, entries)
         running = await store.list_running(connection, party=session.party)
         uses = [
             use
@@ -227,7 +227,7 @@ async def show_source_uses(
                 )
         entries = sorted(found, key=lambda entry: entry.id, reverse=True)[:_PAGE]
         entries = [entry for entry in entries if mine & set(entry.public.get("resources", ()))]
-        opened = await read_private(connection, sealer, entries)
+        opened = await read_fields(connection, sealer, entries)
         uses = [
             _use(entry, private, standing.register, words, said)
             for entry, private in zip(entries, opened, strict=True)

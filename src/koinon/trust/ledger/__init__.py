@@ -18,6 +18,7 @@ from koinon.trust.ledger.service import (
     find_entries,
     get_entry,
     list_register_entries,
+    read_fields,
     read_private,
 )
 from koinon.trust.ledger.subjects import SubjectProof, prove_subject
@@ -46,5 +47,6 @@ __all__ = [
     "list_register_entries",
     "prove_subject",
     "quorum_age",
+    "read_fields",
     "read_private",
 ]

@@ -193,13 +193,24 @@ class Sealer:
                 subjects.append(salted[SALT_BYTES:].decode())
         if content_key is None:
             return Erased("subject_erased")
+        return Private(_fields(entry, content_key, sealed, commitment), tuple(subjects))
+
+    def open_fields(
+        self, entry: EntryId, at: datetime, sealed: bytes, slots: Sequence[Slot], commitment: bytes
+    ) -> Private | Erased:
+        """The fields of an entry's private part, by the key in the first of `slots`; no subjects are told.
+
+        Raises:
+            Invalid: `seal_broken`, `commitment_broken`.
+        """
+        if not slots or slots[0].key is None:
+            return Erased("subject_erased")
+        place = entry.bytes + slots[0].ordinal.to_bytes(2, "big")
         try:
-            plain = AESGCM(content_key).decrypt(_NONCE, sealed, entry.bytes)
-        except InvalidTag:
-            raise Invalid("seal_broken", entry=str(entry)) from None
-        if sha256(plain).digest() != commitment:
-            raise Invalid("commitment_broken", entry=str(entry), part="private")
-        return Private(msgspec.json.decode(plain[SALT_BYTES:]), tuple(subjects))
+            opened = self.keys.unwrap(minute_of(at).month, slots[0].key, place)
+        except NotFound as error:
+            return Erased(error.code)
+        return Private(_fields(entry, opened[:KEY_BYTES], sealed, commitment), ())
 
     def open_subject(self, entry: EntryId, at: datetime, key: bytes, ordinal: int) -> bytes:
         """Salt and identifier of one subject, from its slot's wrapped key.
@@ -210,6 +221,22 @@ class Sealer:
         """
         place = entry.bytes + ordinal.to_bytes(2, "big")
         return self.keys.unwrap(minute_of(at).month, key, place)[KEY_BYTES:]
+
+
+def _fields(entry: EntryId, content_key: bytes, sealed: bytes, commitment: bytes) -> Mapping[str, Any]:
+    """What was sealed under `content_key`, which the entry commits to.
+
+    Raises:
+        Invalid: `seal_broken`, `commitment_broken`.
+    """
+    try:
+        plain = AESGCM(content_key).decrypt(_NONCE, sealed, entry.bytes)
+    except InvalidTag:
+        raise Invalid("seal_broken", entry=str(entry)) from None
+    if sha256(plain).digest() != commitment:
+        raise Invalid("commitment_broken", entry=str(entry), part="private")
+    fields: Mapping[str, Any] = msgspec.json.decode(plain[SALT_BYTES:])
+    return fields
 
 
 def stored_time(entry: Entry) -> datetime:

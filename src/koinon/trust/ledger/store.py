@@ -60,6 +60,20 @@ async def list_slots(connection: Connection, entries: Sequence[UUID]) -> dict[UU
     return found
 
 
+async def list_first_slots(connection: Connection, entries: Sequence[UUID]) -> dict[UUID, list[Slot]]:
+    """Of each entry the first slot that was not erased: enough to open what it says, however many it is about."""
+    rows = await connection.fetch(
+        """
+        SELECT e.entry, s.ordinal, s.commitment, s.key FROM unnest($1::uuid[]) AS e (entry), LATERAL (
+            SELECT ordinal, commitment, key FROM ledger.slot s
+            WHERE s.entry = e.entry AND s.key IS NOT NULL ORDER BY ordinal LIMIT 1
+        ) s
+        """,
+        list(entries),
+    )
+    return {row["entry"]: [Slot(row["ordinal"], row["commitment"], row["key"])] for row in rows}
+
+
 async def list_erasures_recorded(connection: Connection) -> set[str]:
     """The ids of all erasures that have an entry."""
     rows = await connection.fetch("SELECT bytes FROM ledger.entry WHERE kind = 'ledger.erased'")
