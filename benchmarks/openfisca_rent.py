@@ -29,39 +29,39 @@ _AMOUNTS = {
 }
 
 
-class income(Variable):
+class income(Variable):  # type: ignore[misc]
     value_type, entity, definition_period = float, TENANT, MONTH
 
 
-class base_rent(Variable):
+class base_rent(Variable):  # type: ignore[misc]
     value_type, entity, definition_period = float, TENANT, MONTH
 
 
-class members(Variable):
+class members(Variable):  # type: ignore[misc]
     value_type, entity, definition_period = int, TENANT, MONTH
 
 
-class children(Variable):
+class children(Variable):  # type: ignore[misc]
     value_type, entity, definition_period = int, TENANT, MONTH
 
 
-class disabled_adults(Variable):
+class disabled_adults(Variable):  # type: ignore[misc]
     value_type, entity, definition_period = int, TENANT, MONTH
 
 
-class excess(Variable):
+class excess(Variable):  # type: ignore[misc]
     value_type, entity, definition_period = int, TENANT, MONTH
 
 
-class transfer(Variable):
+class transfer(Variable):  # type: ignore[misc]
     value_type, entity, definition_period = bool, TENANT, MONTH
 
 
-class exempt(Variable):
+class exempt(Variable):  # type: ignore[misc]
     value_type, entity, definition_period = bool, TENANT, MONTH
 
 
-class rent(Variable):
+class rent(Variable):  # type: ignore[misc]
     value_type, entity, definition_period = float, TENANT, MONTH
 
     def formula(tenants, period, parameters):  # type: ignore[no-untyped-def]
@@ -84,7 +84,7 @@ class rent(Variable):
         return numpy.maximum(numpy.minimum(plain, money * share / 12), amounts.minimum)
 
 
-class supplement(Variable):
+class supplement(Variable):  # type: ignore[misc]
     value_type, entity, definition_period = float, TENANT, MONTH
 
     def formula(tenants, period, parameters):  # type: ignore[no-untyped-def]
