@@ -300,7 +300,11 @@ class Passage:
         return self._released(kept, promise, coarser)
 
     async def release_rows(
-        self, rows: Sequence[tuple[str, Mapping[str, T]]], *, kind: str = "exchange.piece"
+        self,
+        rows: Sequence[tuple[str, Mapping[str, T]]],
+        *,
+        note: Mapping[str, Any] | None = None,
+        kind: str = "exchange.piece",
     ) -> Released[list[tuple[str, dict[str, T]]]]:
         """The same for several subjects with one entry; subjects without a dossier any more are left out.
 
@@ -308,7 +312,9 @@ class Passage:
         """
         known = await self.gate.registered(self.ask, [subject for subject, _ in rows])
         kept = [(subject, answer) for (subject, answer), dossier in zip(rows, known, strict=True) if dossier]
-        promise = await self._record(kind, tuple(subject for subject, _ in kept), {"rows": len(kept)})
+        promise = await self._record(
+            kind, tuple(subject for subject, _ in kept), {"rows": len(kept), **(note or {})}
+        )
         return self._released([(subject, self._minimum(answer)) for subject, answer in kept], promise)
 
     def _minimum(self, answer: Mapping[str, T]) -> dict[str, T]:
