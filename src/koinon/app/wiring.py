@@ -131,7 +131,7 @@ async def open_platform(
         integrator = Integrator(
             gate=gate, uses=uses, flows=FLOWS, sources=sources, keys=keys, origin=settings.origin
         )
-        live = Live(database, tap_key(settings.home))
+        live = Live(database, tap_key(settings.home), clock)
         stack.push_async_callback(live.close)
         playback = open_playback(database, clock, settings)
         stack.push_async_callback(playback.close)

@@ -197,7 +197,7 @@ async def test_the_small_picture_is_taken_where_it_is_asked_for_and_there(tapped
     async with dial(site, query="?role=sub") as socket:
         assert (await opened(socket))["opened"]["role"] == "sub"
         await media(socket, 3)
-        assert set(site.live.hub._channels) == {2}
+        assert set(site.live.hub._channels) == {(2, None)}
         await socket.send(json.dumps({"role": "main"}))
         texts = []
         while not any("role" in text for text in texts):

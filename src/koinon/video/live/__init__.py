@@ -3,7 +3,8 @@
 A recorder calls `Tap`; a web process has a `Live`, and answers `/video/live` by a `LiveSocket`.
 """
 
-from koinon.video.live.hub import Channel, Hub, Viewer
+from koinon.video.live.channel import Channel, Viewer
+from koinon.video.live.hub import Hub
 from koinon.video.live.service import Live
 from koinon.video.live.socket import LiveSocket, from_own_page
 from koinon.video.live.tap import Tap

@@ -1,9 +1,14 @@
 """Live viewing of a web process: the hub, and where streams and their taps are found."""
 
+from collections.abc import Sequence
+
+from koinon.base.clock import Clock
 from koinon.base.database import Database
 from koinon.video.cameras.model import CameraId, Role, StreamId
 from koinon.video.live import store
 from koinon.video.live.hub import Hub
+from koinon.video.live.masking import Masking
+from koinon.video.masks import Mask, MaskPool, list_masks
 
 
 class Live:
@@ -13,9 +18,10 @@ class Live:
         hub: of this process.
     """
 
-    def __init__(self, database: Database, key: bytes) -> None:
+    def __init__(self, database: Database, key: bytes, clock: Clock) -> None:
         self._database = database
-        self.hub = Hub(self._locate, key)
+        self._masking = Masking(MaskPool(), self._masks, clock.now)
+        self.hub = Hub(self._locate, key, self._masking)
 
     async def find(self, camera: CameraId, role: Role) -> StreamId | None:
         """The camera's stream of that role, while the camera is active."""
@@ -26,6 +32,11 @@ class Live:
         async with self._database.acquire() as connection:
             return await store.find_tap(connection, stream)
 
+    async def _masks(self, camera: CameraId) -> Sequence[Mask]:
+        async with self._database.acquire() as connection:
+            return await list_masks(connection, camera)
+
     async def close(self) -> None:
         """Nothing is shown any more."""
         await self.hub.close()
+        await self._masking.close()

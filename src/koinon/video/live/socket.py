@@ -28,7 +28,7 @@ from koinon.trust.gate import Cut, EndReason
 from koinon.trust.parties.sign_in import Session, viewer_of
 from koinon.video.cameras.model import CameraId, Role
 from koinon.video.live import messages
-from koinon.video.live.hub import Channel, Viewer
+from koinon.video.live.channel import Channel, Viewer
 from koinon.video.live.service import Live
 from koinon.video.rights import Action, Rights, View, ViewRequest
 
@@ -144,8 +144,7 @@ class LiveSocket:
         viewer = Viewer(transport)
         place: _Place | None = None
         try:
-            if view.masked:
-                # Until a masked stream is made for live, nothing leaves that must leave masked.
+            if view.masked and not self._live.hub.masks:
                 raise Unavailable("masked_picture_unavailable")
             found = await self._find(request.camera, _role(connection.query_params.get("role")))
             if found is None:
@@ -166,10 +165,10 @@ class LiveSocket:
             )
             narrow(transport, SEND_BYTES)
             view.on_cut(lambda: self._cut(connection, view, viewer, transport))
-            place = _Place(found[0], self._live.hub.join(found[1], viewer))
+            place = _Place(found[0], self._live.hub.join(found[1], viewer, masked=_masked(view)))
             watch = asyncio.create_task(self._tick(connection, view, viewer, transport))
             try:
-                place = await self._listen(request.camera, viewer, place, receive)
+                place = await self._listen(view, request.camera, viewer, place, receive)
             finally:
                 watch.cancel()
                 await asyncio.wait([watch])
@@ -192,7 +191,9 @@ class LiveSocket:
             await view.go_on(viewer.bytes_since())
         await view.end(reason)
 
-    async def _listen(self, camera: CameraId, viewer: Viewer, place: _Place, receive: Receive) -> _Place:
+    async def _listen(
+        self, view: View, camera: CameraId, viewer: Viewer, place: _Place, receive: Receive
+    ) -> _Place:
         """What the player says has been done, until it left."""
         while True:
             event = await receive()
@@ -212,7 +213,7 @@ class LiveSocket:
                 place.channel.leave(viewer)
                 viewer.restart()
                 viewer.say(messages.text(role=found[0]))
-                place = _Place(found[0], self._live.hub.join(found[1], viewer))
+                place = _Place(found[0], self._live.hub.join(found[1], viewer, masked=_masked(view)))
 
     async def _tick(self, connection: Any, view: View, viewer: Viewer, transport: asyncio.Transport) -> None:
         """The view goes on, its bytes are told, and its session and its reader are still there."""
@@ -322,6 +323,11 @@ def _last_word(transport: asyncio.Transport, data: bytes) -> None:
         return
     with contextlib.suppress(OSError):
         os.write(connection.fileno(), data)
+
+
+def _masked(view: View) -> CameraId | None:
+    """The camera, where only its masked picture may leave."""
+    return view.request.camera if view.masked else None
 
 
 def _role(text: str | None) -> Role:

@@ -117,10 +117,6 @@ class Tap:
 
     # What the recorder calls
 
-    def watcher(self, stream: int) -> "StreamWatcher":
-        """What a `recorder.Camera` is given so that its frames come here."""
-        return StreamWatcher(self, stream)
-
     def frame(self, stream: int, frame: Frame, format_: Format | None = None) -> None:
         """A frame has arrived from the camera; `format_` is what the session's description said, where it did.
 
@@ -236,25 +232,6 @@ class Tap:
         _clients.set(len(self._clients))
         for stream in list(client.streams):
             self._unsubscribe(client, stream)
-
-
-class StreamWatcher:
-    """The frames of one camera, to the tap: a `recorder.camera.Watcher`."""
-
-    def __init__(self, tap: Tap, stream: int) -> None:
-        self._tap, self._stream = tap, stream
-
-    def frame(self, frame: Frame, format_: Format | None) -> None:
-        """As `Tap.frame`."""
-        self._tap.frame(self._stream, frame, format_)
-
-    def away(self, reason: str) -> None:
-        """As `Tap.away`."""
-        self._tap.away(self._stream, reason)
-
-    def watched(self) -> bool:
-        """As `Tap.watched`."""
-        return self._tap.watched(self._stream)
 
 
 class _Client(asyncio.Protocol):

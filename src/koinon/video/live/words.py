@@ -35,6 +35,13 @@ WORDS: Final[dict[str, Message]] = {
     "away_not_recorded": N_("No recorder takes this camera in at the moment."),
     "away_recorder_unreachable": N_("The recorder of this camera cannot be reached."),
     "away_moved": N_("Another recorder is taking over this camera …"),
+    "away_masks_full": N_(
+        "So many pictures are being masked that this one cannot be added now. It is tried again …"
+    ),
+    "away_masking_failed": N_("The masked picture could not be made. It is tried again …"),
+    "away_masks_unknown": N_(
+        "Which parts are private cannot be told now, so nothing is shown. It is tried again …"
+    ),
     "away_service_stopping": N_("The service is being restarted …"),
     "tile": N_("Tile %(number)s"),
     "camera": N_("Camera in tile %(number)s"),
