@@ -83,7 +83,8 @@ class Story:
         `export` writes the exchange log as static files and gives the folder; `verify` is the platform's own
         check, which raises when something does not hold.
         """
-        from koinon.demo.story_flows import tell_flows  # it uses what stands here
+        from koinon.demo.story_flows import tell_flows  # these use what stands here
+        from koinon.demo.story_video import tell_video
 
         suspended = False
         self._give_back()
@@ -100,6 +101,7 @@ class Story:
             with self._step("the trace, for the party and for the keeper of the source"):
                 self._show_trace()
             tell_flows(self._step, self.told, self.url, self.home, self._pins, self.subject)
+            tell_video(self._step, self.told, self.url, self.home, self._browser, self._act)
             with self._step("the Commission suspends; a running download is cut within a second"):
                 suspended = True
                 self._cut()
@@ -265,14 +267,14 @@ class Story:
         _origin, size, root = (folder / "checkpoint").read_text().splitlines()[:3]
         self.told["ledger"] = {"size": int(size), "root": root}
 
-    def _act(self, deed: Deed, reason: Text) -> None:
+    def _act(self, deed: Deed, reason: Text, authorisation: str = AUTHORISATION) -> None:
         key: SigningKey = load_key(self.home, "chair")
         with httpx.Client(base_url=self.url, timeout=10) as http:
             head = http.get("/api/acts/head").raise_for_status().json()
             now = max(datetime.now(UTC), datetime.fromisoformat(head["not_before"]))
             act = Act(
                 act=deed,
-                target=Target(TargetKind.AUTHORISATION, AUTHORISATION),
+                target=Target(TargetKind.AUTHORISATION, authorisation),
                 reason=reason,
                 at=now,
                 signer=key.key_id,
