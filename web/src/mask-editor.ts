@@ -23,7 +23,7 @@ export function mount(element: HTMLElement): void {
         const drawn = whole.length === 1 ? [whole[0], whole[0]] : whole;
         shape.setAttribute(
           "points",
-          drawn.map((point) => `${(point[0] * WIDTH) / 100},${(point[1] * HEIGHT) / 100}`).join(" "),
+          drawn.map(([x = 0, y = 0] = []) => `${(x * WIDTH) / 100},${(y * HEIGHT) / 100}`).join(" "),
         );
         return [shape];
       }),

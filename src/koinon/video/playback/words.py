@@ -5,7 +5,7 @@ from typing import Final
 from koinon.portal import N_, Message
 
 WORDS: Final[dict[str, Message]] = {
-    "state_recorded": N_("Recorded"),
+    "state_recorded": N_("Images recorded"),
     "state_held": N_("Recorded and held beyond its term"),
     "state_gap": N_("Not recorded"),
     "state_deleted_by_term": N_("Deleted: its term ran out"),
