@@ -48,7 +48,7 @@ WORDS: Final[dict[str, Message]] = {
     "retry": N_("Try again"),
     "unsupported": N_("This browser cannot show the camera’s format (%(codec)s)."),
     "play": N_("Play"),
-    "pause": N_("Pause"),
+    "pause": N_("Pause playing"),
     "at": N_("%(time)s, %(state)s"),
     "timeline": N_("Timeline"),
     "first_time": N_("first time (summer time)"),
