@@ -309,7 +309,9 @@ def _application(locate: Any) -> Any:
     from koinon.trust.standing import StandingKeeper
     from koinon.video import rights
     from koinon.video.cameras import Camera, CameraId, PlaceKind, Sensor
-    from koinon.video.live import Hub, LiveSocket, web
+    from koinon.video.live import web
+    from koinon.video.live.hub import Hub
+    from koinon.video.live.socket import LiveSocket
 
     name = Text("Zone West", "Zone Ouest", "Zone West")
     now = datetime.now(UTC)

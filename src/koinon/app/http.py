@@ -40,7 +40,7 @@ from koinon.trust.rules import web as rules
 from koinon.trust.standing import StandingKeeper
 from koinon.video.cameras import CameraId
 from koinon.video.cameras import web as cameras
-from koinon.video.live import LiveSocket
+from koinon.video.live.socket import LiveSocket
 from koinon.video.live import web as live
 from koinon.video.masks import web as masks
 from koinon.video.playback import PlaybackSocket

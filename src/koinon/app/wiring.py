@@ -23,7 +23,8 @@ from koinon.integrator.sources import SourceKeepers, open_sources, read_source_s
 from koinon.trust.gate import DecisionSample, Gate, ProcessId, QuorumWatch, Uses
 from koinon.trust.ledger import Sealer
 from koinon.trust.standing import StandingKeeper, StandingLoader
-from koinon.video.live import Live, tap_key
+from koinon.video.live import tap_key
+from koinon.video.live.service import Live
 from koinon.video.playback import Playback, open_playback
 from koinon.video.rights import Rights, Tokens
 

@@ -5,8 +5,9 @@ import contextlib
 
 import pytest
 
-from koinon.video.live import Hub, Tap
+from koinon.video.live import Tap
 from koinon.video.live.alone import feed
+from koinon.video.live.hub import Hub
 from koinon.video.recorder import parse_source
 
 KEY = bytes(range(32))

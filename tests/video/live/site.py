@@ -21,7 +21,8 @@ from koinon.trust.standing import StandingKeeper
 from koinon.video import rights
 from koinon.video.cameras import Camera, PlaceKind, Sensor
 from koinon.video.cameras.model import Role
-from koinon.video.live import LiveSocket, web
+from koinon.video.live import web
+from koinon.video.live.socket import LiveSocket
 
 PARTY = UUID(int=7)
 

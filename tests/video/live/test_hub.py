@@ -9,7 +9,7 @@ import pytest
 
 from koinon.base.errors import Unavailable
 from koinon.demo.cameras import Fault
-from koinon.video.live import Viewer
+from koinon.video.live.channel import Viewer
 from koinon.video.live.link import Link
 from koinon.video.live.messages import HEAD
 from koinon.video.recorder import boxes

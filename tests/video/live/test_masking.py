@@ -8,7 +8,8 @@ from uuid import UUID
 import av
 import pytest
 
-from koinon.video.live import Hub, Viewer
+from koinon.video.live.channel import Viewer
+from koinon.video.live.hub import Hub
 from koinon.video.live.masking import Masking
 from koinon.video.live.messages import HEAD
 from koinon.video.masks import Kind, Mask, MaskPool
