@@ -7,7 +7,16 @@ file that cannot be trusted a `BrokenMessage`.
 
 from koinon.integrator.formats.export import CsvWriter
 from koinon.integrator.formats.kinds import Kind, NationalNumber
-from koinon.integrator.formats.messages import Outcome, Reader, Writer, open_reader, open_writer, pass_on
+from koinon.integrator.formats.messages import (
+    Outcome,
+    Reader,
+    Tables,
+    Writer,
+    open_reader,
+    open_tables,
+    open_writer,
+    pass_on,
+)
 from koinon.integrator.formats.model import (
     Batch,
     BrokenMessage,
@@ -24,6 +33,7 @@ from koinon.integrator.formats.model import (
     gather,
 )
 from koinon.integrator.formats.record_types import RECORD_TYPES, answer_type, declare, question_type
+from koinon.integrator.formats.tables import TableBatch, from_table, schema_of, to_table
 
 __all__ = [
     "RECORD_TYPES",
@@ -43,13 +53,19 @@ __all__ = [
     "RecordType",
     "Reject",
     "Syntax",
+    "TableBatch",
+    "Tables",
     "Totals",
     "Writer",
     "answer_type",
     "declare",
+    "from_table",
     "gather",
     "open_reader",
+    "open_tables",
     "open_writer",
     "pass_on",
     "question_type",
+    "schema_of",
+    "to_table",
 ]

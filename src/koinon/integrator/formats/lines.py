@@ -35,14 +35,14 @@ class Lines:
         self.next_line += 1
         return line
 
-    def blocks(self) -> Iterator[bytes]:
-        """Pieces that each end with a line ending, save the last, which may lack it.
+    def blocks(self, size: int = BLOCK_BYTES) -> Iterator[bytes]:
+        """Pieces of some `size` bytes that each end with a line ending, save the last, which may lack it.
 
         Raises:
             BrokenMessage: `line_too_long`.
         """
         while True:
-            more = self._fill()
+            more = self._fill(size)
             end = self.rest.rfind(b"\n") + 1
             if end:
                 block, self.rest = self.rest[:end], self.rest[end:]
@@ -55,12 +55,12 @@ class Lines:
                     self.next_line += 1
                 return
 
-    def _fill(self) -> bool:
+    def _fill(self, size: int = BLOCK_BYTES) -> bool:
         if self._ended:
             return False
         if len(self.rest) > MAX_LINE_BYTES:
             raise BrokenMessage("line_too_long", line=self.next_line, limit_bytes=MAX_LINE_BYTES)
-        data = self._stream.read(BLOCK_BYTES)
+        data = self._stream.read(size)
         if not data:
             self._ended = True
             return False

@@ -21,6 +21,7 @@ from koinon.integrator.formats.model import (
     find_record_type,
 )
 from koinon.integrator.formats.record_types import RECORD_TYPES
+from koinon.integrator.formats.tables import TableBatch, as_tables
 from koinon.integrator.formats.xml import XmlReader, XmlWriter
 
 
@@ -40,6 +41,34 @@ class Reader(Protocol):
             BrokenMessage: the file cannot be trusted; what was given before stands, the message does not.
         """
         ...
+
+
+class Tables:
+    """A message that is being read as Arrow tables, in whatever syntax."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self.record_type = reader.record_type
+
+    @property
+    def header(self) -> Header:
+        """What the message says of itself."""
+        return self._reader.header
+
+    @property
+    def totals(self) -> Totals | None:
+        """After the last table; they agree with what was read."""
+        return self._reader.totals
+
+    def tables(self) -> Iterator[TableBatch]:
+        """The records, in order, in constant memory.
+
+        Raises:
+            BrokenMessage: as `Reader.batches`.
+        """
+        if isinstance(self._reader, FixedReader):
+            return self._reader.tables()
+        return as_tables(self._reader.batches())
 
 
 class Writer(Protocol):
@@ -69,6 +98,15 @@ def open_reader(stream: BinaryIO, syntax: Syntax, types: Mapping[str, RecordType
             return JsonReader(stream, types)
         case "json":
             return JsonReader(stream, types, document=True)
+
+
+def open_tables(stream: BinaryIO, syntax: Syntax, types: Mapping[str, RecordType] = RECORD_TYPES) -> Tables:
+    """The message in `stream`, its header read, for who computes with whole columns.
+
+    Raises:
+        BrokenMessage: it has none, or one that `types` does not know.
+    """
+    return Tables(open_reader(stream, syntax, types))
 
 
 def open_writer(
