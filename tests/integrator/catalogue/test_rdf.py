@@ -1,4 +1,4 @@
-"""The catalogue in RDF: nothing is lost on the way out and back; our shapes and the official ones hold, and can fail."""
+"""The catalogue in RDF: nothing is lost on the way out and back; our shapes and official ones hold, and can fail."""
 
 from collections import Counter
 from pathlib import Path
