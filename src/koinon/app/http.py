@@ -16,6 +16,7 @@ from koinon.base import metrics
 from koinon.base.health import Health
 from koinon.integrator import web as integrator
 from koinon.integrator.api import CommunicationRequest, ExchangeApi
+from koinon.integrator.catalogue import web as catalogue
 from koinon.integrator.deferred import web as batches
 from koinon.integrator.deferred.api import PREFIX, BatchApi
 from koinon.integrator.model import ExchangeAnswer, ExchangeRequest
@@ -55,7 +56,7 @@ Asgi = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
 RAW_PATHS = frozenset({"/api/exchanges", "/api/communications", "/api/dossiers"})
 _SLICES = (
     start, parties, rules, oversight, gate, ledger, integrator, procedures, batches, statistics,
-    cameras, live, rights_web, playback, terms, masks,
+    catalogue, cameras, live, rights_web, playback, terms, masks,
 )  # fmt: skip
 
 
