@@ -38,6 +38,7 @@ from koinon.base.clock import civil_date
 from koinon.base.database import Database, embedded
 from koinon.base.database.place import find_place
 from koinon.base.database.supervisor import find_server
+from koinon.base.logging import configure
 from koinon.base.settings import Settings
 from koinon.demo.region import FLOW, NORTH, PURPOSE, SOUTH, Region, Seeder
 from koinon.integrator.deferred import (
@@ -194,7 +195,8 @@ def _system(region: Region, home: Path) -> Actor:
 
 
 async def _run(home: Path, url: str) -> None:
-    """A runner of the platform over bulk sources, until SIGTERM."""
+    """A runner of the platform over bulk sources, until SIGTERM; prints a line when it is up, and nothing before."""
+    configure("warning", "worker")
     async with open_platform(settings_of(home, url, 0), sources={}, kind="worker") as platform:
         sources = {name: FolderSource(name, home / "sources" / name) for name in _SOURCES}
         computation = Bulk(FLOWS[FLOW], ADMISSION_TABLES, ADMISSION_INPUTS, sources, records=RECORDS)
@@ -208,6 +210,8 @@ async def _run(home: Path, url: str) -> None:
             concurrency=CONCURRENCY,
             poll_seconds=0.05,
         )
+        # Where pandas is installed, Arrow imports it with the first array: seconds that are not the batch's.
+        pa.array([0])
         print("running", flush=True)
         await runner.run()
 
