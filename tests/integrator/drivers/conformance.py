@@ -124,7 +124,9 @@ class Conformance:
         faults = [(await self.ask(case, 1)).fault for _ in range(case.driver.pause_after + 1)]
         assert faults == ["unreachable"] * case.driver.pause_after + ["paused"]
         case.misbehave(None)
-        case.driver._paused_until = 0.0
+        breaker = case.driver.breaker(case.service)
+        assert breaker.state == "open"
+        breaker._until = 0.0
         assert (await self.ask(case)).status == "data"
 
     async def test_an_answer_about_somebody_else_is_never_used(self, case: Case) -> None:

@@ -24,6 +24,7 @@ import structlog
 
 from koinon.base.errors import Invalid
 from koinon.base.text import Text
+from koinon.integrator.drivers.breaker import Breaker
 from koinon.integrator.drivers.numbers import is_enterprise_number, is_national_number
 from koinon.integrator.drivers.values import Value
 
@@ -33,7 +34,8 @@ FAULTS: Mapping[str, str] = {
     "timeout": "no complete answer before the deadline",
     "unreachable": "no connection, or it was lost before an answer",
     "busy": "the source said that it has too much to do (429, 503)",
-    "paused": "not asked: it failed several times in a row just before",
+    "paused": "not asked: it failed or dragged several times just before",
+    "crowded": "not asked: as many questions as may wait for it at once were waiting",
     "http_status": "an HTTP status that the protocol does not foresee",
     "garbage": "not well-formed, or not what the protocol says",
     "truncated": "the answer ended too early",
@@ -59,6 +61,8 @@ FAULTS: Mapping[str, str] = {
 _PURPOSE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}").fullmatch
 # A source that had less time than this and did not answer is not held to be down.
 _FAIR_SECONDS = 0.5
+# What says that a source is down, not that it said something we do not accept.
+_DOWN = frozenset({"unreachable", "busy", "http_status", "truncated"})
 _PARTY = re.compile(r"[0-9]{10}", re.ASCII).fullmatch
 
 
@@ -207,10 +211,11 @@ class WireFault(Exception):
 
 class Driver:
     """What all drivers have in common: deadline, time taken, distrust, minimum, numbers replaced once, a
-    pause.
+    breaker for each service, a limit to how many wait.
 
-    After `pause_after` requests in a row that got no answer at all, the source is left alone for
-    `pause_seconds`: its callers get `paused` at once instead of waiting for a time-out each.
+    After `pause_after` requests in a row that got no answer, or when half of the last `slow_window` took longer than
+    `slow_seconds`, a service is left alone for `pause_seconds`: its callers get `paused` at once instead of waiting
+    for a time-out each; then one of them asks first. No more than `most_waiting` requests wait for a source at once.
     """
 
     name: str
@@ -218,9 +223,12 @@ class Driver:
     timeout_seconds: float = 5.0
     pause_after: int = 8
     pause_seconds: float = 2.0
+    slow_seconds: float = 3.0
+    slow_window: int = 16
+    most_waiting: int = 256
 
-    _failures = 0
-    _paused_until = 0.0
+    _breakers: dict[str, Breaker] | None = None
+    _waiting = 0
 
     async def ask(
         self, service: Service, subjects: Sequence[str], fields: frozenset[str], context: Context
@@ -294,21 +302,36 @@ class Driver:
         remaining = min(context.deadline - started, self.timeout_seconds)
         if remaining <= 0:
             return self._failed(service, subjects, WireFault("timeout"), started)
-        if started < self._paused_until:
+        if self._waiting >= self.most_waiting:
+            return self._failed(service, subjects, WireFault("crowded"), started)
+        breaker = self.breaker(service.name)
+        if not breaker.admit(started):
             return self._failed(service, subjects, WireFault("paused"), started)
+        self._waiting += 1
+        told = False
         try:
             async with asyncio.timeout(remaining):
                 replies = await self.ask(service, subjects, fields, context)
-            self._failures = 0
+            told = True
+            now = time.monotonic()
+            slow = now - started > self.slow_seconds
+            breaker.answered(now, slow=slow, pause=self.pause_seconds, window=self.slow_window)
             by_subject = _trusted(subjects, replies)
         except TimeoutError:
             # A caller in a hurry says nothing about the source.
             if remaining >= _FAIR_SECONDS:
-                self._count_failure()
+                told = True
+                self._count_failure(breaker)
             return self._failed(service, subjects, WireFault("timeout"), started)
         except WireFault as fault:
-            if fault.code == "unreachable":
-                self._count_failure()
+            if fault.code in _DOWN:
+                told = True
+                self._count_failure(breaker)
+            elif not told:
+                told = True
+                breaker.answered(
+                    time.monotonic(), slow=False, pause=self.pause_seconds, window=self.slow_window
+                )
             return self._failed(service, subjects, fault, started)
         except Invalid:
             raise
@@ -324,6 +347,10 @@ class Driver:
                 place=f"{place.filename}:{place.lineno}",
             )
             return self._failed(service, subjects, WireFault("driver_error"), started)
+        finally:
+            self._waiting -= 1
+            if not told:
+                breaker.gave_up()
         answers = []
         for subject in subjects:
             reply = by_subject[subject]
@@ -387,11 +414,17 @@ class Driver:
             for subject in subjects
         ]
 
-    def _count_failure(self) -> None:
-        self._failures += 1
-        if self._failures >= self.pause_after:
-            self._failures = 0
-            self._paused_until = time.monotonic() + self.pause_seconds
+    def breaker(self, service: str) -> Breaker:
+        """The breaker of a service: whether it is asked now."""
+        if self._breakers is None:
+            self._breakers = {}
+        found = self._breakers.get(service)
+        if found is None:
+            found = self._breakers[service] = Breaker(self.name, service)
+        return found
+
+    def _count_failure(self, breaker: Breaker) -> None:
+        breaker.failed(time.monotonic(), failures=self.pause_after, pause=self.pause_seconds)
 
 
 def _trusted(subjects: Sequence[str], replies: Sequence[Reply]) -> dict[str, Reply]:
