@@ -263,14 +263,22 @@ class Demo:
         """The story, each step shown as it ends."""
         from koinon.demo.population import open_population
 
-        persona = open_population(self.home).personas()["single_modest_income"]
+        population = open_population(self.home)
+        persona = population.personas()["single_modest_income"]
 
         def show(step: Step) -> None:
             mark = "[green]held[/green]" if step.ok else f"[red]failed[/red] {step.why}"
             self.console.print(f"  {step.seconds:6.2f} s  {mark}  {step.name}")
 
         with tempfile.TemporaryDirectory(prefix="koinon-export-") as folder:
-            story = Story(settings.origin, self.home, persona.number, witnesses=len(_NAMES), tell=show)
+            story = Story(
+                settings.origin,
+                self.home,
+                persona.number,
+                witnesses=len(_NAMES),
+                batch=population.heads(_HEADS)[100:106],
+                tell=show,
+            )
             story.run(lambda: self._export(Path(folder) / "exchange"), self._verify)
         return story
 

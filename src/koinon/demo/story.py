@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from html import unescape
@@ -48,6 +48,7 @@ class Story:
     """Runs the steps against a platform at `url`, with the demo keys under `home`.
 
     Attributes:
+        batch: national numbers for a batch, all in the company's files.
         steps: what was done so far.
         told: what the steps found, for `--json`.
     """
@@ -59,6 +60,7 @@ class Story:
         subject: str,
         *,
         witnesses: int,
+        batch: Sequence[str] = (),
         tell: Callable[[Step], None] = lambda step: None,
     ) -> None:
         self.url = url
@@ -66,6 +68,7 @@ class Story:
         self.subject = subject
         self.steps: list[Step] = []
         self.told: dict[str, Any] = {}
+        self.batch = list(batch)
         self._witnesses = witnesses
         self._tell = tell
         self._pins = discover(url)
@@ -84,6 +87,7 @@ class Story:
         check, which raises when something does not hold.
         """
         from koinon.demo.story_flows import tell_flows  # these use what stands here
+        from koinon.demo.story_integrator import tell_integrator
         from koinon.demo.story_video import tell_video
 
         suspended = False
@@ -101,6 +105,7 @@ class Story:
             with self._step("the trace, for the party and for the keeper of the source"):
                 self._show_trace()
             tell_flows(self._step, self.told, self.url, self.home, self._pins, self.subject)
+            tell_integrator(self._step, self.told, self.url, self.home, self._north, self.batch)
             tell_video(self._step, self.told, self.url, self.home, self._browser, self._act)
             with self._step("the Commission suspends; a running download is cut within a second"):
                 suspended = True
