@@ -11,6 +11,7 @@ from litestar.openapi import OpenAPIConfig, ResponseSpec
 import koinon
 from koinon.app import web as start
 from koinon.app.batches import deferred_of
+from koinon.app.mutations import mutations_of, publishing_of
 from koinon.app.wiring import Platform
 from koinon.base import metrics
 from koinon.base.health import Health
@@ -20,6 +21,9 @@ from koinon.integrator.catalogue import web as catalogue
 from koinon.integrator.deferred import web as batches
 from koinon.integrator.deferred.api import PREFIX, BatchApi
 from koinon.integrator.model import ExchangeAnswer, ExchangeRequest
+from koinon.integrator.mutations import web as mutations_web
+from koinon.integrator.mutations.api import PREFIX as MUTATIONS_PREFIX
+from koinon.integrator.mutations.api import MutationsApi
 from koinon.integrator.procedures import Debts
 from koinon.integrator.procedures import web as procedures
 from koinon.integrator.procedures.api import PREFIX as DEBTS_PREFIX
@@ -55,7 +59,7 @@ Asgi = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
 # Served by raw ASGI before Litestar sees the request; see the `document_*` handlers below for their description.
 RAW_PATHS = frozenset({"/api/exchanges", "/api/communications", "/api/dossiers"})
 _SLICES = (
-    start, parties, rules, oversight, gate, ledger, integrator, procedures, batches, statistics,
+    start, parties, rules, oversight, gate, ledger, integrator, procedures, batches, mutations_web, statistics,
     catalogue, cameras, live, rights_web, playback, terms, masks,
 )  # fmt: skip
 
@@ -72,6 +76,7 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
     """The ASGI application of a web process."""
     settings = platform.settings
     deferred = deferred_of(platform)
+    mutations = mutations_of(platform)
     health = Health()
     health.add("database", lambda: _ask_database(platform))
     health.add("standing", lambda: _ask_standing(platform))
@@ -148,6 +153,7 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
                     home=settings.home,
                 ),
                 "deferred": deferred,
+                "mutations": mutations,
                 "rights": platform.rights,
                 "visible": _visible(platform),
                 "playback": platform.playback,
@@ -167,6 +173,9 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
     debts_api = DebtsApi(platform.integrator, debts, key=platform.key, authority=settings.authority)
     exchanges = ExchangeApi(platform.integrator, key=platform.key, authority=settings.authority)
     batch_api = BatchApi(deferred, key=platform.key, authority=settings.authority)
+    mutations_api = MutationsApi(
+        mutations, publishing_of(platform), key=platform.key, authority=settings.authority
+    )
 
     sockets: dict[str, Asgi] = {
         "/video/live": _signed_in(
@@ -198,6 +207,8 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
             await debts_api(scope, receive, send)
         elif scope["type"] == "http" and f"{scope['path']}/".startswith(f"{PREFIX}/"):
             await batch_api(scope, receive, send)
+        elif scope["type"] == "http" and scope["path"].startswith(f"{MUTATIONS_PREFIX}/"):
+            await mutations_api(scope, receive, send)
         elif scope["type"] == "websocket":
             await sockets.get(scope["path"], _refuse)(scope, receive, send)
         else:

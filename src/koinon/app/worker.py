@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from koinon.app.batches import run_batches
+from koinon.app.mutations import run_pushes
 from koinon.app.wiring import database_url
 from koinon.base.clock import SystemClock, civil_date
 from koinon.base.database import Database
@@ -17,6 +18,7 @@ from koinon.base.settings import Settings
 from koinon.base.signals import Signals
 from koinon.integrator.deferred import SealedObjects
 from koinon.integrator.deferred import forget as forget_batch_files
+from koinon.integrator.mutations import sweep as sweep_mutations
 from koinon.trust.gate import forget, reap
 from koinon.trust.ledger import Sealer
 from koinon.trust.ledger.counting import count_day
@@ -78,7 +80,13 @@ def handlers(sealer: Sealer, objects: Objects, home: Path) -> list[Handler]:
         """Files of batches that ended long ago are gone."""
         await forget_batch_files(run.database, SealedObjects.load(objects, home), clock.now())
 
+    @job("mutations.sweep", every=timedelta(minutes=10))
+    async def sweep_kept_mutations(run: Run) -> None:
+        """Mutations past their term are gone, and subscriptions without a file have ended."""
+        await sweep_mutations(run.database, sealer, clock.now())
+
     return [
+        sweep_kept_mutations,
         forget_batches,
         reap_uses,
         forget_nonces,
@@ -108,9 +116,11 @@ async def work(settings: Settings) -> None:
         )
         # In a releasing process of its own making: jobs go on while there is no standing to rely on.
         batches = asyncio.create_task(run_batches(settings), name="batches")
+        pushes = asyncio.create_task(run_pushes(settings), name="pushes")
         try:
             await worker.run()
         finally:
             worker.stop()
             batches.cancel()
-            await asyncio.wait([batches])
+            pushes.cancel()
+            await asyncio.wait([batches, pushes])

@@ -1,0 +1,135 @@
+"""The page of changes: what a party's systems hear of, and how far a keeper's source has come; in three languages."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+from tests.integrator.mutations.conftest import RENT, Bureau, Named, changed, numbers
+
+from koinon.app.http import build_app
+from koinon.app.wiring import open_platform
+from koinon.base.settings import Settings
+from koinon.demo.region import AUTHORISATION
+from koinon.integrator.drivers import Rijksregister
+from koinon.trust.parties import LOCAL_ISSUER
+from koinon.trust.parties.sign_in import Sessions
+from koinon.trust.parties.sign_in.edge import SESSION_COOKIE, SignIn
+from koinon.trust.standing.acts import Deed, TargetKind
+
+HTML = {"accept": "text/html"}
+
+
+class Site:
+    """The real application over the bureau's region."""
+
+    def __init__(self, app: Any, platform: Any) -> None:
+        self.app, self.platform = app, platform
+
+    async def token(self, login: str) -> str:
+        async with self.platform.database.transaction() as connection:
+            return str(
+                await Sessions(self.platform.sealer).open(
+                    connection, LOCAL_ISSUER, login, self.platform.clock.now(), replacing=None
+                )
+            )
+
+    async def get(self, login: str, path: str, language: str = "en") -> httpx.Response:
+        transport = httpx.ASGITransport(app=self.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as browser:
+            browser.cookies.set(SESSION_COOKIE, await self.token(login))
+            return await browser.get(path, params={"lang": language}, headers=HTML)
+
+
+@pytest.fixture
+async def site(bureau: Bureau) -> AsyncIterator[Site]:
+    """Of the same database and home."""
+    party = bureau.gate.keeper.current.register.parties[bureau.keeper.party]
+    (bureau.world.home / "sources.toml").write_text(
+        f'[rijksregister]\naddress = "http://127.0.0.1:9/x"\nkeeper = "{party.enterprise_number}"\n'
+    )
+    settings: Settings = msgspec.structs.replace(bureau.world.settings, port=8000, epoch_limit_seconds=30.0)
+    sources: Any = {"rijksregister": Named(Rijksregister)}
+    async with open_platform(settings, url=bureau.world.url, sources=sources) as platform:
+        sign_in = SignIn(platform.database, platform.sealer, settings, platform.clock)
+        try:
+            yield Site(build_app(platform, sign_in), platform)
+        finally:
+            await sign_in.close()
+
+
+async def told(bureau: Bureau) -> list[str]:
+    """Two subscriptions, of which one is pushed in vain and one is stopped; a source with a gap."""
+    people = numbers(4)
+    await bureau.know(people)
+    await bureau.know(people, purpose=RENT["purpose"])
+    admission = await bureau.subscribe()
+    await bureau.subscribe(push_address="http://127.0.0.1:9/changes", **RENT)
+    await bureau.publish(changed(1, people[0]), changed(2, people[1]), changed(4, people[3]))
+    await bureau.read(admission)
+    await bureau.acknowledge(admission, 1)
+    async with bureau.world.database.acquire() as connection:
+        await connection.execute("UPDATE mutations.push SET failures = 3, last_code = 'unreachable'")
+        await connection.execute(
+            "UPDATE mutations.cursor SET stopped_code = 'authorisation_suspended' WHERE subscription = $1",
+            admission.id,
+        )
+    return people
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("en", ("Changes", "What your systems hear of", "stopped", "Your server cannot be reached.", "pushed to")),
+        ("nl", ("Wijzigingen", "Wat uw systemen vernemen", "gestopt", "Uw server is niet bereikbaar.", "gestuurd naar")),
+        ("fr", ("Modifications", "Ce que vos systèmes apprennent", "arrêté", "Votre serveur est injoignable.", "envoyé à")),
+    ],
+)  # fmt: skip
+async def test_a_party_sees_how_far_its_systems_are_and_of_nobody_what(
+    bureau: Bureau, site: Site, language: str, words: tuple[str, ...]
+) -> None:
+    people = await told(bureau)
+    shown = await site.get("an", "/mutations", language)
+    assert shown.status_code == 200
+    assert all(word in shown.text for word in words), [word for word in words if word not in shown.text]
+    assert not any(number in shown.text for number in people)
+    assert "authorisation_suspended" not in shown.text, "a code instead of words"
+
+
+async def test_the_keeper_of_a_source_sees_which_numbers_are_missing(bureau: Bureau, site: Site) -> None:
+    await told(bureau)
+    shown = await site.get("ria", "/mutations")
+    assert shown.status_code == 200
+    assert (
+        "What your sources published" in shown.text
+        and "missing" in shown.text
+        and ">3" in shown.text.replace(" ", ">")
+    )
+    other = await site.get("kaat", "/mutations")
+    assert other.status_code == 200 and "What your sources published" not in other.text
+
+
+async def test_another_party_sees_nothing_of_it_and_a_commissioner_has_no_such_page(
+    bureau: Bureau, site: Site
+) -> None:
+    await told(bureau)
+    south = await site.get("luc", "/mutations")
+    assert south.status_code == 200 and "No subscription yet" in south.text
+    assert (await site.get("chair", "/mutations")).status_code == 403
+
+
+async def test_the_page_has_no_barriers_and_can_be_looked_at(
+    bureau: Bureau, site: Site, serve: Any, new_page: Any, find_barriers: Any, tmp_path: Any
+) -> None:
+    await told(bureau)
+    await bureau.world.act("chair", Deed.SUSPEND, TargetKind.AUTHORISATION, AUTHORISATION)
+    origin = await serve(site.app)
+    for login, language, width in (("an", "nl", 1280), ("ria", "fr", 1280), ("an", "en", 390)):
+        page = await new_page(locale=language, width=width)
+        await page.context.add_cookies(
+            [{"name": SESSION_COOKIE, "value": await site.token(login), "url": origin}]
+        )
+        await page.goto(f"{origin}/mutations?lang={language}")
+        await page.screenshot(path=tmp_path / f"{login}-{language}.png", full_page=True)
+        assert await find_barriers(page) == []
