@@ -331,9 +331,13 @@ def _application(locate: Any) -> Any:
 
         async def open(self, session: Any, request: Any, *, station: Any = None) -> Any:
             return types.SimpleNamespace(
-                id=UUID(int=1), masked=False, watermark=name, use=types.SimpleNamespace(cut=None),
+                id=UUID(int=1), request=request, masked=False, watermark=name,
+                use=types.SimpleNamespace(cut=None, bytes=0),
                 go_on=_nothing, end=_nothing, on_cut=lambda act: None,
             )  # fmt: skip
+
+        async def find_station(self, session: Any) -> Any:
+            return None
 
         async def list_visible_cameras(self, session: Any, action: Any) -> Any:
             return [camera]

@@ -33,14 +33,18 @@ class View:
     def __init__(self, request, watermark):
         self.id, self.request, self.masked = uuid4(), request, False
         self.watermark = watermark
-        self.use = types.SimpleNamespace(cut=None)
-        self.bytes, self.ended = 0, None
+        self.use = types.SimpleNamespace(cut=None, bytes=0)
+        self.ended = None
         self._acts = []
 
     async def go_on(self, bytes=0):
         if self.use.cut is not None:
             raise self.use.cut
-        self.bytes += bytes
+        self.use.bytes += bytes
+
+    @property
+    def bytes(self):
+        return self.use.bytes
 
     def on_cut(self, act):
         if self.use.cut is not None:
@@ -76,6 +80,9 @@ class Rights(rights.Rights):
             raise NotFound("camera_unknown")
         self.views.append(View(request, self.watermark))
         return self.views[-1]
+
+    async def find_station(self, session):
+        return None
 
     async def list_visible_cameras(self, session, action):
         return self.cameras

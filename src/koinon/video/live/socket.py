@@ -150,19 +150,16 @@ class LiveSocket:
             if found is None:
                 raise NotFound("camera_has_no_stream")
             words = view.watermark
-            await send(
-                {
-                    "type": "websocket.send",
-                    "text": _json(
-                        opened={
-                            "view": str(view.id),
-                            "watermark": words and words.in_(self._language_of(connection)),
-                            "role": found[0],
-                            "now": time.time() * 1000,
-                        }
-                    ),
-                }
-            )
+            opened = {
+                "view": str(view.id),
+                "watermark": words and words.in_(self._language_of(connection)),
+                "role": found[0],
+                "now": time.time() * 1000,
+            }
+            try:
+                await send({"type": "websocket.send", "text": _json(opened=opened)})
+            except OSError:  # what a server raises to who tells one that has gone (ASGI 2.4)
+                raise _Left from None
             narrow(transport, SEND_BYTES)
             view.on_cut(lambda: self._cut(connection, view, viewer, transport))
             place = _Place(found[0], self._live.hub.join(found[1], viewer, masked=_masked(view)))
@@ -175,7 +172,7 @@ class LiveSocket:
             reason = EndReason.LEFT if view.use.cut is None else view.use.cut.end
         except Cut as cut:
             reason = cut.end
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, _Left):
             reason = EndReason.LEFT
             raise
         finally:
@@ -184,12 +181,9 @@ class LiveSocket:
                 place.channel.leave(viewer)
                 # Whatever waits in buffers is not for who has gone.
                 reset(transport)
-            await asyncio.shield(self._end(view, viewer, reason))
-
-    async def _end(self, view: View, viewer: Viewer, reason: EndReason) -> None:
-        with contextlib.suppress(Cut):
-            await view.go_on(viewer.bytes_since())
-        await view.end(reason)
+            # `go_on` counts no more once the view is cut; what was sent before was sent.
+            view.use.bytes += viewer.bytes_since()
+            await asyncio.shield(view.end(reason))
 
     async def _listen(
         self, view: View, camera: CameraId, viewer: Viewer, place: _Place, receive: Receive
@@ -272,7 +266,7 @@ class LiveSocket:
 
 
 class _Left(Exception):
-    """The player went away before it asked for anything."""
+    """The player went away before it saw anything."""
 
 
 async def _first_text(receive: Receive) -> str:
