@@ -1,0 +1,71 @@
+"""The integrator whose questions are counted."""
+
+import asyncio
+import time
+from typing import Any
+
+from koinon.base.database import BROKEN
+from koinon.base.errors import KoinonError
+from koinon.integrator.model import ExchangeRequest
+from koinon.integrator.operations.counting import Meter
+from koinon.integrator.operations.model import RELEASED, Observation
+from koinon.integrator.operations.policy import is_failure
+from koinon.integrator.service import Exchange, Integrator
+from koinon.trust.gate import Actor, ExchangeId
+
+
+class MeteredIntegrator(Integrator):
+    """As `Integrator`; each question about a flow that exists is observed once, however it ends."""
+
+    def __init__(self, *, meter: Meter, **parts: Any) -> None:
+        super().__init__(**parts)
+        self._meter = meter
+
+    async def ask(
+        self, request: ExchangeRequest, actor: Actor, exchange: ExchangeId | None = None
+    ) -> Exchange:
+        """See `Integrator.ask`."""
+        if request.flow not in self.flows:
+            # A name that somebody made up is no name of a counter.
+            return await super().ask(request, actor, exchange)
+        began = time.perf_counter()
+        try:
+            done = await super().ask(request, actor, exchange)
+        except KoinonError as error:
+            self._observe(request.flow, actor, began, error.code, failed=is_failure(error))
+            raise
+        except BROKEN:
+            self._observe(request.flow, actor, began, "database_unavailable", failed=True)
+            raise
+        except asyncio.CancelledError:
+            raise  # who asked has gone: neither answered nor failed
+        except Exception:
+            self._observe(request.flow, actor, began, "internal_error", failed=True)
+            raise
+        self._observe(request.flow, actor, began, RELEASED, failed=False, done=done)
+        return done
+
+    def _observe(
+        self,
+        flow: str,
+        actor: Actor,
+        began: float,
+        outcome: str,
+        *,
+        failed: bool,
+        done: Exchange | None = None,
+    ) -> None:
+        self._meter.observe(
+            Observation(
+                at=self.gate.clock.now(),
+                flow=flow,
+                party=actor.party,
+                outcome=outcome,
+                failed=failed,
+                milliseconds=(time.perf_counter() - began) * 1000,
+                filtered=[each.field for each in done.released.filtered] if done else (),
+                sources=[(f"{each.source}/{each.service}", each.status) for each in done.sources]
+                if done
+                else (),
+            )
+        )
