@@ -24,6 +24,8 @@ from koinon.integrator.model import ExchangeAnswer, ExchangeRequest
 from koinon.integrator.mutations import web as mutations_web
 from koinon.integrator.mutations.api import PREFIX as MUTATIONS_PREFIX
 from koinon.integrator.mutations.api import MutationsApi
+from koinon.integrator.operations import Monitoring
+from koinon.integrator.operations import web as operations
 from koinon.integrator.procedures import Debts
 from koinon.integrator.procedures import web as procedures
 from koinon.integrator.procedures.api import PREFIX as DEBTS_PREFIX
@@ -60,7 +62,7 @@ Asgi = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
 RAW_PATHS = frozenset({"/api/exchanges", "/api/communications", "/api/dossiers"})
 _SLICES = (
     start, parties, rules, oversight, gate, ledger, integrator, procedures, batches, mutations_web, statistics,
-    catalogue, cameras, live, rights_web, playback, terms, masks,
+    catalogue, cameras, live, rights_web, playback, terms, masks, operations,
 )  # fmt: skip
 
 
@@ -153,6 +155,12 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
                     home=settings.home,
                 ),
                 "deferred": deferred,
+                "monitoring": Monitoring(
+                    database=platform.database,
+                    clock=platform.clock,
+                    integrator=platform.integrator,
+                    keepers=platform.keepers,
+                ),
                 "mutations": mutations,
                 "rights": platform.rights,
                 "visible": _visible(platform),

@@ -17,6 +17,7 @@ from koinon.base.signals import Signals
 from koinon.integrator.directory import DirectoryKeys, ReferenceDirectory
 from koinon.integrator.drivers.driver import Source
 from koinon.integrator.flows import FLOWS
+from koinon.integrator.operations import Meter, MeteredIntegrator
 from koinon.integrator.procedures import DebtsSource
 from koinon.integrator.service import Integrator
 from koinon.integrator.sources import SourceKeepers, open_sources, read_source_settings
@@ -129,8 +130,17 @@ async def open_platform(
             for source in sources.values():
                 stack.push_async_callback(source.close)
         sources = {**sources, "debts": DebtsSource(database, keys, keeper)}
-        integrator = Integrator(
-            gate=gate, uses=uses, flows=FLOWS, sources=sources, keys=keys, origin=settings.origin
+        meter = Meter(database, clock)
+        await meter.start()
+        stack.push_async_callback(meter.stop)
+        integrator = MeteredIntegrator(
+            meter=meter,
+            gate=gate,
+            uses=uses,
+            flows=FLOWS,
+            sources=sources,
+            keys=keys,
+            origin=settings.origin,
         )
         live = Live(database, tap_key(settings.home), clock)
         stack.push_async_callback(live.close)

@@ -19,6 +19,8 @@ from koinon.base.signals import Signals
 from koinon.integrator.deferred import SealedObjects
 from koinon.integrator.deferred import forget as forget_batch_files
 from koinon.integrator.mutations import sweep as sweep_mutations
+from koinon.integrator.operations import forget as forget_counts
+from koinon.integrator.operations import watch
 from koinon.trust.gate import forget, reap
 from koinon.trust.ledger import Sealer
 from koinon.trust.ledger.counting import count_day
@@ -85,7 +87,21 @@ def handlers(sealer: Sealer, objects: Objects, home: Path) -> list[Handler]:
         """Mutations past their term are gone, and subscriptions without a file have ended."""
         await sweep_mutations(run.database, sealer, clock.now())
 
+    @job("operations.watch", every=timedelta(minutes=1))
+    async def watch_flows(run: Run) -> None:
+        """Alerts of flows are raised and ended."""
+        async with run.database.transaction() as connection:
+            await watch(connection, clock.now())
+
+    @job("operations.forget", every=timedelta(days=1))
+    async def forget_old_counts(run: Run) -> None:
+        """Counts of flows of more than 13 months ago are gone."""
+        async with run.database.transaction() as connection:
+            await forget_counts(connection, clock.now())
+
     return [
+        watch_flows,
+        forget_old_counts,
         sweep_kept_mutations,
         forget_batches,
         reap_uses,
