@@ -45,7 +45,8 @@ def main() -> None:
         raise SystemExit(141) from None
 
 
-def _app(called: str | None) -> typer.Typer:
+def _app(called: str | None, *, whole: bool = False) -> typer.Typer:
+    """The program with the part that is called, or with the `whole` of them."""
     app = typer.Typer(
         name="koinon",
         help="What a region's public services share instead of own.",
@@ -59,7 +60,7 @@ def _app(called: str | None) -> typer.Typer:
         """State lives in KOINON_HOME; settings come from the environment and its koinon.toml."""
 
     for name, (module, help_) in PARTS.items():
-        if called in (None, name):
+        if whole or called == name:
             app.add_typer(import_module(module).app, name=name, help=help_)
         else:
             # Named in the help, not imported: a start must not pay for parts that are not called.

@@ -1,22 +1,28 @@
 """The client, in one thread (`Client`) and asynchronous (`AsyncClient`)."""
 
+from __future__ import annotations
+
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
-
-import httpx
 
 from koinon.base.clock import Clock, SystemClock
 from koinon.base.crypto import SigningKey
 from koinon.base.errors import Unavailable
+from koinon.base.late import late
 from koinon.client.conversation import Conversation, Reply, Retries, Steps
 from koinon.client.model import Answer, VerifiedReceipt
 from koinon.client.pins import Pins
 from koinon.client.streams import Row, StreamReader
+
+if TYPE_CHECKING:
+    import httpx
+else:
+    httpx = late("httpx")
 
 TIMEOUT_SECONDS = 30.0
 

@@ -4,16 +4,17 @@ Each use is a generator that yields what it wants done, a request to be sent or 
 given the response, or the transport's error. `clients` does it, in one thread or asynchronously.
 """
 
+from __future__ import annotations
+
 import random
 from collections.abc import Generator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-import httpx
 import msgspec
 
 from koinon.base.clock import Clock
@@ -21,14 +22,21 @@ from koinon.base.crypto import SigningKey
 from koinon.base.errors import Invalid, KoinonError, Unavailable
 from koinon.base.http_signatures import JSON, Signed, parse_response, sign_request
 from koinon.base.ids import new_id
+from koinon.base.late import late
 from koinon.client.errors import PromiseBroken, Refused, Untrusted
 from koinon.client.evidence import Evidence, Fields
 from koinon.client.model import Answer, AnswerDocument, Receipt, VerifiedReceipt
 from koinon.client.pins import Pins
 from koinon.client.receipts import ProofRefused, verify_proof
 
-Reply = httpx.Response | httpx.RequestError | None
-Steps = Generator[httpx.Request | float, Reply, "Any"]
+if TYPE_CHECKING:
+    import httpx
+
+    Reply = httpx.Response | httpx.RequestError | None
+    Steps = Generator[httpx.Request | float, Reply, Any]
+else:
+    httpx = late("httpx")
+    Reply = Steps = Any
 
 # A platform or what stands before it asks to come back later.
 _TRY_AGAIN = frozenset({429, 502, 503, 504})

@@ -5,18 +5,25 @@ integrator publishes by another way, then keep the file. A key that is not in it
 a platform that changes keys announces them (register log), and its partners renew the file.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import httpx
 import msgspec
 
 from koinon.base.crypto import VerifyKey
 from koinon.base.errors import Invalid, Unavailable
 from koinon.base.files import create_file
+from koinon.base.late import late
 from koinon.client.errors import Untrusted
 from koinon.trust.ledger.notes import Verifier
+
+if TYPE_CHECKING:
+    import httpx
+else:
+    httpx = late("httpx")
 
 
 class _Document(msgspec.Struct, frozen=True, kw_only=True):

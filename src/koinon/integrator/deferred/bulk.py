@@ -4,19 +4,27 @@ The Flemish integrator and the Crossroads Bank for Social Security both have one
 none, its interactive service is asked subject by subject (`computing.Interactive`).
 """
 
+from __future__ import annotations
+
 import asyncio
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import asyncpg
-import duckdb
 import msgspec
-import pyarrow as pa
 
 from koinon.base.errors import Invalid, Unavailable
+from koinon.base.late import late
 from koinon.integrator.drivers import Context
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+else:
+    duckdb = late("duckdb")
+    pa = late("pyarrow")
 
 SUBJECT = "subject"
 _WHOLE = frozenset({"BIGINT", "UBIGINT", "HUGEINT", "DECIMAL(11,0)"})
@@ -77,7 +85,7 @@ class SqlSource:
             self._connection.terminate()
             self._connection = None
 
-    async def _connected(self) -> "asyncpg.Connection[asyncpg.Record]":
+    async def _connected(self) -> asyncpg.Connection[asyncpg.Record]:
         if self._connection is None or self._connection.is_closed():
             self._connection = await asyncpg.connect(
                 self._dsn, timeout=10, server_settings={"default_transaction_read_only": "on"}

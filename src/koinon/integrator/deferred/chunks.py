@@ -1,18 +1,26 @@
 """Chunks as Arrow tables: questions as the check wrote them, and the answers to them."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from itertools import compress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import numpy
-import pyarrow as pa
 
+from koinon.base.late import late
 from koinon.integrator.deferred.model import RecordStatus
 from koinon.integrator.deferred.policy import record_key
 from koinon.integrator.drivers import PartialDate
 from koinon.integrator.formats import Column, Columns, NationalNumber, RecordType
 from koinon.integrator.formats.model import STATUS_CODES
+
+if TYPE_CHECKING:
+    import numpy
+    import pyarrow as pa
+else:
+    numpy = late("numpy")
+    pa = late("pyarrow")
 
 VALUE, UNKNOWN, FORBIDDEN, NONE, NO_ANSWER = (
     ord(STATUS_CODES[status]) for status in ("value", "unknown", "not_allowed", "no_data", "no_answer")
@@ -20,15 +28,16 @@ VALUE, UNKNOWN, FORBIDDEN, NONE, NO_ANSWER = (
 STATUSES: Sequence[RecordStatus] = tuple(RecordStatus)
 _PLACE = {status: place for place, status in enumerate(STATUSES)}
 _ARROW = {
-    "text": pa.string(),
-    "number": pa.int64(),
-    "money": pa.int64(),
-    "flag": pa.bool_(),
-    "date": pa.date32(),
-    "partial_date": pa.string(),
-    "national_number": pa.string(),
-    "enterprise_number": pa.string(),
+    "text": "string",
+    "number": "int64",
+    "money": "int64",
+    "flag": "bool",
+    "date": "date32",
+    "partial_date": "string",
+    "national_number": "string",
+    "enterprise_number": "string",
 }
+"""Kind of a field -> alias of its Arrow type."""
 
 
 class AnswerColumn(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +57,7 @@ class AnswerColumn(msgspec.Struct, frozen=True, kw_only=True):
         return str(self.values.type)
 
     @classmethod
-    def of(cls, values: pa.Array, absent: int = UNKNOWN) -> "AnswerColumn":
+    def of(cls, values: pa.Array, absent: int = UNKNOWN) -> AnswerColumn:
         """Values where there are, and `absent` where there are none."""
         if isinstance(values, pa.ChunkedArray):
             values = values.combine_chunks()
@@ -82,13 +91,13 @@ class Questions(msgspec.Struct, frozen=True, kw_only=True):
         return _encode(table)
 
     @classmethod
-    def decode(cls, data: bytes) -> "Questions":
+    def decode(cls, data: bytes) -> Questions:
         """What `encode` wrote."""
         table = _decode(data)
         numbers, sequences, subjects, at = (column.to_pylist() for column in table.columns)
         return cls(numbers=numbers, sequences=sequences, subjects=subjects, at=at)
 
-    def only(self, mask: bytes) -> "Questions":
+    def only(self, mask: bytes) -> Questions:
         """Those whose place in `mask` is not 0."""
         if all(mask):
             return self
@@ -135,10 +144,10 @@ def encode_part(
         column = kept.get(field.name)
         codes = numpy.full(count, FORBIDDEN, numpy.uint8)
         if column is None:
-            columns[field.name] = pa.nulls(count, _ARROW[field.kind])
+            columns[field.name] = pa.nulls(count, pa.type_for_alias(_ARROW[field.kind]))
         else:
             codes[places] = column.statuses
-            columns[field.name] = _spread(column.values, spread).cast(_ARROW[field.kind])
+            columns[field.name] = _spread(column.values, spread).cast(pa.type_for_alias(_ARROW[field.kind]))
         columns[f"{field.name}.status"] = pa.array(codes)
     statuses_of = numpy.full(count, _PLACE[RecordStatus.NOT_IN_DIRECTORY], numpy.uint8)
     statuses_of[places] = record

@@ -1,20 +1,20 @@
 """From the persons of a chunk to the answers about them: over interactive sources, or over tables in bulk."""
 
+from __future__ import annotations
+
 import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
 import msgspec
-import numpy
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from koinon.base.clock import start_of
 from koinon.base.errors import Unavailable
+from koinon.base.late import late
 from koinon.integrator.deferred.bulk import SUBJECT, BulkInput, BulkSource
 from koinon.integrator.deferred.chunks import FORBIDDEN, AnswerColumn, Questions
 from koinon.integrator.deferred.policy import DOWN_SHARE, PASSING, result_type
@@ -22,6 +22,15 @@ from koinon.integrator.drivers import Context, Plan, Source, SourceAnswer, gathe
 from koinon.integrator.formats.model import STATUS_CODES
 from koinon.integrator.model import FieldAnswer, Flow
 from koinon.integrator.processing import Compiled, TableFlow
+
+if TYPE_CHECKING:
+    import numpy
+    import pyarrow as pa
+    import pyarrow.compute as pc
+else:
+    numpy = late("numpy")
+    pa = late("pyarrow")
+    pc = late("pyarrow.compute")
 
 _EPOCH = date(1970, 1, 1)
 

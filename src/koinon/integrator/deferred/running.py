@@ -4,21 +4,24 @@ What it holds of a batch is a use that lasts: it is cut like any other when its 
 has done is a checkpoint in the transaction that recorded it: a chunk is answered and recorded, or it is neither.
 """
 
+from __future__ import annotations
+
 import asyncio
 import contextlib
 import os
 import socket
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from typing import TYPE_CHECKING
 from uuid import UUID
 
-import pyarrow as pa
 import structlog
 
 from koinon.base.clock import civil_date
 from koinon.base.crypto import SigningKey
 from koinon.base.database import BROKEN, Connection, Database
 from koinon.base.errors import Conflict, KoinonError, NotAllowed, Unavailable
+from koinon.base.late import late
 from koinon.base.metrics import counter
 from koinon.integrator.deferred import policy, store
 from koinon.integrator.deferred.checking import Check
@@ -30,6 +33,11 @@ from koinon.integrator.deferred.model import Batch, BatchId, BatchState, Task
 from koinon.integrator.deferred.sealed import PiecesIn, SealedObjects, chunk_name, part_name, piece_name
 from koinon.trust.gate import BatchPassage, Cut, EndReason, Gate, Screened, Uses
 from koinon.trust.ledger import Promise
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+else:
+    pa = late("pyarrow")
 
 _log = structlog.get_logger()
 _records = counter("koinon_batch_records_total", "Records of batches, by what became of them.", ("status",))

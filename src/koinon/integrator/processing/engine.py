@@ -1,8 +1,17 @@
 """DuckDB as everything here uses it: bounded, without network, files or extensions, its settings locked."""
 
-from pathlib import Path
+from __future__ import annotations
 
-import duckdb
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from koinon.base.late import late
+
+if TYPE_CHECKING:
+    import duckdb
+else:
+    duckdb = late("duckdb")
+
 
 DEFAULT_MEMORY_MB = 512
 _TEMP_GB = 20

@@ -1,14 +1,20 @@
 """Published tables as CSV that a spreadsheet cannot be made to run, and as JSON."""
 
+from __future__ import annotations
+
 import csv
 import io
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pyarrow
-
+from koinon.base.late import late
 from koinon.integrator.processing.cluster import TOTAL, PublishedTable
 from koinon.integrator.processing.model import MadeNoisy, Publication
+
+if TYPE_CHECKING:
+    import pyarrow
+else:
+    pyarrow = late("pyarrow")
 
 SUPPRESSED = ":c"
 """In CSV: there is a value and it is confidential. Source: SDMX code list CL_OBS_STATUS / Eurostat flags, `c`."""

@@ -5,19 +5,28 @@ bound to the prepared statement, a batch is read from Arrow where it lies, and a
 expression as it is (`on_backend`).
 """
 
+from __future__ import annotations
+
 import contextlib
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import duckdb
-import ibis
 import msgspec
-import pyarrow
 
 from koinon.base.errors import Invalid, TooLarge
+from koinon.base.late import late
 from koinon.integrator.processing.engine import DEFAULT_MEMORY_MB, connect
+
+if TYPE_CHECKING:
+    import duckdb
+    import ibis
+    import pyarrow
+else:
+    duckdb = late("duckdb")
+    ibis = late("ibis")
+    pyarrow = late("pyarrow")
 
 SUBJECT = "subject"
 

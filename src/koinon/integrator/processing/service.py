@@ -1,21 +1,22 @@
 """The use cases of processing: register a data set, publish of it what tells about nobody."""
 
+from __future__ import annotations
+
 import asyncio
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 import msgspec
-import pyarrow
-import pyarrow.parquet
 
 from koinon.base.clock import Clock
 from koinon.base.crypto import open_sealed, seal
 from koinon.base.database import Connection, Database
 from koinon.base.errors import Conflict, Invalid, NotAllowed, NotFound, Unavailable
 from koinon.base.ids import new_id
+from koinon.base.late import late
 from koinon.base.objects import Objects
 from koinon.base.text import Text
 from koinon.integrator.processing import store
@@ -49,6 +50,12 @@ from koinon.integrator.processing.privacy import (
 from koinon.integrator.processing.steps import Account, Combination, Filter
 from koinon.trust.ledger import Entry, Log, Sealer, append
 from koinon.trust.parties import Author
+
+if TYPE_CHECKING:
+    import pyarrow
+    import pyarrow.parquet
+else:
+    pyarrow = late("pyarrow")
 
 OPERATOR = "operator"
 _TRIES = 3

@@ -4,19 +4,27 @@ A combination is data, not code: it can be shown, kept beside a published result
 `TableFlow`, so that it runs wherever one runs.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 from functools import reduce
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import ibis
 import msgspec
-import pyarrow
 
 from koinon.base.errors import Invalid
+from koinon.base.late import late
 from koinon.integrator.processing.engine import connect
 from koinon.integrator.processing.flow import SUBJECT, TableFlow
+
+if TYPE_CHECKING:
+    import ibis
+    import pyarrow
+else:
+    ibis = late("ibis")
+    pyarrow = late("pyarrow")
 
 Value = str | int | bool
 """In a condition; a date or a decimal is written as text, as `2026-01-31` or `12.50`."""

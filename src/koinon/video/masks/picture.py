@@ -4,22 +4,29 @@ Trap: a decoder goes on predicting from the frames that it gave away. A mask wri
 that follow, and what it hid comes back; so nothing is written but into a frame of our own.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import av
-import numpy as np
-from numpy.typing import NDArray
-
+from koinon.base.late import late
 from koinon.video.masks.model import Kind, Polygon
+
+if TYPE_CHECKING:
+    import av
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Plane = NDArray[np.uint8]
+else:
+    av = late("av")
+    np = late("numpy")
 
 _GREY: Final = 128
 _CELL: Final = 2  # a fill covers whole pixels of the colour planes, which have half the resolution
 _MOSAIC_CELLS: Final = (
     40  # blocks across the picture: too coarse for a face or a plate, whatever the resolution
 )
-
-Plane = NDArray[np.uint8]
 
 
 class Cover:

@@ -4,18 +4,25 @@ H.264 or H.265 in, H.264 of at most 720 lines and 15 frames a second out. Every 
 need it; those that are not shown are not masked and not encoded.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import av
 import msgspec
 
 from koinon.base.errors import Invalid
+from koinon.base.late import late
 from koinon.video.masks.model import Kind, Mask, Polygon
 from koinon.video.masks.picture import Cover, masked_copy
 from koinon.video.recorder.model import TICKS
 from koinon.video.recorder.nal import Format, kind, read_format
+
+if TYPE_CHECKING:
+    import av
+else:
+    av = late("av")
 
 LINES: Final = 720
 FRAMES_A_SECOND: Final = 15
@@ -35,7 +42,7 @@ class Span(msgspec.Struct, frozen=True, array_like=True):
     kind: Kind
 
     @classmethod
-    def of(cls, mask: Mask) -> "Span":
+    def of(cls, mask: Mask) -> Span:
         """The span of a mask that is kept."""
         until = None if mask.valid_until is None else round(mask.valid_until.timestamp() * 1e6)
         return cls(round(mask.valid_from.timestamp() * 1e6), until, mask.polygons, mask.kind)
@@ -190,7 +197,7 @@ class Transcoder:
             self._encoder = encoder
         return self._encoder
 
-    def _coded(self, packet: "av.Packet[Any]", wall_us: int) -> Iterator[Format | Coded]:
+    def _coded(self, packet: av.Packet[Any], wall_us: int) -> Iterator[Format | Coded]:
         nals = split_stream(bytes(packet))
         if packet.is_keyframe:
             format_ = read_format("h264", nals)

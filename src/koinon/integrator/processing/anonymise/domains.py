@@ -1,23 +1,30 @@
 """The values of a quasi-identifier: their order, how far apart they are, and the words for several of them."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from datetime import date
-from typing import Any, Protocol
-
-import numpy
-import pyarrow
-import pyarrow.compute
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Protocol
 
 from koinon.base.errors import Invalid
+from koinon.base.late import late
 from koinon.integrator.processing.anonymise.model import Hierarchy, Quasi
+
+if TYPE_CHECKING:
+    import numpy
+    import pyarrow
+    import pyarrow.compute
+    from numpy.typing import NDArray
+
+    Floats = NDArray[numpy.float64]
+    Codes = NDArray[numpy.int32]
+else:
+    numpy = late("numpy")
+    pyarrow = late("pyarrow")
 
 EVERYTHING = "*"
 _UNKNOWN = "?"
 _MOST_LISTED = 4
-
-Floats = NDArray[numpy.float64]
-Codes = NDArray[numpy.int32]
 
 
 class Domain(Protocol):

@@ -1,12 +1,19 @@
 """What anonymous is to mean for a table, and what came of it."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
-import pyarrow
 
 from koinon.base.errors import Invalid
+from koinon.base.late import late
+
+if TYPE_CHECKING:
+    import pyarrow
+else:
+    pyarrow = late("pyarrow")
 
 LEAST_K: Final = 2
 MOST_SUPPRESSED: Final = 0.05

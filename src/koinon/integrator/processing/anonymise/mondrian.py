@@ -10,16 +10,25 @@ A cut is allowed when both halves have k rows and, of each sensitive column, l v
 Source: K. LeFevre, D. DeWitt, R. Ramakrishnan, "Mondrian multidimensional k-anonymity", ICDE (2006).
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
-import numpy
-from numpy.typing import NDArray
+from koinon.base.late import late
 
-Ints = NDArray[numpy.int64]
-Floats = NDArray[numpy.float64]
-Words = NDArray[numpy.uint64]
-Classes = NDArray[numpy.int32]
+if TYPE_CHECKING:
+    import numpy
+    from numpy.typing import NDArray
+
+    Ints = NDArray[numpy.int64]
+    Floats = NDArray[numpy.float64]
+    Words = NDArray[numpy.uint64]
+    Classes = NDArray[numpy.int32]
+else:
+    numpy = late("numpy")
+
 
 _TOGETHER = 4  # levels before the work is divided: 16 classes divide well enough
 

@@ -1,21 +1,31 @@
 """From rows to an anonymous table: encode, halve, spare, write, measure."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
-from typing import Any
-
-import duckdb
-import numpy
-import pyarrow
-import pyarrow.compute
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from koinon.base.errors import Conflict, Invalid, TooLarge
+from koinon.base.late import late
 from koinon.integrator.processing.anonymise.domains import Domain, read_domain
 from koinon.integrator.processing.anonymise.model import Anonymised, Anonymity, Loss
-from koinon.integrator.processing.anonymise.mondrian import Ints, masks_of, split
+from koinon.integrator.processing.anonymise.mondrian import masks_of, split
 from koinon.integrator.processing.anonymise.sparing import leave_out
 from koinon.integrator.processing.engine import connect
+
+if TYPE_CHECKING:
+    import duckdb
+    import numpy
+    import pyarrow
+    import pyarrow.compute
+    from numpy.typing import NDArray
+
+    from koinon.integrator.processing.anonymise.mondrian import Ints
+else:
+    duckdb = late("duckdb")
+    numpy = late("numpy")
+    pyarrow = late("pyarrow")
 
 
 def anonymise(rows: pyarrow.Table, asked: Anonymity, *, threads: int = 2, **engine: Any) -> Anonymised:

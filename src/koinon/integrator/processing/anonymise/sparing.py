@@ -1,13 +1,20 @@
 """Which rows to leave out so that many others lose less."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy
-
+from koinon.base.late import late
 from koinon.integrator.processing.anonymise.domains import Domain
 from koinon.integrator.processing.anonymise.model import Anonymity
-from koinon.integrator.processing.anonymise.mondrian import Ints, Words
+
+if TYPE_CHECKING:
+    import numpy
+
+    from koinon.integrator.processing.anonymise.mondrian import Ints, Words
+else:
+    numpy = late("numpy")
 
 
 def leave_out(

@@ -1,12 +1,11 @@
 """Grouping and aggregating on DuckDB, and turning what comes out into a table that may be published."""
 
-from typing import Any
+from __future__ import annotations
 
-import duckdb
-import numpy
-import pyarrow
+from typing import TYPE_CHECKING, Any
 
 from koinon.base.errors import Invalid, TooLarge
+from koinon.base.late import late
 from koinon.integrator.processing.cluster.model import (
     MOST_CELLS,
     TOTAL,
@@ -18,6 +17,15 @@ from koinon.integrator.processing.cluster.model import (
 from koinon.integrator.processing.cluster.suppression import suppress
 from koinon.integrator.processing.engine import connect
 from koinon.integrator.processing.flow import SUBJECT
+
+if TYPE_CHECKING:
+    import duckdb
+    import numpy
+    import pyarrow
+else:
+    duckdb = late("duckdb")
+    numpy = late("numpy")
+    pyarrow = late("pyarrow")
 
 _LARGEST = 2**53  # what a reader of JSON still reads exactly (RFC 8259 section 6)
 

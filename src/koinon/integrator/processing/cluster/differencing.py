@@ -1,14 +1,20 @@
 """Two tables of the same data set, side by side: what neither tells, both together must not tell either."""
 
-from collections.abc import Sequence
-from typing import Any
+from __future__ import annotations
 
-import pyarrow
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from koinon.base.errors import Conflict
+from koinon.base.late import late
 from koinon.integrator.processing.cluster.model import Cluster, PublishedTable
 from koinon.integrator.processing.engine import connect
 from koinon.integrator.processing.flow import SUBJECT
+
+if TYPE_CHECKING:
+    import pyarrow
+else:
+    pyarrow = late("pyarrow")
 
 
 def check_differences(

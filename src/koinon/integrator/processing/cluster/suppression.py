@@ -17,14 +17,22 @@ engine", in "Inference Control in Statistical Databases", LNCS 2316 (2002); Hund
 Control" (2012), section 4.4.
 """
 
+from __future__ import annotations
+
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy
-from numpy.typing import NDArray
+from koinon.base.late import late
 
-Ints = NDArray[numpy.int64]
-Bools = NDArray[numpy.bool_]
+if TYPE_CHECKING:
+    import numpy
+    from numpy.typing import NDArray
+
+    Ints = NDArray[numpy.int64]
+    Bools = NDArray[numpy.bool_]
+else:
+    numpy = late("numpy")
+
 
 _FAR = 2**62
 

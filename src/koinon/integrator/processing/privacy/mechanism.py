@@ -8,20 +8,23 @@ T. Steinke, "The discrete Gaussian for differential privacy", NeurIPS (2020); I.
 significant bits for differential privacy", CCS (2012).
 """
 
+from __future__ import annotations
+
 from decimal import Decimal
-from functools import lru_cache
-from typing import Any, Final, Literal
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
-import opendp.prelude as dp
-import pyarrow
 
 from koinon.base.errors import Invalid
+from koinon.base.late import late
 from koinon.integrator.processing.engine import connect
 from koinon.integrator.processing.flow import SUBJECT
 
-# Names the parts of the library whose proofs are its contributors'; discrete Laplace and Gaussian are among them.
-dp.enable_features("contrib")
+if TYPE_CHECKING:
+    import pyarrow
+else:
+    pyarrow = late("pyarrow")
 
 MOST_EPSILON: Final = Decimal(10)
 LEAST_EPSILON: Final = Decimal("0.000001")
@@ -150,6 +153,7 @@ def add_noise(exact: dict[str, int], query: Query, price: Price) -> Noisy:
     """The answer as it may leave, once `price` is paid. Each call draws anew: pay for each."""
     if any(abs(value) > _LARGEST for value in exact.values()):
         raise Invalid("privacy_value_too_large")
+    dp = _library()
     epsilon, delta = float(price.epsilon), float(price.delta)
     scale = _scale(query.sensitivity, epsilon, delta)
     make, width = (
@@ -168,17 +172,30 @@ def add_noise(exact: dict[str, int], query: Query, price: Price) -> Noisy:
     )
 
 
+@cache
+def _library() -> Any:
+    """OpenDP, imported by who draws noise first."""
+    import opendp.prelude
+
+    # Names the parts whose proofs are its contributors'; discrete Laplace and Gaussian are among them.
+    opendp.prelude.enable_features("contrib")
+    return opendp.prelude
+
+
 def _laplace(scale: float) -> Any:
+    dp = _library()
     return dp.m.make_laplace(dp.vector_domain(dp.atom_domain(T="i64")), dp.l1_distance(T="i64"), scale=scale)
 
 
 def _gaussian(scale: float) -> Any:
+    dp = _library()
     return dp.m.make_gaussian(dp.vector_domain(dp.atom_domain(T="i64")), dp.l2_distance(T="f64"), scale=scale)
 
 
 @lru_cache(maxsize=256)
 def _scale(sensitivity: int, epsilon: float, delta: float) -> float:
     """The smallest scale for which the library proves the price; the search takes many times as long as the noise."""
+    dp = _library()
     if not delta:
         return float(dp.binary_search_param(_laplace, d_in=sensitivity, d_out=epsilon))
 

@@ -1,7 +1,7 @@
 """The keys of members: who may sign, and offering a key that the chair then appoints by a signed act."""
 
 import hashlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -10,13 +10,12 @@ from litestar.datastructures import UploadFile
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from litestar.response import Redirect
-from webauthn import verify_registration_response
-from webauthn.helpers.exceptions import WebAuthnException
 
 from koinon.base.clock import Clock
 from koinon.base.crypto import b64url
 from koinon.base.database import Database
 from koinon.base.errors import Invalid
+from koinon.base.late import late
 from koinon.base.settings import Settings
 from koinon.portal import N_, NavigationItem, render
 from koinon.trust.oversight import store
@@ -34,6 +33,13 @@ from koinon.trust.standing.acts import (
     new_salt,
     signer_digest,
 )
+
+if TYPE_CHECKING:
+    import webauthn
+    from webauthn.helpers import exceptions
+else:
+    webauthn = late("webauthn")
+    exceptions = late("webauthn.helpers.exceptions")
 
 navigation = [
     NavigationItem(label=N_("Members and keys"), path="/commission/members", section="commission", order=5)
@@ -136,14 +142,14 @@ async def offer_passkey(
     demand_signing(session)
     rp_id = urlsplit(settings.origin).hostname or ""
     try:
-        made = verify_registration_response(
+        made = webauthn.verify_registration_response(
             credential=data.credential,
             expected_challenge=challenge(session),
             expected_rp_id=rp_id,
             expected_origin=settings.origin,
             require_user_verification=True,
         )
-    except (WebAuthnException, ValueError) as error:
+    except (exceptions.WebAuthnException, ValueError) as error:
         raise Invalid("signer_malformed", why=str(error)) from None
     signer = Signer(
         kid=b64url(made.credential_id),

@@ -4,18 +4,21 @@ WebAuthn.
 
 import hashlib
 from functools import lru_cache
-
-from webauthn import verify_authentication_response
-from webauthn.helpers import (
-    decode_credential_public_key,
-    decoded_public_key_to_cryptography,
-    parse_authenticator_data,
-)
-from webauthn.helpers.exceptions import WebAuthnException
+from typing import TYPE_CHECKING
 
 from koinon.base.crypto import SigningKey, VerifyKey, b64url, from_b64url
 from koinon.base.errors import Invalid, KoinonError, NotAllowed
+from koinon.base.late import late
 from koinon.trust.standing.acts.model import Act, Ed25519Proof, PasskeyProof, Proof, SignedAct, Signer
+
+if TYPE_CHECKING:
+    import webauthn
+    from webauthn import helpers
+    from webauthn.helpers import exceptions
+else:
+    webauthn = late("webauthn")
+    helpers = late("webauthn.helpers")
+    exceptions = late("webauthn.helpers.exceptions")
 
 # A chain is verified whole each time standing is rebuilt; what was once found valid stays so, being pure.
 _REMEMBERED = 65_536
@@ -50,8 +53,8 @@ def check_signer_key(signer: Signer) -> None:
             if not signer.rp_id or not signer.origin:
                 raise ValueError("a passkey is bound to an origin")
             from_b64url(signer.kid)
-            decoded_public_key_to_cryptography(decode_credential_public_key(public_key))
-    except (ValueError, KoinonError, WebAuthnException) as error:
+            helpers.decoded_public_key_to_cryptography(helpers.decode_credential_public_key(public_key))
+    except (ValueError, KoinonError, exceptions.WebAuthnException) as error:
         raise Invalid("signer_malformed", kid=signer.kid, why=str(error)) from None
 
 
@@ -110,8 +113,8 @@ def _assertion_counter(
     }
     try:
         # The counter is compared by the caller, along the chain.
-        counter = parse_authenticator_data(from_b64url(proof.authenticator_data)).sign_count
-        verify_authentication_response(
+        counter = helpers.parse_authenticator_data(from_b64url(proof.authenticator_data)).sign_count
+        webauthn.verify_authentication_response(
             credential=credential,
             expected_challenge=challenge,
             expected_rp_id=rp_id,
@@ -120,6 +123,6 @@ def _assertion_counter(
             credential_current_sign_count=max(0, counter - 1),
             require_user_verification=True,
         )
-    except (WebAuthnException, KoinonError, ValueError) as error:
+    except (exceptions.WebAuthnException, KoinonError, ValueError) as error:
         return str(error) or "assertion"
     return counter
