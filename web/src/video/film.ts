@@ -8,7 +8,9 @@ const TICKS = 90_000;
 const KEEP = 20; // seconds of timeline kept behind the picture
 
 export type Problem = { code: string; status: number; detail: string };
-export type Opened = { since: number; until: number; base: number; watermark: string | null };
+export type Opened = {
+  view: string; since: number; until: number; base: number; watermark: string | null; token: string;
+};
 type Told = {
   opened?: Opened;
   problem?: Problem;
@@ -17,6 +19,7 @@ type Told = {
   missing?: Span[];
   frame?: { n: number; at: number | null; shown: number | null };
   ended?: { at: number };
+  token?: string;
 };
 type Job = { offset?: number; codec?: string; data?: Uint8Array<ArrayBuffer>; clear?: true };
 
@@ -38,6 +41,7 @@ export class Film {
   missing: Span[] = [];
   /** Nothing more comes before the end of the view. */
   complete = false;
+  private token = "";
   private socket: WebSocket | null = null;
   private source: MediaSource | null = null;
   private buffer: SourceBuffer | null = null;
@@ -49,11 +53,14 @@ export class Film {
   private heard = 0; // and of the last that was answered: what comes before is of an older place
   private failed = false;
 
+  private readonly camera: string;
+
   constructor(
     request: Record<string, unknown>,
     language: string,
     private readonly events: FilmEvents,
   ) {
+    this.camera = String(request.camera);
     this.video.muted = true;
     this.video.playsInline = true;
     this.video.disablePictureInPicture = true;
@@ -138,13 +145,24 @@ export class Film {
     return this.missing.find((span) => span.start <= us + 40_000 && us < span.end);
   }
 
+  /** Where the small picture of that moment is; null while the view is not open. Good for a minute. */
+  thumbnail(us: number): string | null {
+    const { opened } = this;
+    if (!opened || !this.socket || us < opened.since || us >= opened.until) return null;
+    const view = `/api/video/views/${opened.view}/${this.camera}/${opened.since}-${opened.until}`;
+    return `${view}/thumbnails/${Math.round(us)}.jpg?token=${encodeURIComponent(this.token)}`;
+  }
+
   private say(said: Record<string, unknown>): void {
     if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(said));
   }
 
   private hear(told: Told): void {
-    if (told.opened) {
+    if (told.token) {
+      this.token = told.token;
+    } else if (told.opened) {
       this.opened = told.opened;
+      this.token = told.opened.token;
       this.events.opened(told.opened);
     } else if (told.problem) {
       this.end("refused", told.problem);

@@ -1,10 +1,12 @@
 // The page of playback: several cameras on one clock, a timeline that says what there is, and what is missing.
 import { Clock, civil, instants } from "./civil";
 import { Film, type Problem } from "./film";
-import { fill, type Words } from "./player";
+import { Fields, SecondPerson, type Giving } from "./giving";
+import { Preview } from "./preview";
+import { stay } from "./station";
 import { STATES, Timeline, spanAt, type Part, type Row, type Span } from "./timeline";
+import { fill, type Words } from "./words";
 
-type Asked = { purpose: string; case: string; reason: string };
 type Camera = { id: string; name: string };
 type Answer = { now: number; cameras: Record<string, { visible_since: number | null; spans?: Span[]; parts?: Part[] }> };
 
@@ -20,6 +22,8 @@ class Screen {
   private readonly note = document.createElement("p");
   private readonly marks = document.createElement("div");
   private readonly retry = document.createElement("button");
+  private asking: SecondPerson | null = null;
+  private missing = ""; // what the last refusal says is missing
   private shownNote = "";
 
   constructor(private readonly page: Page, readonly camera: Camera) {
@@ -37,20 +41,61 @@ class Screen {
     this.retry.className = "button quiet playback-retry";
     this.retry.textContent = fill(page.words, "retry");
     this.retry.hidden = true;
-    this.retry.addEventListener("click", () => this.open());
+    this.retry.addEventListener("click", () => {
+      if (this.missing === "second_person_missing") this.ask();
+      else this.open();
+    });
     this.element.append(head, this.stage);
   }
 
-  open(): void {
+  /** Shown, once what is needed for it is there. */
+  begin(): void {
+    if (this.page.giving.second) this.ask();
+    else this.open();
+  }
+
+  /** Another person of the party is asked for a word on exactly this view; then it opens. */
+  private ask(): void {
+    this.film?.close();
+    this.film = null;
+    this.asking?.stop();
+    this.retry.hidden = true;
+    this.over = true; // nobody waits for its pictures
+    this.stage.replaceChildren(this.marks, this.note, this.retry);
+    this.asking = new SecondPerson(this.request, this.page.words, (text) => this.say(text), (confirmation) => {
+      this.asking = null;
+      if (!confirmation) this.offer("second_person_missing");
+      else {
+        this.page.resume();
+        this.open(confirmation);
+      }
+    });
+  }
+
+  /** The button beside what is said: to try again, or to ask a second person first. */
+  private offer(missing: string): void {
+    this.missing = missing;
+    const second = missing === "second_person_missing";
+    this.retry.textContent = fill(this.page.words, second ? "ask_second" : "retry");
+    this.retry.hidden = false;
+  }
+
+  private get request(): Record<string, unknown> {
+    const { page } = this;
+    return {
+      camera: this.camera.id, action: page.giving.unmask ? "unmask" : "view_recording", ...page.giving.given,
+      since: iso(page.since), until: iso(page.until),
+    };
+  }
+
+  private open(confirmation: string | null = null): void {
     const { page } = this;
     this.film?.close();
     this.over = false;
+    this.missing = "";
     this.retry.hidden = true;
     const film = new Film(
-      {
-        camera: this.camera.id, action: "view_recording", ...page.asked,
-        since: iso(page.since), until: iso(page.until),
-      },
+      { ...this.request, confirmation },
       page.language,
       {
         opened: (opened) => {
@@ -74,6 +119,7 @@ class Screen {
   }
 
   close(): void {
+    this.asking?.stop();
     this.film?.close();
     this.film = null;
     this.element.remove();
@@ -130,7 +176,8 @@ class Screen {
     this.over = true;
     this.marks.replaceChildren();
     this.say(fill(this.page.words, how, { why: problem?.detail ?? "" }));
-    this.retry.hidden = how === "refused";
+    this.page.preview.forget(this.film);
+    if (how !== "refused" || problem?.code === "second_person_missing") this.offer(problem?.code ?? "");
     this.page.tick();
   }
 
@@ -157,7 +204,10 @@ class Page {
   readonly language = document.documentElement.lang || "nl";
   readonly clock = new Clock(this.language);
   readonly timeline: Timeline;
-  asked: Asked = { purpose: "", case: "", reason: "" };
+  giving: Giving = {
+    given: { purpose: "", case: "", reason: "", emergency: false }, unmask: false, second: false, told: "",
+  };
+  readonly preview: Preview;
   since = 0;
   until = 0;
   at = 0;
@@ -171,6 +221,8 @@ class Page {
   private fetched: [number, number] = [0, 0];
   private readonly keysFrom: number;
   private readonly most: number;
+  private readonly fields: Fields;
+  private readonly there = stay(); // at a work station, if this browser is one
 
   constructor(private readonly root: HTMLElement) {
     this.words = JSON.parse(root.dataset.words ?? "{}") as Words;
@@ -183,14 +235,16 @@ class Page {
       describe: (us) => this.describe(us),
     });
     canvas.addEventListener("keydown", (event) => this.key(event));
+    this.preview = new Preview(this.timeline, this.clock, (row) => this.screens[row]?.film ?? null);
     const form = this.find<HTMLFormElement>("ask");
+    this.fields = new Fields(form, this.words);
     const start = civil((Date.now() - 15 * 60_000) * 1000);
     field(form, "date").value = start.date;
     field(form, "date").max = civil(Date.now() * 1000).date;
     field(form, "time").value = start.time.slice(0, 5);
     form.addEventListener("submit", (event) => {
       event.preventDefault();
-      this.begin(form);
+      void this.there.then(() => this.begin(form));
     });
     for (const name of ["date", "time"]) field(form, name).addEventListener("change", () => this.twice(form));
     this.find("again").addEventListener("click", () => this.leave());
@@ -233,6 +287,13 @@ class Page {
     }
   }
 
+  /** Pictures come where there was nothing to show: the clock, which stood for that, goes on. */
+  resume(): void {
+    if (!this.screens.every((screen) => screen.over)) return;
+    this.playing = true;
+    this.button();
+  }
+
   stepped(screen: Screen, at: number | null): void {
     if (at === null) return;
     this.at = at;
@@ -260,19 +321,14 @@ class Page {
       : start === undefined ? fill(this.words, "no_such_time")
       : start > Date.now() * 1000 ? fill(this.words, "in_future")
       : "";
-    const told = this.find("error");
-    told.textContent = error;
-    told.hidden = !error;
-    if (error || start === undefined) return;
-    const value = (name: string): string => field(form, name).value.trim();
-    this.asked = { purpose: value("purpose"), case: value("case"), reason: value("reason") };
+    const giving = this.fields.read();
+    if (error) this.fields.say(error);
+    if (error || !giving || start === undefined) return;
+    this.giving = giving;
     this.since = this.at = start;
-    this.until = start + Number(value("length")) * SECOND;
-    const purpose = form.querySelector<HTMLSelectElement>("[name=purpose]")!.selectedOptions[0]?.textContent ?? "";
-    this.find("asked").textContent = [
-      this.asked.case ? fill(this.words, "asked", { purpose, case: this.asked.case }) : purpose,
-      `${this.clock.tell(this.since)} – ${this.clock.tell(this.until)}`,
-    ].join(" · ");
+    this.until = start + Number(field(form, "length").value) * SECOND;
+    this.find("asked").textContent =
+      `${giving.told} · ${this.clock.tell(this.since)} – ${this.clock.tell(this.until)}`;
     form.hidden = true;
     this.find("screen").hidden = false;
     this.playing = true;
@@ -286,11 +342,12 @@ class Page {
     const margin = (this.until - this.since) * 0.15;
     this.fetched = [0, 0];
     this.timeline.show(this.since - margin, this.until + margin);
-    for (const screen of this.screens) screen.open();
+    for (const screen of this.screens) screen.begin();
     this.timeline.canvas.focus();
   }
 
   private leave(): void {
+    this.preview.hide();
     for (const screen of this.screens) screen.close();
     this.screens = [];
     this.find("screen").hidden = true;
@@ -333,6 +390,7 @@ class Page {
     if (!act || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
     act();
+    if (["ArrowLeft", "ArrowRight", "Home", "End"].includes(event.key)) this.preview.show(this.at, 0);
   }
 
   private seek(us: number): void {
@@ -398,7 +456,11 @@ class Page {
   private async fetch(from: number, to: number): Promise<void> {
     const margin = (to - from) / 2;
     const [since, until] = [from - margin, to + margin];
-    const query = new URLSearchParams({ since: iso(since), until: iso(until), ...this.asked });
+    const { given, unmask } = this.giving;
+    const query = new URLSearchParams({
+      since: iso(since), until: iso(until), ...given,
+      emergency: String(given.emergency), action: unmask ? "unmask" : "view_recording",
+    });
     for (const screen of this.screens) query.append("camera", screen.camera.id);
     const response = await fetch(`/api/video/timelines?${query}`, { headers: { Accept: "application/json" } });
     if (!response.ok) return;

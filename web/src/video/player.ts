@@ -1,16 +1,9 @@
 // One live view in one element: connects, shows, says in words how it is, and blanks at once when it is cut.
+import { SecondPerson, type Given } from "./giving";
 import { Picture } from "./mse";
+import { fill, type Words } from "./words";
 
-export type ViewRequest = {
-  camera: string;
-  action: "view_live";
-  purpose: string;
-  case: string;
-  reason?: string;
-};
-
-/** Texts in the reader's language, by name; `%(name)s` is filled in. */
-export type Words = Record<string, string>;
+export type ViewRequest = Given & { camera: string; action: "view_live" };
 
 export type Role = "main" | "sub";
 type Problem = { code: string; status: number; title: string; detail: string };
@@ -26,7 +19,7 @@ type Told = {
   now?: number;
 };
 
-export type State = "connecting" | "live" | "away" | "cut" | "refused" | "lost" | "hidden" | "unsupported";
+export type State = "asking" | "connecting" | "live" | "away" | "cut" | "refused" | "lost" | "hidden" | "unsupported";
 
 const PAUSES = [0.5, 1, 2, 4, 8, 15]; // seconds before another attempt
 const BEHIND = 0.045; // seconds: one frame of 25 a second and a little
@@ -38,11 +31,6 @@ const SILENT_AFTER = 4_000; // without a frame, while the connection says nothin
 const PASSING = new Set([
   "standing_moved", "standing_unconfirmed", "service_stopping", "internal_error", "database_unavailable",
 ]);
-
-/** The words with their facts filled in. */
-export function fill(words: Words, name: string, facts: Record<string, string | number> = {}): string {
-  return (words[name] ?? name).replace(/%\((\w+)\)s/g, (_, fact: string) => String(facts[fact] ?? ""));
-}
 
 export class Player {
   readonly video = document.createElement("video");
@@ -66,6 +54,9 @@ export class Player {
   private lastTick = performance.now();
   private ticks = 0; // since it connected
   private ended = false;
+  private asking: SecondPerson | null = null;
+  private confirmation: string | null = null;
+  private missing = ""; // what the last refusal says is missing
   private readonly every: number;
   private readonly onVisibility = (): void => this.visibility();
 
@@ -74,6 +65,7 @@ export class Player {
     private readonly request: ViewRequest,
     private readonly words: Words,
     private role: Role,
+    second = false, // it is known beforehand that a second person's word is needed
     private readonly changed: (player: Player) => void = () => undefined,
   ) {
     root.classList.add("live-player");
@@ -83,7 +75,10 @@ export class Player {
     this.retry.className = "button quiet live-retry";
     this.retry.textContent = fill(words, "retry");
     this.retry.hidden = true;
-    this.retry.addEventListener("click", () => this.connect());
+    this.retry.addEventListener("click", () => {
+      if (this.missing === "second_person_missing") this.askSecond();
+      else this.connect();
+    });
     this.meter.className = "live-delay";
     this.marks.className = "live-marks";
     this.marks.setAttribute("aria-hidden", "true");
@@ -98,7 +93,8 @@ export class Player {
     });
     this.every = window.setInterval(() => this.tick(), 1000);
     document.addEventListener("visibilitychange", this.onVisibility);
-    this.connect();
+    if (second) this.askSecond();
+    else this.connect();
   }
 
   /** The view is ended, for good. */
@@ -108,6 +104,7 @@ export class Player {
     window.clearTimeout(this.timer);
     window.clearTimeout(this.hiding);
     document.removeEventListener("visibilitychange", this.onVisibility);
+    this.asking?.stop();
     this.hangUp();
     this.root.replaceChildren();
     this.root.classList.remove("live-player");
@@ -120,9 +117,42 @@ export class Player {
     if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify({ role }));
   }
 
+  /** Another person of the party is asked for a word; then it connects. */
+  private askSecond(): void {
+    this.hangUp();
+    this.asking?.stop();
+    this.say("asking", "connecting");
+    this.asking = new SecondPerson(
+      this.request,
+      this.words,
+      (text) => {
+        this.status.textContent = text;
+      },
+      (confirmation) => {
+        this.asking = null;
+        this.confirmation = confirmation;
+        if (confirmation) {
+          this.connect();
+          return;
+        }
+        this.state = "refused";
+        this.missing = "second_person_missing";
+        this.offer();
+        this.show();
+      },
+    );
+  }
+
+  /** The button beside what is said: the next attempt, or first the word of a second person. */
+  private offer(): void {
+    this.retry.textContent = fill(this.words, this.missing === "second_person_missing" ? "ask_second" : "retry");
+    this.retry.hidden = false;
+  }
+
   private connect(): void {
     this.hangUp();
     if (this.ended) return;
+    this.missing = "";
     window.clearTimeout(this.timer);
     this.say("connecting", "connecting");
     const scheme = location.protocol === "https:" ? "wss" : "ws";
@@ -134,7 +164,7 @@ export class Player {
     this.bestTrip = Infinity;
     this.ticks = 0;
     let answered = false;
-    socket.onopen = () => socket.send(JSON.stringify(this.request));
+    socket.onopen = () => socket.send(JSON.stringify({ ...this.request, confirmation: this.confirmation }));
     socket.onmessage = (event: MessageEvent<string | ArrayBuffer>) => {
       if (socket !== this.socket) return;
       if (typeof event.data !== "string") {
@@ -158,6 +188,7 @@ export class Player {
 
   private hear(told: Told): void {
     if (told.opened) {
+      this.confirmation = null; // it is for one view
       this.watermark = told.opened.watermark ?? "";
       this.role = told.opened.role;
       this.lastFrame = performance.now();
@@ -220,7 +251,8 @@ export class Player {
     this.hangUp();
     this.state = state;
     this.status.textContent = fill(this.words, state, { why: problem.detail || problem.title });
-    this.retry.hidden = false;
+    this.missing = state === "refused" ? problem.code : "";
+    this.offer();
     this.show();
   }
 
@@ -228,7 +260,8 @@ export class Player {
     const seconds = PAUSES[Math.min(this.attempts, PAUSES.length - 1)]! * (0.75 + Math.random() / 2);
     this.attempts++;
     this.say("lost", name, undefined, { why, seconds: Math.max(1, Math.round(seconds)) });
-    this.retry.hidden = false;
+    this.missing = "";
+    this.offer();
     window.clearTimeout(this.timer);
     this.timer = window.setTimeout(() => this.connect(), seconds * 1000);
   }
@@ -299,7 +332,7 @@ export class Player {
     window.clearTimeout(this.hiding);
     if (document.hidden) {
       this.hiding = window.setTimeout(() => {
-        if (this.state === "cut" || this.state === "refused") return;
+        if (this.state === "cut" || this.state === "refused" || this.state === "asking") return;
         window.clearTimeout(this.timer);
         this.hangUp();
         this.say("hidden", "hidden");

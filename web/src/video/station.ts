@@ -3,6 +3,7 @@
 import { toBase64Url } from "../bytes";
 
 const ALGORITHM = { name: "ECDSA", namedCurve: "P-256" };
+const AGAIN = 8 * 60_000; // a proof counts for ten minutes
 const SIGNING = { name: "ECDSA", hash: "SHA-256" };
 
 interface Kept {
@@ -36,6 +37,34 @@ export function mount(root: HTMLElement): void {
     say(here);
     return prove(kept).then(() => say(`${here} ${root.dataset.present ?? ""}`), failed);
   });
+}
+
+let staying: Promise<void> | null = null;
+
+/** Where this browser is a registered work station: shown at once, and again before it is forgotten, for as long as
+ *  the page is open. A browser that is none, or that cannot prove it, is simply at none. */
+export function stay(): Promise<void> {
+  staying ??= (async () => {
+    if (!("indexedDB" in window) || !window.crypto?.subtle) return;
+    try {
+      if ((await prove()) !== null) window.setInterval(() => void again(), AGAIN);
+    } catch (error) {
+      console.warn("work station", error);
+    }
+  })();
+  return staying;
+}
+
+async function again(): Promise<void> {
+  for (let attempt = 0; attempt < 3; attempt++) {
+    try {
+      await prove();
+      return;
+    } catch (error) {
+      console.warn("work station", error);
+      await new Promise((resolve) => window.setTimeout(resolve, 15_000));
+    }
+  }
 }
 
 /** Proves at which work station this browser is, if it is one; until when that counts, or null. */

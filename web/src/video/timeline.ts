@@ -79,11 +79,17 @@ export class Timeline {
     });
   }
 
-  private place(us: number): number {
+  /** Which row lies at this height of the canvas, or -1. */
+  rowAt(y: number): number {
+    const row = Math.floor((y - HEAD) / (ROW + GAP));
+    return y >= HEAD && row < this.rows.length ? row : -1;
+  }
+
+  place(us: number): number {
     return ((us - this.from) / (this.to - this.from)) * this.canvas.clientWidth;
   }
 
-  private moment(x: number): number {
+  moment(x: number): number {
     return this.from + (x / this.canvas.clientWidth) * (this.to - this.from);
   }
 

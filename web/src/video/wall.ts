@@ -1,9 +1,11 @@
 // The wall: one to sixteen live tiles. Which cameras, and how many, stands in the address; for what they are watched is
 // asked once and kept in this page alone.
-import { Player, fill, type Words } from "./player";
+import { Fields, type Giving } from "./giving";
+import { Player } from "./player";
+import { stay } from "./station";
+import { fill, type Words } from "./words";
 
 type Camera = { id: string; code: string; name: string; owner: string };
-type Asked = { purpose: string; case: string; reason: string };
 
 const SMALL = 640; // device pixels: a tile that is narrower gets the camera's small picture
 const SIZES = [1, 4, 9, 16];
@@ -46,7 +48,7 @@ class Tile {
     this.say();
   }
 
-  show(camera: Camera | null, asked: Asked | null): void {
+  show(camera: Camera | null, asked: Giving | null): void {
     this.player?.close();
     this.player = null;
     this.camera = camera;
@@ -55,9 +57,10 @@ class Tile {
     if (camera && asked) {
       this.player = new Player(
         this.stage,
-        { camera: camera.id, action: "view_live", ...asked },
+        { camera: camera.id, action: "view_live", ...asked.given },
         this.wall.words,
         this.role(),
+        asked.second,
       );
     } else {
       this.say();
@@ -111,9 +114,11 @@ class Wall {
   readonly only: string | undefined;
   private readonly tilesBox: HTMLElement;
   private readonly form: HTMLFormElement;
+  private readonly fields: Fields;
+  private readonly there = stay(); // at a work station, if this browser is one
   private readonly screen: HTMLElement;
   private tiles: Tile[] = [];
-  private asked: Asked | null = null;
+  private asked: Giving | null = null;
 
   constructor(private readonly root: HTMLElement) {
     this.cameras = JSON.parse(root.dataset.cameras ?? "[]") as Camera[];
@@ -122,9 +127,10 @@ class Wall {
     this.tilesBox = root.querySelector<HTMLElement>("[data-tiles]")!;
     this.form = root.querySelector<HTMLFormElement>("[data-ask]")!;
     this.screen = root.querySelector<HTMLElement>("[data-screen]")!;
+    this.fields = new Fields(this.form, this.words);
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
-      this.watch();
+      void this.there.then(() => this.watch());
     });
     root.querySelector<HTMLButtonElement>("[data-watch]")!.disabled = false;
     root.querySelector("[data-again]")?.addEventListener("click", () => this.ask());
@@ -142,20 +148,23 @@ class Wall {
   }
 
   private watch(): void {
-    const value = (name: string): string => new FormData(this.form).get(name)?.toString().trim() ?? "";
-    this.asked = { purpose: value("purpose"), case: value("case"), reason: value("reason") };
-    const purpose = this.form.querySelector<HTMLSelectElement>("[name=purpose]")?.selectedOptions[0]?.text ?? "";
+    const giving = this.fields.read();
+    if (!giving) return;
+    this.asked = giving;
     const asked = this.root.querySelector<HTMLElement>("[data-asked]");
-    if (asked) {
-      asked.textContent = fill(this.words, "asked", { purpose, case: this.asked.case || fill(this.words, "no_case") });
-    }
+    if (asked) asked.textContent = giving.told;
     this.form.hidden = true;
     this.screen.hidden = false;
     const address = new URL(location.href);
-    const wanted = (address.searchParams.get("cameras") ?? "").split(",");
-    const size = Number(address.searchParams.get("tiles") ?? "4");
+    const asks = Number(address.searchParams.get("tiles") ?? "4");
+    const size = SIZES.includes(asks) ? asks : 4;
+    // Without a choice the first cameras that the viewer may see; not where each view is an emergency or asks somebody.
+    const alone = giving.second || giving.given.emergency;
+    const wanted =
+      address.searchParams.get("cameras")?.split(",")
+      ?? (alone ? [] : this.cameras.slice(0, size).map((camera) => camera.code));
     if (this.only) this.build(1, [this.only]);
-    else this.build(SIZES.includes(size) ? size : 4, wanted);
+    else this.build(size, wanted);
     this.tiles[0]?.element.focus();
   }
 

@@ -16,7 +16,7 @@ from koinon.trust.rules.store import load_vocabulary
 from koinon.trust.standing import StandingKeeper
 from koinon.video.cameras import Camera
 from koinon.video.live.words import PROBLEMS, WORDS
-from koinon.video.rights import Action, Rights
+from koinon.video.rights import Action, Rights, choices_of
 
 SIZES = (1, 4, 9, 16)
 _PAGE = {"Content-Security-Policy": MEDIA_POLICY}
@@ -48,7 +48,7 @@ async def show_wall(
 ) -> Any:
     """One to sixteen cameras of those that the viewer may see. Which, and how many, stands in the address."""
     cameras = await rights.list_visible_cameras(session, Action.VIEW_LIVE)
-    return await _show(request, session, keeper, database, cameras)
+    return await _show(request, session, rights, keeper, database, cameras)
 
 
 @get("/video/cameras/{code:str}/live", include_in_schema=False)
@@ -65,12 +65,13 @@ async def show_camera(
     found = next((each for each in cameras if each.code == code), None)
     if found is None:
         raise NotFound("camera_unknown")
-    return await _show(request, session, keeper, database, [found], only=found)
+    return await _show(request, session, rights, keeper, database, [found], only=found)
 
 
 async def _show(
     request: Request[Any, Any, Any],
     session: Session,
+    rights: Rights,
     keeper: StandingKeeper,
     database: Database,
     cameras: Sequence[Camera],
@@ -80,7 +81,7 @@ async def _show(
     portal = portal_of(request)
     language = portal.language_of(request)
     standing = keeper.current
-    assert session.party is not None or not cameras
+    offers = await rights.list_offers(session, Action.VIEW_LIVE, cameras)
     codes = standing.list_purposes(session.party, Action.VIEW_LIVE.value) if session.party else ()
     async with database.acquire() as connection:
         labels: Mapping[str, Any] = (await load_vocabulary(connection)).purposes
@@ -92,7 +93,7 @@ async def _show(
         only=only,
         sizes=SIZES,
         count=len(cameras),
-        purposes=[(code, labels.get(code, code)) for code in sorted(codes)],
+        choices=choices_of(offers, (), labels, codes),
         cameras=_json(
             [
                 {

@@ -3,8 +3,10 @@
 from typing import Final
 
 from koinon.portal import N_, Message
+from koinon.video.rights.offers import WORDS as GIVING
 
 WORDS: Final[dict[str, Message]] = {
+    **GIVING,
     "connecting": N_("Connecting …"),
     "waiting": N_("Waiting for the picture …"),
     "live": N_("Live"),

@@ -7,6 +7,7 @@ the reader's language. Binary messages follow (`messages.py`), at the pace at wh
     {"missing": [spans]}          no pictures there, and why; playback goes on after it
     {"frame": {"n", "at", "shown"}}   the answer to a step, after its media; null where there is no such frame
     {"ended": {"at"}}             nothing more before the end of the view
+    {"token": token}              a new media token, good for a minute, for thumbnails (the first is in `opened`)
     {"cut": problem}              just before the connection is reset
 
 The player may say `{"n", "seek": us}`, `{"n", "step": 1 | -1, "at": us}`, `{"n", "play": speed, "at": us}`,
@@ -134,7 +135,8 @@ class PlaybackSocket:
         send: Send,
     ) -> None:
         """The view has been opened, shown and ended."""
-        view = await self._rights.open(session, request)
+        station = await self._rights.find_station(session)
+        view = await self._rights.open(session, request, station=station)
         reason = EndReason.FAILED
         begun = False
         try:
@@ -156,6 +158,7 @@ class PlaybackSocket:
                             "since": since_us,
                             "until": until_us,
                             "base": showing.base_us,
+                            "token": self._mint(view),
                         }
                     ),
                 }
@@ -195,7 +198,7 @@ class PlaybackSocket:
         tasks = [
             asyncio.create_task(showing.listen(receive)),
             asyncio.create_task(showing.send_all()),
-            asyncio.create_task(self._watch_session(connection)),
+            asyncio.create_task(self._watch_session(connection, showing)),
         ]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -206,9 +209,16 @@ class PlaybackSocket:
                 task.cancel()
             await asyncio.wait(tasks)
 
-    async def _watch_session(self, connection: Any) -> None:
+    def _mint(self, view: View) -> str:
+        """For the small pictures of the timeline, which are fetched beside this connection."""
+        assert view.since is not None
+        assert view.until is not None
+        return self._rights.mint(view, since=view.since, until=view.until)
+
+    async def _watch_session(self, connection: Any, showing: "_Showing") -> None:
         while True:
             await asyncio.sleep(_SESSION_SECONDS)
+            await showing.tell(token=self._mint(showing.view))
             try:
                 session = await self._find_session(connection)
             except Exception as error:
@@ -235,7 +245,7 @@ class _Showing:
 
     def __init__(self, view: View, course: Walk, send: Send, *, wait: bool) -> None:
         self.base_us = messages.base_of(course.since_us)
-        self._view, self._course, self._send, self._wait = view, course, send, wait
+        self.view, self._course, self._send, self._wait = view, course, send, wait
         self._pace = Pace(course.since_us, _now())
         self._said: deque[Said] = deque()
         self._heard = asyncio.Event()
@@ -293,9 +303,9 @@ class _Showing:
             case Media():
                 await self._bytes(messages.media(piece, self.base_us))
             case Missing():
-                await self._text(missing=messages.spans(piece.spans))
+                await self.tell(missing=messages.spans(piece.spans))
             case Ended():
-                await self._text(ended={"at": self._course.until_us})
+                await self.tell(ended={"at": self._course.until_us})
 
     async def _do(self, said: Said) -> None:
         now = _now()
@@ -305,11 +315,11 @@ class _Showing:
             self._pace.pause(now)
             self._pending = None
             found, target = await step(self._course, said.at, forwards=said.step > 0)
-            await self._text(moved={"n": said.n, "at": target})
+            await self.tell(moved={"n": said.n, "at": target})
             for piece in found:
                 await self._give(piece)
             shown = None if target is None else messages.find_place(found, target, self.base_us)
-            await self._text(frame={"n": said.n, "at": target, "shown": shown})
+            await self.tell(frame={"n": said.n, "at": target, "shown": shown})
             self._resume_at = said.at if target is None else target
             self._still = True
         elif said.play is not None:
@@ -317,7 +327,7 @@ class _Showing:
             try:
                 self._pace.play(said.play, now)
             except Invalid as error:
-                await self._text(refused={"code": error.code})
+                await self.tell(refused={"code": error.code})
                 return
             at = said.at if said.at is not None else self._resume_at
             if at is not None and (self._resume_at is not None or fast != self._pace.keys_only):
@@ -333,14 +343,14 @@ class _Showing:
         self._pace.move(us, _now())
         self._pending = self._resume_at = None
         self._still = False
-        await self._text(moved={"n": n, "at": us})
+        await self.tell(moved={"n": n, "at": us})
 
     async def _bytes(self, data: bytes) -> None:
-        await self._view.go_on(len(data))
+        await self.view.go_on(len(data))
         await self._out({"type": "websocket.send", "bytes": data})
 
-    async def _text(self, **told: Any) -> None:
-        await self._view.go_on()
+    async def tell(self, **told: Any) -> None:
+        await self.view.go_on()
         await self._out({"type": "websocket.send", "text": messages.text(**told)})
 
     async def _out(self, event: MutableMapping[str, Any]) -> None:

@@ -32,7 +32,8 @@ class Views:
 
     async def open(self, session: Session, request: ViewRequest) -> View:
         """A view that runs until it is ended, cut, or not renewed. Raises as `Rights.open`."""
-        view = await self._rights.open(session, request)
+        station = await self._rights.find_station(session)
+        view = await self._rights.open(session, request, station=station)
         self._sending[view.id] = set()
         view.on_cut(lambda: self._cut(view.id))
         self.renew(view)
@@ -40,8 +41,9 @@ class Views:
         return view
 
     def renew(self, view: View) -> None:
-        """It runs for another minute."""
-        self._used[view.id] = asyncio.get_running_loop().time()
+        """It runs for another minute. A view that is a connection needs no renewal: it is not known here."""
+        if view.id in self._sending:
+            self._used[view.id] = asyncio.get_running_loop().time()
 
     async def end(self, view: View, reason: EndReason = EndReason.COMPLETED) -> None:
         """It runs no more."""

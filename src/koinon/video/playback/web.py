@@ -27,7 +27,7 @@ from koinon.video.playback.pieces import to_us
 from koinon.video.playback.service import Playback
 from koinon.video.playback.words import PROBLEMS, WORDS
 from koinon.video.recordings.timeline import Stretch, gather
-from koinon.video.rights import Action, Rights, ViewRequest, actor_of
+from koinon.video.rights import Action, Rights, ViewRequest, actor_of, choices_of
 
 MOST_CAMERAS: Final = 9
 _MOST_SPANS: Final = 2000
@@ -66,7 +66,9 @@ async def show_playback(
     portal = portal_of(request)
     language = portal.language_of(request)
     standing = keeper.current
+    offers = await rights.list_offers(session, Action.VIEW_RECORDING, cameras)
     codes = standing.list_purposes(session.party, Action.VIEW_RECORDING.value) if session.party else ()
+    unmasking = await rights.list_offers(session, Action.UNMASK)
     async with database.acquire() as connection:
         labels: Mapping[str, Any] = (await load_vocabulary(connection)).purposes
     owners = standing.register.parties
@@ -80,7 +82,7 @@ async def show_playback(
             (each, owners[each.owner].name if each.owner in owners else "", each.code in _asked(request))
             for each in cameras
         ],
-        purposes=[(code, labels.get(code, code)) for code in sorted(codes)],
+        choices=choices_of(offers, unmasking, labels, codes),
         words=_json(
             {name: str(portal.catalogues.in_language(language, text)) for name, text in WORDS.items()}
         ),
@@ -101,6 +103,8 @@ async def show_timelines(
     purpose: str = "",
     case: str = "",
     reason: str = "",
+    emergency: bool = False,
+    action: Action = Action.VIEW_RECORDING,
 ) -> Response[bytes]:
     """What there is of each camera's past, for that purpose: spans that touch, in order, their sum the interval.
 
@@ -111,6 +115,8 @@ async def show_timelines(
         raise Invalid("too_many_cameras", most=MOST_STREAMS)
     if since.tzinfo is None or until.tzinfo is None:
         raise Invalid("interval_malformed", why="times need an offset")
+    if action not in (Action.VIEW_RECORDING, Action.UNMASK):
+        raise Invalid("action_not_here", action=action, only=Action.VIEW_RECORDING)
     since, until = since.astimezone(UTC), until.astimezone(UTC)
     found = {each.id: each for each in await rights.list_visible_cameras(session, Action.VIEW_RECORDING)}
     if any(each not in found for each in asked):
@@ -122,7 +128,7 @@ async def show_timelines(
     edges: dict[CameraId, datetime | None] = {}
     for each in asked:
         request = ViewRequest(
-            camera=each, action=Action.VIEW_RECORDING, purpose=purpose, case=case, reason=reason
+            camera=each, action=action, purpose=purpose, case=case, reason=reason, emergency=emergency
         )
         edges[each] = visible_since(
             keeper.current, actor_of(session), found[each], groups.get(each, ()), request, at

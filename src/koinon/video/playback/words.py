@@ -3,8 +3,10 @@
 from typing import Final
 
 from koinon.portal import N_, Message
+from koinon.video.rights.offers import WORDS as GIVING
 
 WORDS: Final[dict[str, Message]] = {
+    **GIVING,
     "state_recorded": N_("Images recorded"),
     "state_held": N_("Recorded and held beyond its term"),
     "state_gap": N_("Not recorded"),

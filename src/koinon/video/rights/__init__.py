@@ -8,21 +8,25 @@ from koinon.video.rights.model import (
     EmergencyId,
     ViewRequest,
 )
+from koinon.video.rights.offers import Choice, Offer, choices_of
 from koinon.video.rights.policy import Verdict, subject_of
 from koinon.video.rights.service import Rights, View, actor_of
 from koinon.video.rights.tokens import Tokens
 
 __all__ = [
     "Action",
+    "Choice",
     "Confirmation",
     "ConfirmationId",
     "Emergency",
     "EmergencyId",
+    "Offer",
     "Rights",
     "Tokens",
     "Verdict",
     "View",
     "ViewRequest",
     "actor_of",
+    "choices_of",
     "subject_of",
 ]

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 import structlog
@@ -15,12 +16,17 @@ from koinon.base.text import Text
 from koinon.trust.gate import Actor, Ask, Cut, EndReason, Gate, Second, Use, Uses, is_running
 from koinon.trust.parties.sign_in import Session
 from koinon.trust.standing import Standing
-from koinon.video.cameras import Camera, CameraId, StationId
+from koinon.video.cameras import Camera, CameraId, StationId, stations
 from koinon.video.cameras import store as cameras
 from koinon.video.rights import confirmations, policy, store
 from koinon.video.rights.model import Action, Emergency, EmergencyId, ViewRequest, check_request
+from koinon.video.rights.offers import Offer, offers_of
 from koinon.video.rights.policy import Verdict
 from koinon.video.rights.tokens import Tokens
+
+_STATION_SECONDS: Final = (
+    15.0  # a view that hangs on a work station ends so long after its viewer's is known no more
+)
 
 _log = structlog.get_logger()
 
@@ -33,6 +39,7 @@ class View:
         since, until: of the images; None for the live picture.
         masks: what must be unrecognisable in the picture; nothing where the original may be seen.
         watermark: what stands over the picture, or None.
+        station: the work station at which its viewer was when it began, or None.
     """
 
     def __init__(
@@ -42,6 +49,7 @@ class View:
         use: Use,
         session: Session,
         on_end: Callable[["View"], None],
+        station: StationId | None = None,
     ) -> None:
         self.id: UUID = use.id
         self.camera = camera
@@ -50,6 +58,7 @@ class View:
         self.since, self.until = request.since, request.until
         self.use = use
         self.session = session
+        self.station = station
         self._on_end = on_end
 
     @property
@@ -102,6 +111,7 @@ class Rights:
         self._scope_of: tuple[Standing, datetime] | None = None
         self._looking: asyncio.Task[None] | None = None
         self._look_again = False
+        self._stationed: asyncio.Task[None] | None = None
         gate.keeper.listen(self._standing_moved)
 
     async def open(self, session: Session, request: ViewRequest, *, station: StationId | None = None) -> View:
@@ -139,8 +149,10 @@ class Rights:
             async with self._database.transaction() as connection:
                 await confirmations.use(connection, request.confirmation, at)
         use = await self._uses.begin(passage)
-        view = View(camera, request, use, session, self._forget)
+        view = View(camera, request, use, session, self._forget, station)
         self._views[view.id] = view
+        if station is not None and (self._stationed is None or self._stationed.done()):
+            self._stationed = asyncio.create_task(self._watch_stations(), name="stations-watched")
         if request.emergency:
             try:
                 await self._note_emergency(view, at)
@@ -148,6 +160,28 @@ class Rights:
                 await view.end(EndReason.FAILED)  # an emergency that nobody could look back at does not run
                 raise
         return view
+
+    async def find_station(self, session: Session) -> StationId | None:
+        """The registered work station of the party at which the session has proven to be, in the last ten minutes."""
+        if session.party is None:
+            return None
+        async with self._database.acquire() as connection:
+            return await stations.find_present(
+                connection, session.party, session.token_hash, self._gate.clock.now()
+            )
+
+    async def list_offers(
+        self, session: Session, action: Action, among: Sequence[Camera] | None = None
+    ) -> Sequence[Offer]:
+        """For which purposes the viewer may ask for this, of these cameras or of all that are visible; see `offers`."""
+        found = await self.list_visible_cameras(session, action) if among is None else among
+        if not found:
+            return []
+        standing = self._gate.keeper.current
+        async with self._database.acquire() as connection:
+            groups = await cameras.groups_of(connection, [camera.id for camera in found])
+        pairs = [(camera, groups.get(camera.id, ())) for camera in found]
+        return offers_of(standing, actor_of(session), pairs, action, self._gate.clock.now())
 
     async def list_visible(self, session: Session, action: Action) -> Sequence[CameraId]:
         """The cameras of which the viewer may know, for this action, by code. Filter by it before counting anything.
@@ -358,6 +392,42 @@ class Rights:
                     code = policy.withdrawn(camera, groups.get(camera.id, ()), view.use.passage.ask) or ""
                 if code:
                     view.use.cut_now(Cut(EndReason.CUT, code))
+            await self._judge_stations()  # a station that was revoked raises the epoch too
+
+    async def _watch_stations(self) -> None:
+        """Views that hang on a work station end when their viewer is there no more; while there are any."""
+        while any(view.station is not None for view in self._views.values()):
+            await asyncio.sleep(_STATION_SECONDS)
+            await self._judge_stations()
+
+    async def _judge_stations(self) -> None:
+        for view in [each for each in self._views.values() if each.station is not None]:
+            try:
+                gone = await self._left_station(view)
+            except Exception:
+                # The database may be away for a moment; the gate cuts what it can no longer confirm.
+                _log.exception("station_not_checked")
+                continue
+            if gone:
+                view.use.cut_now(Cut(EndReason.CUT, "work_station_only"))
+
+    async def _left_station(self, view: View) -> bool:
+        """Whether the viewer is no more where the view began, and it is given nowhere else."""
+        if await self.find_station(view.session) == view.station:
+            return False
+        async with self._database.acquire() as connection:
+            groups = (await cameras.groups_of(connection, [view.camera.id])).get(view.camera.id, ())
+        ask = view.use.passage.ask
+        verdict = policy.judge_camera(
+            self._gate.keeper.current,
+            ask.actor,
+            view.camera,
+            groups,
+            view.request,
+            self._gate.clock.now(),
+            second=ask.second,
+        )
+        return not verdict.allowed
 
     def _forget(self, view: View) -> None:
         self._views.pop(view.id, None)

@@ -14,7 +14,7 @@ from koinon.trust.standing import Standing
 from koinon.video.cameras import Camera
 from koinon.video.rights.confirmations import SECOND_PROFILES
 from koinon.video.rights.model import OF_THE_MOMENT, Action, ViewRequest
-from koinon.video.rights.policy import judge_camera
+from koinon.video.rights.policy import Verdict, judge_camera
 
 _SHORT = timedelta(minutes=1)
 
@@ -96,7 +96,41 @@ def _right(
     purpose: str,
     at: datetime,
 ) -> Right | None:
-    """What is given when everything that a viewer could give is given; then less, to see what is needed."""
+    found = find_needs(standing, actor, camera, groups, action, purpose, at)
+    if found is None:
+        return None
+    whole, verdict, needs = found
+    others = _another(standing, actor, at)
+    return Right(
+        person=person.id,
+        profile=actor.profile,
+        camera=camera,
+        action=action,
+        purpose=purpose,
+        code=verdict.code,
+        needs=needs,
+        depth_days=None
+        if action in OF_THE_MOMENT
+        else _depth(standing, actor, camera, groups, whole, others, at),
+        resource=verdict.ask.resource,
+        authorisation=verdict.authorisation,
+    )
+
+
+def find_needs(
+    standing: Standing,
+    actor: Actor,
+    camera: Camera,
+    groups: Sequence[str],
+    action: Action,
+    purpose: str,
+    at: datetime,
+) -> tuple[ViewRequest, Verdict, tuple[str, ...]] | None:
+    """What is given when everything that a viewer could give is given; then less, to see what is needed.
+
+    The request that gives, what the evaluator says to it (`outside_hours` where only the hour is missing), and what of
+    it is needed; None where nothing would help.
+    """
     others = _another(standing, actor, at)
     interval = (None, None) if action in OF_THE_MOMENT else (at - _SHORT, at)
     whole = ViewRequest(
@@ -134,20 +168,7 @@ def _right(
                 standing, actor, camera, groups, request, at, second=second, at_work_station=station
             ).allowed:
                 needs.append(need)
-    return Right(
-        person=person.id,
-        profile=actor.profile,
-        camera=camera,
-        action=action,
-        purpose=purpose,
-        code=verdict.code,
-        needs=tuple(needs),
-        depth_days=None
-        if action in OF_THE_MOMENT
-        else _depth(standing, actor, camera, groups, whole, others, at),
-        resource=verdict.ask.resource,
-        authorisation=verdict.authorisation,
-    )
+    return whole, verdict, tuple(needs)
 
 
 def _depth(
