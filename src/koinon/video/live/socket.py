@@ -139,7 +139,8 @@ class LiveSocket:
         send: Send,
     ) -> None:
         """The view has been opened, shown and ended."""
-        view = await self._rights.open(session, request)
+        station = await self._rights.find_station(session)
+        view = await self._rights.open(session, request, station=station)
         reason = EndReason.FAILED
         viewer = Viewer(transport)
         place: _Place | None = None
