@@ -41,6 +41,7 @@ class Subscriber:
         for item in delivery.items[: self.most]:
             if item.number in self.effects:
                 self.doubled.append(item.number)
+                assert self.effects[item.number] == item.subject, "a number that means something else by now"
             self.effects[item.number] = item.subject
         return min(delivery.until, delivery.after + self.most)
 
