@@ -14,7 +14,7 @@ Mark = Literal["seen", "unchecked"]
 Level = Literal["core", "oslo"]
 Match = Literal["exact", "close", "broad", "narrow"]
 Subject = Literal["person", "enterprise"]
-SourceStanding = Literal["law", "designation", "none"]
+SourceStanding = Literal["law", "designation", "other", "none"]
 
 is_code = re.compile(r"[a-z0-9]+(?:[-_][a-z0-9]+)*").fullmatch
 """Codes stand in addresses, so nothing else may be in them."""
@@ -114,7 +114,8 @@ class CatalogueSource(msgspec.Struct, frozen=True, kw_only=True):
     """A data set with its keeper.
 
     Attributes:
-        standing: by what it is authentic: a `law`, a `designation` of the government, or `none`.
+        standing: by what it is authentic: a `law`, a `designation` of the government of the Region, `other`: another
+            public authority says so or not; or `none`.
     """
 
     title: Text

@@ -40,7 +40,7 @@ def search(catalogue: Catalogue, query: str) -> list[Found]:
     words = fold(query[:LONGEST_QUERY]).split()
     if not words:
         return []
-    ranked = []
+    ranked: list[tuple[int, int, Found]] = []
     for each in every(catalogue):
         text = _words_of(each)
         if all(word in text for word in words):

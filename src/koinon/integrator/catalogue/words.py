@@ -41,6 +41,11 @@ STANDINGS = {
         "authentique dès que le gouvernement désigne la source",
         "authentic once the government designates the source",
     ),
+    "other": Text(
+        "bron van een andere overheid",
+        "source d’une autre autorité publique",
+        "source of another public authority",
+    ),
     "none": Text("geen authentieke bron", "pas une source authentique", "no authentic source"),
 }
 SUBJECTS = {
