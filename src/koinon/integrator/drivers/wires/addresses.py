@@ -18,7 +18,7 @@ from koinon.integrator.drivers.driver import WireFault
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-DEFAULT_PORTS = {"http": 80, "https": 443, "postgresql": 5432}
+DEFAULT_PORTS = {"http": 80, "https": 443, "postgresql": 5432, "sftp": 22}
 # Cloud metadata services, and IPv6 forms that carry an IPv4 address inside (RFC 6052, RFC 3056, RFC 4380).
 NEVER: tuple[Network, ...] = tuple(
     ipaddress.ip_network(block)
@@ -109,7 +109,9 @@ def read_address(url: str, reachable: Reachable) -> Address:
         raise refuse("malformed")
     if folder and not reachable.plain_http:
         raise refuse("address")
-    if parts.scheme != "postgresql" and (parts.username or parts.password):
+    if parts.scheme not in ("postgresql", "sftp") and (parts.username or parts.password):
+        raise refuse("credentials")
+    if parts.scheme == "sftp" and (parts.password or not parts.username):
         raise refuse("credentials")
     address = Address(
         parts.scheme,
