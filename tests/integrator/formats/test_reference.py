@@ -3,9 +3,12 @@
 import re
 from pathlib import Path
 
+import pytest
+
 import koinon.integrator.formats
 from koinon.integrator.flows import FLOWS
 from koinon.integrator.formats import RECORD_TYPES
+from koinon.integrator.formats.record_types import LISTS
 from koinon.integrator.formats.reference import BROKEN, REJECTS, format_page
 
 ROOT = Path(__file__).parents[3]
@@ -29,10 +32,20 @@ def test_every_code_is_explained_and_none_is_invented() -> None:
     assert REJECTS.keys() | BROKEN.keys() <= used
 
 
-def test_answers_of_a_flow_have_the_fields_of_the_flow() -> None:
-    answers = {name: RECORD_TYPES.get(f"{name.replace('-', '_')}_answer") for name in FLOWS}
-    assert answers["social-dwelling-admission"] is not None
-    for name, record_type in answers.items():
-        # A flow that does not go in batch declares none.
-        if record_type is not None:
-            assert [(one.name, one.label) for one in record_type.fields] == list(FLOWS[name].fields.items())
+@pytest.mark.parametrize("name", [name for name in FLOWS if name != "contractor-check"])
+def test_every_field_of_a_flow_has_its_place_in_records(name: str) -> None:
+    flow, start = FLOWS[name], name.replace("-", "_")
+    lists = {field for flow_name, field in LISTS if flow_name == name}
+    [record_type] = [RECORD_TYPES[f"{start}_{what}"] for what in ("answer", "summary", "statement")
+                     if f"{start}_{what}" in RECORD_TYPES]  # fmt: skip
+    expected = [(field, label) for field, label in flow.fields.items() if field not in lists]
+    assert [(one.name, one.label) for one in record_type.fields] == expected
+    assert {one.name for one in record_type.fields if one.kind == "money"} == flow.cents
+    # What is asked in batch is answered by one record, with all that the flow has.
+    assert (f"{start}_question" in RECORD_TYPES) == (f"{start}_answer" in RECORD_TYPES) == (not lists)
+
+
+def test_a_list_of_a_flow_is_a_record_type_of_its_own() -> None:
+    for (flow, field), name in LISTS.items():
+        assert field in FLOWS[flow].fields
+        assert RECORD_TYPES[name].subject == FLOWS[flow].subject

@@ -1,12 +1,13 @@
 """The record types of the region's flows, by name. A flow that goes in batch declares two: question and answer."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from koinon.base.text import Text
 from koinon.integrator.flows import FLOWS
 from koinon.integrator.formats.kinds import Kind
-from koinon.integrator.formats.model import FieldSpec, RecordType
-from koinon.integrator.model import Flow
+from koinon.integrator.formats.model import FieldSpec, Record, RecordType
+from koinon.integrator.model import FieldAnswer, Flow
 
 
 def declare(types: Iterable[RecordType]) -> Mapping[str, RecordType]:
@@ -44,11 +45,71 @@ def answer_type(flow: Flow, version: int, kinds: Mapping[str, tuple[Kind, int]])
     return RecordType(_name(flow, "answer"), version, title, flow.subject, fields)
 
 
+def rows_type(flow: Flow, what: str, version: int, title: Text, fields: tuple[FieldSpec, ...]) -> RecordType:
+    """What a flow answers as a list, which has no place in a record: one record for each, about the same subject."""
+    return RecordType(_name(flow, what), version, title, flow.subject, fields)
+
+
+def summary_type(
+    flow: Flow, what: str, version: int, kinds: Mapping[str, tuple[Kind, int]], lists: frozenset[str]
+) -> RecordType:
+    """Answers of `flow` without its lists, which `rows_type` carries.
+
+    Raises:
+        KeyError: a field of the flow that is no list has no kind.
+    """
+    fields = tuple(
+        FieldSpec(name, kinds[name][0], label, kinds[name][1])
+        for name, label in flow.fields.items()
+        if name not in lists
+    )
+    return RecordType(_name(flow, what), version, flow.title, flow.subject, fields)
+
+
+def list_rows(record_type: RecordType, subject: str, rows: Iterable[Any], first: int = 1) -> Iterator[Record]:
+    """The rows of one answer as records numbered from `first`; what a row does not have is `no_data`.
+
+    A text in three languages is carried in Dutch and French, as `<name>_nl` and `<name>_fr`.
+    """
+    for sequence, row in enumerate(rows, first):
+        fields = {}
+        for field in record_type.fields:
+            name, _, language = field.name.rpartition("_")
+            text = getattr(row, name, None) if language in ("nl", "fr") else None
+            value = text.in_(language) if isinstance(text, Text) else getattr(row, field.name)
+            if isinstance(value, str):
+                value = _fitting(value, field.width)
+            fields[field.name] = (
+                FieldAnswer(status="no_data") if value is None else FieldAnswer(status="value", value=value)
+            )
+        yield Record(sequence, subject, fields)
+
+
+def _fitting(text: str, width: int) -> str:
+    """`text`, cut with a mark where its bytes would not fit; a sentence is not a datum."""
+    if len(text.encode()) <= width:
+        return text
+    return text.encode()[: width - 3].decode(errors="ignore").rstrip() + "..."
+
+
 def _name(flow: Flow, what: str) -> str:
     return f"{flow.name.replace('-', '_')}_{what}"
 
 
-_ADMISSION = FLOWS["social-dwelling-admission"]
+_ADMISSION, _RENT = FLOWS["social-dwelling-admission"], FLOWS["social-dwelling-rent"]
+_DISABILITY, _TAXI, _DEBTS = FLOWS["disability-rights"], FLOWS["taxi-career"], FLOWS["debt-recovery"]
+_AMOUNT: tuple[Kind, int] = ("money", 12)
+
+LISTS: Mapping[tuple[str, str], str] = {
+    ("taxi-career", "signals"): "taxi_career_signal",
+    ("debt-recovery", "claims"): "debt_recovery_claim",
+}
+"""The record type of each field of a flow that is a list. Such a flow has no questions: it is not asked in batch."""
+
+
+def _columns(*rows: tuple[str, Kind, int, str, str, str]) -> tuple[FieldSpec, ...]:
+    return tuple(FieldSpec(name, kind, Text(nl, fr, en), width) for name, kind, width, nl, fr, en in rows)
+
 
 RECORD_TYPES: Mapping[str, RecordType] = declare(
     (
@@ -66,6 +127,113 @@ RECORD_TYPES: Mapping[str, RecordType] = declare(
                 "no_property": ("flag", 1),
                 "self_employed": ("flag", 1),
             },
+        ),
+        question_type(_RENT, 1),
+        answer_type(
+            _RENT,
+            1,
+            {
+                "total_month": ("money", 9),
+                "rent_month": ("money", 9),
+                "supplement_month": ("money", 9),
+                "over_adapted": ("number", 3),
+            },
+        ),
+        question_type(_DISABILITY, 1),
+        answer_type(
+            _DISABILITY,
+            1,
+            {
+                name: ("date" if name.endswith(("_from", "_until")) else "flag", 1)
+                for name in _DISABILITY.fields
+            },
+        ),
+        summary_type(
+            _TAXI,
+            "summary",
+            1,
+            {"all_examined": ("flag", 1), "certified": ("flag", 1), "alive": ("flag", 1)},
+            frozenset({"signals"}),
+        ),
+        rows_type(
+            _TAXI,
+            "signal",
+            1,
+            Text("Signalen in een loopbaan", "Signaux dans une carrière", "Signals in a career"),
+            _columns(
+                ("code", "text", 40, "code van het signaal", "code du signal", "code of the signal"),
+                ("valid_from", "date", 1, "vanaf", "dès le", "from"),
+                (
+                    "valid_until",
+                    "date",
+                    1,
+                    "tot, niet inbegrepen",
+                    "jusqu’au, non compris",
+                    "until, exclusive",
+                ),
+                (
+                    "reason_nl",
+                    "text",
+                    400,
+                    "reden in het Nederlands",
+                    "raison en néerlandais",
+                    "reason in Dutch",
+                ),
+                ("reason_fr", "text", 400, "reden in het Frans", "raison en français", "reason in French"),
+            ),
+        ),
+        summary_type(
+            _DEBTS,
+            "statement",
+            1,
+            {
+                "announced": ("flag", 1),
+                "lapsed": ("flag", 1),
+                "answers_complete": ("flag", 1),
+                "last_term": ("date", 1),
+                "total_due": _AMOUNT,
+                "price_too_short": ("flag", 1),
+            },
+            frozenset({"claims"}),
+        ),
+        rows_type(
+            _DEBTS,
+            "claim",
+            1,
+            Text("Schuldvorderingen in een staat", "Créances d’un relevé", "Claims in a statement"),
+            _columns(
+                (
+                    "creditor_nl",
+                    "text",
+                    160,
+                    "schuldeiser in het Nederlands",
+                    "créancier en néerlandais",
+                    "creditor in Dutch",
+                ),
+                (
+                    "creditor_fr",
+                    "text",
+                    160,
+                    "schuldeiser in het Frans",
+                    "créancier en français",
+                    "creditor in French",
+                ),
+                ("state", "text", 8, "toestand", "état", "state"),
+                ("rank", "text", 20, "rang", "rang", "rank"),
+                ("principal_cents", *_AMOUNT, "hoofdsom", "principal", "principal"),
+                ("costs_cents", *_AMOUNT, "kosten", "frais", "costs"),
+                ("interest_cents", *_AMOUNT, "interest", "intérêts", "interest"),
+                ("due_cents", *_AMOUNT, "verschuldigd", "dû", "due"),
+                (
+                    "paid_cents",
+                    *_AMOUNT,
+                    "te betalen uit de prijs",
+                    "à payer sur le prix",
+                    "to be paid of the price",
+                ),
+                ("term_ends", "date", 1, "einde van de termijn", "fin du délai", "end of the term"),
+                ("interest_to", "date", 1, "interest tot", "intérêts jusqu’au", "interest until"),
+            ),
         ),
     )
 )
