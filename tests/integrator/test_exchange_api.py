@@ -258,6 +258,7 @@ BAD_BODIES: dict[str, tuple[Any, str, int]] = {
     "unknown_purpose": ({"purpose": "curiosity"}, "purpose_unknown", 400),
     "empty_case": ({"case": "  "}, "case_missing", 400),
     "long_case": ({"case": "x" * 65}, "case_too_long", 400),
+    "long_reason": ({"reason": "x" * 1001}, "reason_too_long", 400),
     "wrong_check_digits": ({"subject": {"national_number": "80690112379"}}, "subject_malformed", 400),
     "enterprise_for_person": ({"subject": {"enterprise_number": "0566988259"}}, "subject_malformed", 400),
     "unknown_field": ({"fields": ["adult", "salary"]}, "field_unknown", 400),

@@ -81,6 +81,7 @@ class ExchangeRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         fields: output fields of the flow; without them all that the flow has.
         authorisation: its number; without one the gate finds it.
         user, user_assertion: the end user behind a system's call, by name or by a signed assertion.
+        reason: written, where the rule or the convention demands one; it stands sealed in the trace.
         explain: the answer says why, in words, field by field.
     """
 
@@ -92,6 +93,7 @@ class ExchangeRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     authorisation: str | None = None
     user: str | None = None
     user_assertion: str | None = None
+    reason: str = ""
     explain: bool = False
 
 

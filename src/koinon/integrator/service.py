@@ -32,6 +32,7 @@ from koinon.trust.gate import Actor, Ask, ExchangeId, Gate, Passage, Released, U
 from koinon.trust.parties.assertion import asserted_by_party, verify_user_assertion
 
 _CASE_LIMIT = 64
+_REASON_LIMIT = 1000
 _SOURCE_SECONDS = 5.0
 _WORST = ("no_answer", "not_allowed", "no_data", "data")
 
@@ -108,7 +109,8 @@ class Integrator:
 
         Raises:
             NotFound: `flow_unknown`.
-            Invalid: `purpose_unknown`, `case_missing`, `case_too_long`, `subject_malformed`, `field_unknown`.
+            Invalid: `purpose_unknown`, `case_missing`, `case_too_long`, `reason_too_long`, `subject_malformed`,
+                `field_unknown`.
         """
         flow = self.flows.get(request.flow)
         if flow is None:
@@ -120,6 +122,8 @@ class Integrator:
             raise Invalid("case_missing")
         if len(case) > _CASE_LIMIT:
             raise Invalid("case_too_long", limit=_CASE_LIMIT)
+        if len(request.reason) > _REASON_LIMIT:
+            raise Invalid("reason_too_long", limit=_REASON_LIMIT)
         subject = read_subject(request.subject, flow)
         fields = self._fields[flow.name] if request.fields is None else frozenset(request.fields)
         if unknown := fields - flow.fields.keys():
@@ -136,6 +140,7 @@ class Integrator:
             subjects=(subject,),
             sources=self._resources[flow.name],
             authorisation=request.authorisation,
+            reason=request.reason.strip(),
         )
         return flow, ask
 
