@@ -1,7 +1,8 @@
 """The only SQL on the schema `cameras`."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import asyncpg
 import msgspec
@@ -181,6 +182,20 @@ async def list_recorded(connection: Connection) -> list[tuple[Stream, Camera]]:
         f"SELECT {_STREAM} FROM cameras.stream s JOIN cameras.camera c ON c.id = s.camera"
         " WHERE s.recorded AND c.state = 'active' ORDER BY s.id"
     )
+    return await _with_cameras(connection, streams)
+
+
+async def list_unrecorded(connection: Connection, among: Collection[int]) -> list[tuple[Stream, Camera]]:
+    """Of these streams those of active cameras that are not recorded, by their id."""
+    streams = await connection.fetch(
+        f"SELECT {_STREAM} FROM cameras.stream s JOIN cameras.camera c ON c.id = s.camera"
+        " WHERE s.id = ANY($1) AND NOT s.recorded AND c.state = 'active' ORDER BY s.id",
+        list(among),
+    )
+    return await _with_cameras(connection, streams)
+
+
+async def _with_cameras(connection: Connection, streams: Sequence[Any]) -> list[tuple[Stream, Camera]]:
     cameras = {
         camera.id: camera for camera in await list_cameras(connection, ids={row["camera"] for row in streams})
     }

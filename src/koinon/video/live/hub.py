@@ -27,17 +27,21 @@ _log = structlog.get_logger(__name__)
 _streams = gauge("koinon_live_streams", "Streams that are watched live in this process.")
 
 Locate = Callable[[int], Awaitable[str | None]]
+Ask = Callable[[int], Awaitable[bool]]
 _Key = tuple[int, CameraId | None]  # the camera under whose masks, or None: the picture as it is
 
 
 class Hub:
-    """All streams that are watched in this process. `locate` tells the address of the tap that serves a stream.
+    """All streams that are watched in this process. `locate` tells the address of the tap that serves a stream;
+    `ask` asks for one that nobody serves, and tells whether it may come.
 
     Without `masking`, nothing is shown that may only leave masked.
     """
 
-    def __init__(self, locate: Locate, key: bytes, masking: Masking | None = None) -> None:
-        self._locate, self._key, self._masking = locate, key, masking
+    def __init__(
+        self, locate: Locate, key: bytes, masking: Masking | None = None, ask: Ask | None = None
+    ) -> None:
+        self._locate, self._key, self._masking, self._ask = locate, key, masking, ask
         self._channels: dict[_Key, Channel] = {}
         self._tasks: dict[_Key, asyncio.Task[None]] = {}
         self._links: dict[str, Link] = {}
@@ -114,7 +118,9 @@ class Hub:
         """The channel has been served by one tap, until that ended or nobody watched any more."""
         address = await self._locate(channel.stream)
         if address is None:
-            raise Unavailable("not_recorded")
+            # One that is not recorded is pulled while somebody watches it.
+            coming = self._ask is not None and await self._ask(channel.stream)
+            raise Unavailable("connecting" if coming else "not_recorded")
         link = await self._link(address)
         channel.gone.clear()
         channel.last_frame_at = time.monotonic()

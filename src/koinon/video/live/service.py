@@ -9,6 +9,7 @@ from koinon.video.live import store
 from koinon.video.live.hub import Hub
 from koinon.video.live.masking import Masking
 from koinon.video.masks import Mask, MaskPool, list_masks
+from koinon.video.recordings import ask_for
 
 
 class Live:
@@ -21,7 +22,7 @@ class Live:
     def __init__(self, database: Database, key: bytes, clock: Clock) -> None:
         self._database = database
         self._masking = Masking(MaskPool(), self._masks, clock.now)
-        self.hub = Hub(self._locate, key, self._masking)
+        self.hub = Hub(self._locate, key, self._masking, self._ask)
 
     async def find(self, camera: CameraId, role: Role) -> StreamId | None:
         """The camera's stream of that role, while the camera is active."""
@@ -31,6 +32,10 @@ class Live:
     async def _locate(self, stream: int) -> str | None:
         async with self._database.acquire() as connection:
             return await store.find_tap(connection, stream)
+
+    async def _ask(self, stream: int) -> bool:
+        async with self._database.transaction() as connection:
+            return await ask_for(connection, stream)
 
     async def _masks(self, camera: CameraId) -> Sequence[Mask]:
         async with self._database.acquire() as connection:

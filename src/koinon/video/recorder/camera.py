@@ -14,6 +14,7 @@ from koinon.base.errors import KoinonError
 from koinon.video.recorder.disk import Disk
 from koinon.video.recorder.model import Gap, Options, Reason, Source, Unit
 from koinon.video.recorder.nal import Codec, Format
+from koinon.video.recorder.passing import Unkept
 from koinon.video.recorder.rtp import Counts, Depacketiser, Frame, H264Depacketiser, H265Depacketiser
 from koinon.video.recorder.rtsp import Session, SessionFailed
 from koinon.video.recorder.track import Track
@@ -55,7 +56,7 @@ class Camera:
         self,
         source: Source,
         options: Options,
-        disk: Disk,
+        disk: Disk | None,
         *,
         on_unit: Callable[[Unit], None],
         on_gap: Callable[[Gap], None],
@@ -65,7 +66,7 @@ class Camera:
         locate: Callable[[Source], Awaitable[Source]] | None = None,
         watcher: Watcher | None = None,
     ) -> None:
-        """`since`: see `Account`. `locate` is asked before each connection where to connect to, and may refuse by
+        """Without a disk the camera is only watched: nothing is kept or told. `since`: see `Account`. `locate` is asked before each connection where to connect to, and may refuse by
         raising `KoinonError`.
         """
         self.counts = Counts()
@@ -84,7 +85,11 @@ class Camera:
     async def record(self, stop: asyncio.Event) -> None:
         """The camera has been recorded until `stop` was set; every unit and gap has been told."""
         loop = asyncio.get_running_loop()
-        track = Track(self._options, self._disk, self._clock, loop, self._on_unit, self._on_gap, self._since)
+        track: Track = Unkept(self._clock)
+        if self._disk is not None:
+            track = Track(
+                self._options, self._disk, self._clock, loop, self._on_unit, self._on_gap, self._since
+            )
         stopping = asyncio.create_task(stop.wait())
         try:
             while not stop.is_set():

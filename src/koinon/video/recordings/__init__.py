@@ -12,6 +12,7 @@ from koinon.video.recordings.model import (
     StoredUnit,
     Track,
 )
+from koinon.video.recordings.passing import ask_for
 from koinon.video.recordings.store import get_entry, get_unit, list_gaps, list_places, list_units
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "StoredGap",
     "StoredUnit",
     "Track",
+    "ask_for",
     "get_entry",
     "get_unit",
     "list_gaps",

@@ -10,7 +10,7 @@ import os
 import resource
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Protocol, get_args
@@ -31,13 +31,25 @@ from koinon.video.cameras.model import Driver, Network, Stream
 from koinon.video.cameras.networks import resolve
 from koinon.video.cameras.sources import SourceKey
 from koinon.video.cameras.store import list_networks, list_recorded
-from koinon.video.recorder import Camera, Disk, Options, Reason, Source, Unit, parse_source, prepare_folder
+from koinon.video.recorder import (
+    Camera,
+    Disk,
+    Gap,
+    Options,
+    Reason,
+    Source,
+    Unit,
+    parse_source,
+    prepare_folder,
+)
 from koinon.video.recorder.disk import read_marker
 from koinon.video.recordings import recorders, store
 from koinon.video.recordings.assignment import plan
 from koinon.video.recordings.indexing import Indexer
 from koinon.video.recordings.model import Health, Place, RecorderId, Track
 from koinon.video.recordings.orphans import Spare, reconcile
+from koinon.video.recordings.passing import CHANNEL as WATCHED
+from koinon.video.recordings.passing import Passing
 from koinon.video.recordings.recorders import LEASE_SECONDS, Recorder
 from koinon.video.recordings.uploading import Uploader, open_bucket
 
@@ -138,6 +150,7 @@ class Process:
         id: of this process, new at each start.
         recordings: what it records now.
         place: the folder it writes to, once it is there.
+        passing: what it pulls without recording it, if it has a tap.
     """
 
     def __init__(
@@ -179,6 +192,9 @@ class Process:
         self._stopping = asyncio.Event()
         self._reconciled = False
         self._away_since: float | None = None
+        self.passing: Passing | None = None
+        if tap is not None:
+            self.passing = Passing(database, self.id, self._leases, tap, self._pulling, configuration)
 
     def stop(self) -> None:
         """`run` gives everything back and returns."""
@@ -195,6 +211,7 @@ class Process:
                 self._tell_often(),
                 self._clean_often(),
                 self._upload(),
+                self._pass_often(),
             )
         ]
         stopping = asyncio.create_task(self._stopping.wait())
@@ -213,6 +230,8 @@ class Process:
         with contextlib.suppress(*BROKEN):
             async with asyncio.timeout(2.0), self._database.acquire() as connection:
                 await recorders.leave(connection, self.id)
+        if self.passing is not None:
+            await self.passing.close()
         await asyncio.gather(*(self._end(each, "handed_over") for each in list(self.recordings.values())))
         await asyncio.gather(*self._ending, return_exceptions=True)
         for task in tasks:
@@ -254,6 +273,17 @@ class Process:
                 await asyncio.sleep(_LOOK_SECONDS)
             else:
                 await self._signals.wait(CHANNEL, _LOOK_SECONDS)
+
+    async def _pass_often(self) -> None:
+        if self.passing is None:
+            await self._stopping.wait()
+            return
+        while True:
+            await self._once(self.passing.look)
+            if self._signals is None:
+                await asyncio.sleep(_LOOK_SECONDS)
+            else:
+                await self._signals.wait(WATCHED, _LOOK_SECONDS)
 
     async def _tell_often(self) -> None:
         await self._every(_HEALTH_SECONDS, self.tell)
@@ -312,6 +342,8 @@ class Process:
             _log.error("lease_lost", lease=track.lease)
             if (recording := self.recordings.get(track)) is not None:
                 self._end_soon(recording, "handed_over")
+            elif self.passing is not None:
+                await self.passing.end(track)
 
     async def look(self) -> None:
         """What is to be recorded, and by whom, is looked at; this process takes, changes and hands over its own."""
@@ -387,8 +419,46 @@ class Process:
             recording.last = told
             on_unit(told)
 
+        recording.camera = self._camera(
+            track, fence, stream, registered, self._disk, unit, on_gap, account, lambda: self._networks
+        )
+        return recording
+
+    def _pulling(
+        self,
+        track: Track,
+        fence: int,
+        stream: Stream,
+        registered: Registered,
+        networks: Mapping[Any, list[Network]],
+    ) -> Camera:
+        """A camera whose frames go to the tap alone."""
+        return self._camera(
+            track,
+            fence,
+            stream,
+            registered,
+            None,
+            lambda unit: None,
+            lambda gap: None,
+            None,
+            lambda: networks,
+        )
+
+    def _camera(
+        self,
+        track: Track,
+        fence: int,
+        stream: Stream,
+        registered: Registered,
+        disk: Disk | None,
+        on_unit: Callable[[Unit], None],
+        on_gap: Callable[[Gap], None],
+        account: tuple[datetime, Reason] | None,
+        networks: Callable[[], Mapping[Any, list[Network]]],
+    ) -> Camera:
         async def locate(source: Source) -> Source:
-            address = await resolve(source.host, source.port, self._networks.get(registered.owner, []))
+            address = await resolve(source.host, source.port, networks().get(registered.owner, []))
             return msgspec.structs.replace(source, address=address)
 
         url, kind = self._key.open_source(stream), Camera
@@ -398,18 +468,17 @@ class Process:
             source, kind = parse_source(url, SCHEMES), AvCamera
         else:
             source = parse_source(url)
-        recording.camera = kind(
+        return kind(
             source,
             self._options(name=registered.code, stream=track.stream, copy=track.copy, fence=fence),
-            self._disk,
-            on_unit=unit,
+            disk,
+            on_unit=on_unit,
             on_gap=on_gap,
             clock=self._clock,
             since=account,
             locate=locate,
             watcher=_Tapped(self._tap, track.stream) if self._tap is not None else None,
         )
-        return recording
 
     def _change(self) -> None:
         """What is recorded no more ends; what is recorded from elsewhere now ends too, and begins anew when free."""
