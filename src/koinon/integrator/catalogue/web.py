@@ -7,12 +7,14 @@ from litestar import Request, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 
-from koinon.base.clock import Clock
+from koinon.base.clock import Clock, civil_date
 from koinon.base.database import Database
 from koinon.base.errors import NotFound
 from koinon.base.settings import Settings
 from koinon.integrator.catalogue import api
 from koinon.integrator.catalogue.access import rules_for
+from koinon.integrator.catalogue.decisions import in_force, list_decisions
+from koinon.integrator.catalogue.decisions import web as decisions
 from koinon.integrator.catalogue.model import Catalogue
 from koinon.integrator.catalogue.reading import the_catalogue
 from koinon.integrator.catalogue.search import LONGEST_QUERY, every, search
@@ -22,8 +24,12 @@ from koinon.trust.parties import PROFILES
 from koinon.trust.rules import load_vocabulary
 from koinon.trust.standing import StandingKeeper
 
-navigation = [NavigationItem(label=N_("Catalogue"), path="/catalogue", order=50, section="footer")]
+navigation = [
+    NavigationItem(label=N_("Catalogue"), path="/catalogue", order=50, section="footer"),
+    *decisions.navigation,
+]
 problems = {
+    **decisions.problems,
     "catalogue_entry_unknown": N_("The catalogue has no such entry."),
     "catalogue_format_unknown": N_("The catalogue is not given in this format."),
 }
@@ -92,13 +98,27 @@ def show_term(
     )
 
 
-@get("/catalogue/sources/{source:str}", opt={"public": True}, include_in_schema=False, sync_to_thread=False)
-def show_source(
-    request: Request[Any, Any, Any], source: FromPath[str], settings: NamedDependency[Settings]
+@get("/catalogue/sources/{source:str}", opt={"public": True}, include_in_schema=False)
+async def show_source(
+    request: Request[Any, Any, Any],
+    source: FromPath[str],
+    settings: NamedDependency[Settings],
+    database: NamedDependency[Database],
+    keeper: NamedDependency[StandingKeeper],
+    clock: NamedDependency[Clock],
 ) -> Any:
-    """One source: its keeper, its law, what it can be asked, which flows ask it."""
+    """One source: its keeper, its law, its designation, what it can be asked, which flows ask it."""
     catalogue = the_catalogue()
     found = _entry(catalogue.sources, source, "source")
+    designations = []
+    if found.standing == "designation":
+        async with database.acquire() as connection:
+            every_decision = await list_decisions(connection, keeper.current.chain)
+        designations = [
+            each.proposal
+            for each in in_force(every_decision, civil_date(clock.now()))
+            if each.proposal.designated is not None and each.proposal.designated.source == source
+        ]
     return _render(
         request,
         "catalogue/source.html",
@@ -106,6 +126,7 @@ def show_source(
         source=found,
         address=f"{settings.origin}/id/source/{source}",
         asked_by=_asked_by(catalogue, f"{source}/"),
+        designations=designations,
     )
 
 
@@ -246,4 +267,5 @@ handlers: list[Any] = [
     show_service,
     show_flow,
     show_field,
+    *decisions.handlers,
 ]
