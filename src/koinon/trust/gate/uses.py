@@ -93,11 +93,13 @@ class Use:
         Waits while a newer standing is being loaded.
 
         Raises:
-            Cut: it may not.
+            Cut: it may not; `use_ended` where it was ended, whoever did it: nobody judges it any more.
         """
         await self._uses.settle(self)
         if self._cut is not None:
             raise self._cut
+        if self._ended:
+            raise Cut(EndReason.LEFT, "use_ended")
 
     async def release_rows(
         self, rows: Sequence[tuple[str, Mapping[str, T]]]

@@ -94,7 +94,7 @@ async def renew_view(
     settings: NamedDependency[Settings],
 ) -> Response[dict[str, Any]]:
     """The view runs for another minute, under a new media token."""
-    found = rights.find(view, session)
+    found = playback.views(rights).find(view, session)
     await found.go_on()
     playback.views(rights).renew(found)
     token = rights.mint(found, since=_since(found), until=_until(found))
@@ -111,7 +111,8 @@ async def end_view(
     rights: NamedDependency[Rights],
 ) -> None:
     """The view has ended. Records: `exchange.ended`."""
-    await playback.views(rights).end(rights.find(view, session))
+    views = playback.views(rights)
+    await views.end(views.find(view, session))
 
 
 @get(

@@ -13,6 +13,7 @@ from uuid import UUID
 import structlog
 
 from koinon.base.connection import reset
+from koinon.base.errors import NotFound
 from koinon.trust.gate import EndReason
 from koinon.trust.parties.sign_in import Session
 from koinon.video.rights import Rights, View, ViewRequest
@@ -39,6 +40,16 @@ class Views:
         self.renew(view)
         self._timers[view.id] = asyncio.create_task(self._wait(view), name="view-idle")
         return view
+
+    def find(self, view: UUID, session: Session) -> View:
+        """The session's view of that id, if it was opened by a request here. One on a connection ends with that alone.
+
+        Raises:
+            NotFound: `view_unknown`.
+        """
+        if view not in self._sending:
+            raise NotFound("view_unknown")
+        return self._rights.find(view, session)
 
     def renew(self, view: View) -> None:
         """It runs for another minute. A view that is a connection needs no renewal: it is not known here."""
