@@ -4,6 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from koinon.base.clock import FixedClock, civil_date, start_of
@@ -13,6 +14,7 @@ from koinon.integrator.directory import DirectoryKeys, insert_dossiers, new_line
 from koinon.trust.gate import Cut, EndReason, reap
 from koinon.trust.gate.uses import RENEW_AFTER
 from koinon.trust.ledger import Log, find_entries
+from koinon.trust.standing import Standing, StandingLoader
 
 SUBJECT = "80690112370"
 
@@ -199,3 +201,55 @@ async def far_dossier(world: Any, until: datetime) -> None:
         await insert_dossiers(
             connection, DirectoryKeys.load(world.home), world.region.parties[NORTH], [line], at
         )
+
+
+async def restate(world: Any, rule: str, later: int, **obligations: Any) -> Standing:
+    """The standing some epochs later, in which that rule obliges to so much, as by its next version."""
+    async with world.database.acquire() as connection:
+        now = await StandingLoader()(connection)
+    rules = [
+        msgspec.structs.replace(
+            each.rule, obligations=msgspec.structs.replace(each.rule.obligations, **obligations)
+        )
+        if each.rule.id == rule
+        else each.rule
+        for each in now.bank.rules
+    ]
+    return Standing(
+        epoch=now.epoch + later,
+        chain=now.chain,
+        register=now.register,
+        agreements=now.agreements,
+        rules=rules,
+    )
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"masks": frozenset({"private_zones"})}, {"watermark": True}, {"yes_no": frozenset({"admissible"})}],
+)
+async def test_a_use_is_cut_when_its_rule_comes_to_oblige_to_more(
+    world: Any, make_gate: Any, more: Any
+) -> None:
+    """Whoever serves it began unmasked, or with values: it may not go on so."""
+    gate, uses = await make_gate()
+    use = await begin(world, gate, uses)
+    rule = use.passage.decision.rule
+    same = await restate(world, rule, 1, reason=False)
+    uses._judge(use, same)
+    assert use.cut is None
+    assert use.passage.epoch == same.epoch
+    uses._judge(use, await restate(world, rule, 2, **more))
+    with pytest.raises(Cut) as cut:
+        await use.go_on()
+    await use.end()
+    assert (cut.value.end, cut.value.code) == (EndReason.CUT, "standing_moved")
+
+
+async def test_a_use_that_was_ended_gives_nothing_more_whoever_asks(world: Any, make_gate: Any) -> None:
+    gate, uses = await make_gate()
+    use = await begin(world, gate, uses)
+    await use.end()
+    with pytest.raises(Cut) as cut:
+        await use.go_on()
+    assert cut.value.code == "use_ended"

@@ -1,4 +1,4 @@
-"""What somebody with a session tries against views: one ended behind its connection, one that should be masked by now."""
+"""What somebody with a session tries against a view that runs on a connection."""
 
 import asyncio
 import json

@@ -89,6 +89,15 @@ def _check_obligations(ask: Ask, decision: Decision, at: datetime, named: Mappin
         raise NotAllowed("second_person_missing", **named)
 
 
+def asks_more(now: Decision, before: Decision) -> bool:
+    """Whether what leaves must be made otherwise than it was begun: masked more, marked, or as yes and no.
+
+    What else a decision obliges to was looked at when it was decided.
+    """
+    new, old = now.obligations, before.obligations
+    return bool(new.masks - old.masks or new.yes_no - old.yes_no) or (new.watermark and not old.watermark)
+
+
 def _within_depth(images: Images, depth_days: int | None, at: datetime) -> bool:
     if depth_days is None:
         return True

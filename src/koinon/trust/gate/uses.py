@@ -20,7 +20,7 @@ from koinon.base.metrics import counter, gauge
 from koinon.trust.gate import store
 from koinon.trust.gate.entries import entry_of, receipt_of
 from koinon.trust.gate.model import EndReason, ProcessId, Receipt
-from koinon.trust.gate.policy import decide, end_of
+from koinon.trust.gate.policy import asks_more, decide, end_of
 from koinon.trust.gate.release import Released
 from koinon.trust.gate.service import Gate, Passage, Stale
 from koinon.trust.ledger import Entry, Log, Sealer
@@ -269,9 +269,11 @@ class Uses:
         if (
             any(passage.allowed(r) - d.fields for r, d in decisions.items())
             or passage.decisions.keys() - decisions
+            or any(asks_more(d, passage.decisions[r]) for r, d in decisions.items() if r in passage.decisions)
             or at >= end_of(grounds, decisions)
         ):
-            # Less may be used than was: what is on its way was made from more. A new use may begin at once.
+            # Less may be used than was, or only masked or coarser: what is on its way was made from more. A new use
+            # may begin at once.
             use.cut_now(Cut(EndReason.CUT, "standing_moved"))
             return
         passage.rest_on(standing.epoch, grounds, decisions)
