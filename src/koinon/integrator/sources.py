@@ -15,15 +15,40 @@ address = "https://..."
 sender = "..."
 capacities = { social_dwelling_admission = "..." }
 ```
+
+A register that delivers files is reached at `file:///folder`, `s3://bucket/prefix?endpoint=...` or
+`sftp://user@host/folder`; the last with the server's keys and our own, a file under `home`:
+
+```toml
+[dwellings]
+address = "sftp://koinon@files.example/deliveries"
+host_keys = ["ssh-ed25519 AAAA..."]
+client_key = "keys/dwellings"
+```
+
+Another Koinon is a source of the flows that are named, under a name of its own; `pins` is the body of its
+`/api/keys`, compared by another way, and `signing_key` the PEM of the key it knows us by:
+
+```toml
+[other_region]
+address = "https://..."
+flows = ["disability-rights"]
+pins = "pins/other_region.json"
+signing_key = "keys/other_region.pem"
+```
 """
 
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
+from koinon.base.clock import SystemClock
+from koinon.base.crypto import SigningKey, VerifyKey
 from koinon.base.errors import Invalid
+from koinon.base.objects import open_objects
 from koinon.base.settings import Settings
 from koinon.integrator.drivers import (
     REGISTERS,
@@ -39,8 +64,12 @@ from koinon.integrator.drivers import (
     SqlClient,
     read_address,
 )
+from koinon.integrator.drivers.files import Delivered, FolderPlace, ObjectsPlace, Place, SftpPlace, types_of
+from koinon.integrator.drivers.koinon import OtherKoinon, service_of
+from koinon.integrator.flows import FLOWS
 
 FILE = "sources.toml"
+_FILES = frozenset({"file", "s3", "sftp"})
 
 
 class SourceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -53,6 +82,8 @@ class SourceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         simulated: a simulated source is meant; production refuses it.
         sender: how we are known to another integrator.
         capacities: in which capacity it authorised us, by purpose code.
+        host_keys, client_key: of an SFTP server, and ours.
+        flows, pins, signing_key: of another Koinon.
     """
 
     address: str
@@ -61,6 +92,11 @@ class SourceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     simulated: bool = False
     sender: str = ""
     capacities: Mapping[str, str] = {}
+    host_keys: tuple[str, ...] = ()
+    client_key: str = ""
+    flows: tuple[str, ...] = ()
+    pins: str = ""
+    signing_key: str = ""
 
 
 def read_source_settings(home: Path) -> Mapping[str, SourceSettings]:
@@ -89,10 +125,15 @@ def open_sources(settings: Settings) -> dict[str, Source]:
         if how.simulated and settings.mode == "production":
             raise Invalid("simulated_in_production", source=name)
         reachable = Reachable(networks=how.networks, plain_http=settings.mode == "embedded")
+        if how.address.partition(":")[0] in _FILES:
+            sources[name] = _open_files(name, how, reachable, settings)
+            continue
         address = read_address(how.address, reachable)
         if name == "candidates":
             sources[name] = Candidates(SqlClient(address, reachable), accept_simulated=how.simulated)
             continue
+        if address.scheme not in ("http", "https"):
+            raise Invalid("invalid_source_address", why="scheme")
         client = HttpClient(address, reachable, accept_simulated=how.simulated)
         match name:
             case "rijksregister":
@@ -103,11 +144,76 @@ def open_sources(settings: Settings) -> dict[str, Source]:
                 sources[name] = Kbo(client)
             case "magda":
                 sources[name] = Magda(client, sender=how.sender, capacities=how.capacities)
+            case _ if how.flows:
+                sources[name] = _open_koinon(name, how, client, address.authority, settings)
             case _ if name in REGISTERS:
                 sources[name] = Register(name, client)
             case _:
                 raise Invalid("source_unknown", source=name)
     return sources
+
+
+def _open_files(name: str, how: SourceSettings, reachable: Reachable, settings: Settings) -> Source:
+    if name not in REGISTERS:
+        raise Invalid("source_unknown", source=name)
+    types = types_of(name, REGISTERS[name])
+    scheme, _, rest = how.address.partition("://")
+    place: Place
+    if scheme == "file":
+        if not rest.startswith("/"):
+            raise Invalid("invalid_source_address", why="malformed")
+        place = FolderPlace(Path(rest))
+    elif scheme == "s3":
+        place = ObjectsPlace(open_objects(how.address, settings.home), name)
+    else:
+        address = read_address(how.address, reachable)
+        if not how.host_keys:
+            raise Invalid(
+                "invalid_setting", setting=f"{name}.host_keys", why="an SFTP server is known by its key"
+            )
+        key = _file(settings, name, "client_key", how.client_key)
+        place = SftpPlace(address, reachable, host_keys=how.host_keys, client_key=key)
+    return Delivered(name, REGISTERS[name], types, place)
+
+
+class _Pins(msgspec.Struct):
+    """The part of `/api/keys` that tells whose answers are believed."""
+
+    keys: list[dict[str, Any]]
+
+
+def _open_koinon(
+    name: str, how: SourceSettings, client: HttpClient, authority: str, settings: Settings
+) -> Source:
+    services = {}
+    for flow in how.flows:
+        try:
+            services[flow] = service_of(FLOWS[flow], name)
+        except KeyError:
+            raise Invalid(
+                "invalid_setting", setting=f"{name}.flows", why="no such flow, or one of lists"
+            ) from None
+    try:
+        pins = msgspec.json.decode(_file(settings, name, "pins", how.pins), type=_Pins)
+    except msgspec.MsgspecError:
+        raise Invalid("invalid_setting", setting=f"{name}.pins", why="not the body of /api/keys") from None
+    return OtherKoinon(
+        name,
+        client,
+        authority=authority,
+        key=SigningKey.from_pem(_file(settings, name, "signing_key", how.signing_key)),
+        trusted=[VerifyKey.from_jwk(jwk) for jwk in pins.keys],
+        services=services,
+        now=SystemClock().now,
+    )
+
+
+def _file(settings: Settings, name: str, setting: str, path: str) -> bytes:
+    """What a file under `home` holds."""
+    try:
+        return (settings.home / path).read_bytes()
+    except OSError as error:
+        raise Invalid("invalid_setting", setting=f"{name}.{setting}", why=type(error).__name__) from None
 
 
 class SourceKeepers:

@@ -51,6 +51,7 @@ FAULTS: Mapping[str, str] = {
     "not_registered": "the source's reference directory does not hold the subject for this party and purpose",
     "purpose_refused": "the source does not serve this purpose to this party",
     "outdated": "the last delivery of a source that delivers files is too old to be believed",
+    "untrusted": "the answer was not signed by the source for this very question",
     "simulated": "a simulated source answered where real ones are required",
     "driver_error": "our driver failed; see the log",
 }

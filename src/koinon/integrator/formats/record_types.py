@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from koinon.base.text import Text
+from koinon.base.text import LANGUAGES, Text
 from koinon.integrator.flows import FLOWS
 from koinon.integrator.formats.kinds import Kind
 from koinon.integrator.formats.model import FieldSpec, Record, RecordType
@@ -74,9 +74,13 @@ def list_rows(record_type: RecordType, subject: str, rows: Iterable[Any], first:
     for sequence, row in enumerate(rows, first):
         fields = {}
         for field in record_type.fields:
-            name, _, language = field.name.rpartition("_")
-            text = getattr(row, name, None) if language in ("nl", "fr") else None
-            value = text.in_(language) if isinstance(text, Text) else getattr(row, field.name)
+            name, _, end = field.name.rpartition("_")
+            text = getattr(row, name, None)
+            language = next((one for one in LANGUAGES if one == end), None)
+            if isinstance(text, Text) and language is not None:
+                value = text.in_(language)
+            else:
+                value = getattr(row, field.name)
             if isinstance(value, str):
                 value = _fitting(value, field.width)
             fields[field.name] = (

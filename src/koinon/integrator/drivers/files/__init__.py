@@ -2,7 +2,7 @@
 since it reads messages, which know the values of drivers.
 """
 
-from koinon.integrator.drivers.files.delivered import Delivered
+from koinon.integrator.drivers.files.delivered import Delivered, types_of
 from koinon.integrator.drivers.files.folder import FolderPlace
 from koinon.integrator.drivers.files.place import Delivery, FileRefused, Place
 from koinon.integrator.drivers.files.sftp import SftpPlace
@@ -19,4 +19,5 @@ __all__ = [
     "SftpPlace",
     "Taken",
     "take_over",
+    "types_of",
 ]

@@ -11,24 +11,69 @@ import io
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 import msgspec
 
+from koinon.base.errors import Invalid
+from koinon.base.text import Text
 from koinon.integrator.drivers.driver import Context, Driver, Reply, Service, WireFault
 from koinon.integrator.drivers.files.place import DONE, FileRefused, Place, original_name
 from koinon.integrator.drivers.files.taking import QUIET, take_over
 from koinon.integrator.drivers.values import Value
 from koinon.integrator.formats import (
     BrokenMessage,
+    FieldSpec,
     Header,
+    Kind,
     NationalNumber,
     Record,
     RecordType,
     Syntax,
+    declare,
     open_reader,
 )
+from koinon.integrator.formats.kinds import MAX_DIGITS
 
 _SYNTAXES: Mapping[str, Syntax] = {"txt": "fixed", "xml": "xml", "jsonl": "jsonl", "json": "json"}
+
+
+_KINDS: Mapping[str, Kind] = {
+    "text": "text",
+    "number": "number",
+    "cents": "money",
+    "flag": "flag",
+    "date": "date",
+    "partial_date": "partial_date",
+}
+_TEXT_WIDTH = 100
+
+
+def types_of(source: str, services: Mapping[str, Service]) -> Mapping[str, RecordType]:
+    """The record types in which a source delivers its services.
+
+    Raises:
+        Invalid: `source_not_deliverable`: a field is a list, which has no place in a record.
+    """
+    types = []
+    for name, service in services.items():
+        for field in service.fields.values():
+            if field.kind not in _KINDS:
+                raise Invalid("source_not_deliverable", source=source, field=field.name)
+        fields = tuple(
+            FieldSpec(
+                field.name,
+                _KINDS[field.kind],
+                field.label,
+                _TEXT_WIDTH if field.kind == "text" else MAX_DIGITS,
+            )
+            for field in service.fields.values()
+        )
+        subject: Literal["national_number", "enterprise_number"] = (
+            "national_number" if service.subject == "person" else "enterprise_number"
+        )
+        types.append(RecordType(f"{source}_{name}", 1, Text(source, source, source), subject, fields))
+    return declare(types)
 
 
 class _Standing(msgspec.Struct, frozen=True):

@@ -1,0 +1,144 @@
+"""Between the signed API of another Koinon and our values. Pure."""
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+import msgspec
+
+from koinon.integrator.drivers.driver import Context, Field, Reply, Service, Status, WireFault
+from koinon.integrator.drivers.values import Value
+from koinon.integrator.formats import RECORD_TYPES
+from koinon.integrator.model import FieldStatus, Flow
+
+_KINDS = {"money": "cents"}
+# What it refuses for, in our words; anything else it refuses is the purpose.
+_REFUSED = {"subject_not_registered": "not_registered", "subject_unknown": "unknown_subject"}
+
+
+def service_of(flow: Flow, keeper: str) -> Service:
+    """What another Koinon that offers `flow` can be asked: the fields of its records, one subject at a time.
+
+    Raises:
+        KeyError: no record type is declared for its answers.
+    """
+    answer = RECORD_TYPES[f"{flow.name.replace('-', '_')}_answer"]
+    fields = {
+        field.name: Field(field.name, _KINDS.get(field.kind, field.kind), keeper, field.label)
+        for field in answer.fields
+    }
+    return Service(flow.name, "person" if flow.subject == "national_number" else "enterprise", fields)
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """Body of `POST /api/exchanges` there."""
+
+    flow: str
+    purpose: str
+    case: str
+    subject: Mapping[str, str]
+    fields: list[str]
+
+
+class Answered(msgspec.Struct, frozen=True, kw_only=True):
+    """One field of its answer."""
+
+    status: FieldStatus
+    value: Any = None
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """The part of its answer that we use."""
+
+    exchange: str
+    flow: str
+    purpose: str
+    case: str
+    answer: Mapping[str, Answered]
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """The part of its refusal that we use; its words are not, they may name persons."""
+
+    code: str
+
+
+def question(service: Service, subject: str, fields: frozenset[str], context: Context) -> Question:
+    """The question; our exchange is its case, so that both ledgers can be laid side by side."""
+    kind = "national_number" if service.subject == "person" else "enterprise_number"
+    return Question(
+        flow=service.name,
+        purpose=context.purpose,
+        case=str(context.exchange),
+        subject={kind: subject},
+        fields=sorted(fields),
+    )
+
+
+def read(service: Service, subject: str, asked: Question, body: bytes) -> Reply:
+    """What the answer says.
+
+    Raises:
+        WireFault: `garbage`; `wrong_subject`: it answers another question; `source_fault`: its own sources did not
+            answer.
+    """
+    try:
+        answer = msgspec.json.decode(body, type=Answer)
+    except (msgspec.MsgspecError, RecursionError, ValueError):
+        raise WireFault("garbage", "json") from None
+    if (answer.flow, answer.purpose, answer.case) != (asked.flow, asked.purpose, asked.case):
+        raise WireFault("wrong_subject")
+    values: dict[str, Value] = {}
+    for name, field in answer.answer.items():
+        declared = service.fields.get(name)
+        if declared is not None and field.status == "value":
+            values[name] = _value(declared.kind, field.value)
+    statuses = {field.status for field in answer.answer.values()}
+    status: Status = "data"
+    if not values:
+        if "no_answer" in statuses:
+            raise WireFault("source_fault", "no_answer_behind")
+        if statuses == {"unknown"}:
+            raise WireFault("source_fault", "unknown")
+        status = "not_allowed" if statuses <= {"not_allowed"} else "no_data"
+    fault = "purpose_refused" if status == "not_allowed" else None
+    return Reply(subject=subject, status=status, values=values, fault=fault, reference=answer.exchange)
+
+
+def refused(subject: str, http_status: int, body: bytes) -> Reply:
+    """A refusal in its words, in ours.
+
+    Raises:
+        WireFault: `source_fault`: it is not one we know; `garbage`.
+    """
+    try:
+        code = msgspec.json.decode(body, type=Problem).code[:32]
+    except (msgspec.MsgspecError, RecursionError, ValueError):
+        raise WireFault("garbage", "problem") from None
+    if http_status == 403:
+        return Reply(
+            subject=subject, status="not_allowed", fault=_REFUSED.get(code, "purpose_refused"), detail=code
+        )
+    raise WireFault("source_fault", code)
+
+
+_TYPES: Mapping[str, type[bool | int | str]] = {
+    "flag": bool,
+    "cents": int,
+    "number": int,
+    "text": str,
+    "enterprise_number": str,
+}
+
+
+def _value(kind: str, value: Any) -> Value:
+    expected = _TYPES.get(kind)
+    # Exactly: bool is an int to Python, and would pass for 0 or 1.
+    if expected is not None and type(value) is expected and isinstance(value, bool | int | str):
+        return value
+    if kind == "date" and isinstance(value, str) and len(value) == 10:
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            pass
+    raise WireFault("garbage", kind)
