@@ -87,6 +87,9 @@ class Rights(rights.Rights):
     async def list_visible_cameras(self, session, action):
         return self.cameras
 
+    async def list_offers(self, session, action, among=None):
+        return []
+
 
 class Keeper(StandingKeeper):
     """A standing in which the viewer's party has one purpose."""
@@ -137,7 +140,7 @@ class Site:
         self.rights = Rights(cameras)
         self.live = Live(hub, streams)
         self.portal = Portal(
-            packages=["koinon.video.live"],
+            packages=["koinon.video.rights", "koinon.video.live"],
             viewer_of=viewer_of,
             navigation=web.navigation,
             problems=web.problems,

@@ -8,9 +8,13 @@ Binary messages follow (`messages.py`), and texts: `{"away": reason}`, `{"left_o
 A frame is one object for all viewers, so it is not passed to ASGI's `send`, which would copy it for each.
 """
 
+import array
 import asyncio
 import contextlib
+import fcntl
 import os
+import socket
+import termios
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -47,6 +51,8 @@ _REQUEST_SECONDS: Final = 10.0
 _TICK_SECONDS: Final = 1.0
 _SESSION_SECONDS: Final = 15.0  # a viewer who signed out sees nothing more after so long
 _STALL_SECONDS: Final = 30.0  # one who takes nothing for so long has left
+_WORD_SECONDS: Final = 0.1
+_SIOCOUTQNSD: Final = 0x894B  # bytes in a TCP socket that were not sent yet (linux/sockios.h)
 _PROBLEM: Final = 4403  # a close code of our own (RFC 6455 section 7.4.2)
 
 _log = structlog.get_logger(__name__)
@@ -182,7 +188,6 @@ class LiveSocket:
                 place.channel.leave(viewer)
                 # Whatever waits in buffers is not for who has gone.
                 reset(transport)
-            # `go_on` counts no more once the view is cut; what was sent before was sent.
             view.use.bytes += viewer.bytes_since()
             await asyncio.shield(view.end(reason))
 
@@ -218,9 +223,13 @@ class LiveSocket:
         while True:
             await asyncio.sleep(_TICK_SECONDS)
             try:
-                await view.go_on(viewer.bytes_since())
+                view.use.bytes += viewer.bytes_since()  # what was sent was sent, whatever comes of it
+                await view.go_on()
             except Cut:
-                return  # `on_cut` has done what is to be done
+                viewer.stop()
+                if view.use.cut is None:  # ended behind this connection; else `on_cut` has done what is to be done
+                    reset(transport)
+                return
             if transport.is_closing():
                 return
             now = loop.time()
@@ -235,8 +244,7 @@ class LiveSocket:
                 if await self._still(connection) is None:
                     problem = self._describe(connection, NotIdentified("not_signed_in"))
                     viewer.stop()
-                    _last_word(transport, messages.text(cut=problem))
-                    reset(transport)
+                    _end_with_word(transport, messages.text(cut=problem))
                     return
 
     async def _still(self, connection: Any) -> Session | None:
@@ -250,12 +258,15 @@ class LiveSocket:
     def _cut(self, connection: Any, view: View, viewer: Viewer, transport: asyncio.Transport) -> None:
         """Called at once, synchronously, when the view is cut."""
         viewer.stop()
+        view.use.bytes += viewer.bytes_since()
         cut = view.use.cut
         error = Cut(EndReason.CUT, "view_ended") if cut is None else cut
         try:
-            _last_word(transport, messages.text(cut=self._describe(connection, error)))
-        finally:
-            reset(transport)
+            word = messages.text(cut=self._describe(connection, error))
+        except Exception:
+            _log.exception("last_word_failed")
+            word = b""
+        _end_with_word(transport, word)
 
     async def _find(self, camera: CameraId, role: Role) -> tuple[Role, int] | None:
         """The stream of that role, else the other."""
@@ -309,15 +320,30 @@ def from_own_page(scope: Scope) -> bool:
     return bool(origin) and urlsplit(origin).netloc == headers.get(b"host", b"").decode("latin-1")
 
 
-def _last_word(transport: asyncio.Transport, data: bytes) -> None:
-    """A message that still goes out before a reset, if nothing waits before it: then it would be thrown away."""
+def _end_with_word(transport: asyncio.Transport, word: bytes) -> None:
+    """The connection is reset at once where anything waits in it; where nothing does, a message goes out first, and
+    the reset comes a moment later: a browser that meets it too early throws the message away.
+    """
     if transport.is_closing():
         return
+    if word and _write_alone(transport, word):
+        asyncio.get_running_loop().call_later(_WORD_SECONDS, reset, transport)
+    else:
+        reset(transport)
+
+
+def _write_alone(transport: asyncio.Transport, data: bytes) -> bool:
+    """The message is on its way and nothing that was not sent yet is before it, neither here nor in the kernel."""
     connection = transport.get_extra_info("socket")
     if connection is None or transport.get_write_buffer_size() or transport.get_extra_info("sslcontext"):
-        return
-    with contextlib.suppress(OSError):
-        os.write(connection.fileno(), data)
+        return False
+    try:
+        waiting = array.array("i", [0])
+        local = connection.family == socket.AF_UNIX
+        fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ if local else _SIOCOUTQNSD, waiting)
+        return waiting[0] == 0 and os.write(connection.fileno(), data) == len(data)
+    except OSError:
+        return False
 
 
 def _masked(view: View) -> CameraId | None:
