@@ -9,7 +9,8 @@ from koinon.app.wiring import Platform, open_platform
 from koinon.base.database import BROKEN
 from koinon.base.errors import KoinonError, NotFound
 from koinon.base.settings import Settings
-from koinon.integrator.deferred import Computation, Deferred, Interactive, Runner, SealedObjects
+from koinon.integrator.deferred import Bulk, Computation, Deferred, Interactive, Runner, SealedObjects
+from koinon.integrator.deferred.bulk_settings import INPUTS, open_bulk_sources, read_bulk_settings
 
 _log = structlog.get_logger()
 _AGAIN_SECONDS = 2.0
@@ -22,11 +23,20 @@ def deferred_of(platform: Platform) -> Deferred:
 
 
 def computations_of(platform: Platform) -> Mapping[str, Computation]:
-    """How each flow that has record types is answered in batch: over the sources that answer one person too."""
+    """How each flow that has record types is answered in batch: from deliveries of its sources where `bulk.toml` names
+    them, else over the sources that answer one person too.
+    """
     found: dict[str, Computation] = {}
+    deliveries = read_bulk_settings(platform.settings.home)
     for flow in platform.integrator.flows.values():
         try:
             found[flow.name] = Interactive(flow, platform.integrator.sources)
+            if flow.name in deliveries:
+                from koinon.integrator.entitlement.social_dwelling.tables import ADMISSION_TABLES, RENT_TABLES
+
+                tables = {each.name: each for each in (ADMISSION_TABLES, RENT_TABLES)}[flow.name]
+                sources = open_bulk_sources(deliveries[flow.name])
+                found[flow.name] = Bulk(flow, tables, INPUTS[flow.name], sources)
         except NotFound:
             continue  # no record types are declared: it is not asked in batch
     return found

@@ -222,3 +222,20 @@ ADMISSION_INPUTS: Mapping[str, BulkInput] = {
     "enterprise": BulkInput(resource="kbo/functions", columns={"active": ("active",)}),
 }
 """Of `social-dwelling-admission`: the batch twins of the services that its plan asks for one person."""
+
+RENT_INPUTS: Mapping[str, BulkInput] = {
+    "person": BulkInput(
+        resource="rijksregister/person", columns={"birth_date": ("birth_date",), "alive": ("death_date",)}
+    ),
+    **{name: ADMISSION_INPUTS[name] for name in ("household", "status", "income")},
+    "dwelling": BulkInput(
+        resource="dwellings/tenancy",
+        columns={
+            "base_rent_cents": ("base_rent",),
+            "excess_bedrooms": ("excess_bedrooms",),
+            "transfer_requested": ("transfer_requested",),
+            "declared_income_cents": ("declared_income",),
+        },
+    ),
+}
+"""Of `social-dwelling-rent`."""

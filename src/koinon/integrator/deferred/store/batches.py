@@ -1,7 +1,5 @@
 """The SQL of batches as their consumers see them."""
 
-# ruff: noqa: S608 - column lists made of constants; values are always parameters
-
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
