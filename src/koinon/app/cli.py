@@ -24,6 +24,7 @@ PARTS = {
     "agreements": ("koinon.trust.agreements.cli", "conventions and authorisations"),
     "integrator": ("koinon.integrator.cli", "messages and stored answers of sources"),
     "oversight": ("koinon.trust.oversight.cli", "acts of the Commission and the Committee"),
+    "conform": ("koinon.integrator.conform.cli", "named cases: a platform, your own system, your own source"),
     "bench": ("koinon.app.bench", "measure the numbers that the project claims"),
 }
 
