@@ -420,6 +420,17 @@ async def list_identities(connection: Connection, issuer: str, subject: str) -> 
     return [row["person"] for row in rows]
 
 
+async def is_same_human(connection: Connection, one: PersonId, other: PersonId) -> bool:
+    """Whether both are one person, or two that the same human signs in as, at whichever parties."""
+    found: bool = await connection.fetchval(
+        "SELECT $1::uuid = $2::uuid OR EXISTS (SELECT FROM parties.identity a"
+        " JOIN parties.identity b USING (issuer, subject) WHERE a.person = $1 AND b.person = $2)",
+        one,
+        other,
+    )
+    return found
+
+
 async def find_adviser(connection: Connection, adviser: AdviserId) -> Adviser | None:
     """The adviser, or nothing."""
     row = await connection.fetchrow(

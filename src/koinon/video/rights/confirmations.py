@@ -8,6 +8,7 @@ from koinon.base.errors import Conflict, NotAllowed, NotFound
 from koinon.base.ids import new_id
 from koinon.trust.gate import Actor, Second
 from koinon.trust.ledger import Entry, Log, Sealer, append
+from koinon.trust.parties.store import is_same_human
 from koinon.trust.standing import Standing
 from koinon.video.rights import store
 from koinon.video.rights.model import CONFIRMED_FOR, Confirmation, ConfirmationId, ViewRequest, check_request
@@ -69,7 +70,7 @@ async def answer(
     found = await store.find_confirmation(connection, confirmation, actor.party, lock=True)
     if found is None or actor.person is None:
         raise NotFound("confirmation_unknown")
-    if found.asked_by == actor.person:
+    if await is_same_human(connection, found.asked_by, actor.person):
         raise NotAllowed("second_person_same")
     if actor.profile not in SECOND_PROFILES:
         raise NotAllowed("second_person_profile", profile=actor.profile)

@@ -6,6 +6,7 @@ from koinon.base.database import Connection
 from koinon.base.errors import Conflict, Invalid, NotAllowed, NotFound
 from koinon.trust.ledger import Entry, Log, Sealer, append
 from koinon.trust.parties.sign_in import Session
+from koinon.trust.parties.store import is_same_human
 from koinon.video.rights import store
 from koinon.video.rights.model import REASON_LIMIT, Emergency, EmergencyId
 from koinon.video.rights.policy import subject_of
@@ -15,17 +16,14 @@ COMMISSION = frozenset({"commission_member", "commission_secretary"})
 
 
 def check_reviewer(session: Session, emergency: Emergency) -> None:
-    """An adviser of the party that declared it or of the camera's owner, or the Commission; never who declared it.
+    """An adviser of the party that declared it or of the camera's owner, or the Commission.
 
     Raises:
         NotFound: `emergency_unknown`, for everybody whose business it is not.
-        NotAllowed: `review_by_oneself`.
     """
     of_the_parties = session.profile in ADVISERS and session.party in (emergency.party, emergency.owner)
     if not of_the_parties and session.profile not in COMMISSION:
         raise NotFound("emergency_unknown")
-    if session.person == emergency.person:
-        raise NotAllowed("review_by_oneself")
 
 
 async def review(
@@ -38,10 +36,11 @@ async def review(
     note: str,
     at: datetime,
 ) -> Emergency:
-    """Somebody looked back, and said whether it was an emergency.
+    """Somebody looked back, and said whether it was an emergency; never the human who declared it.
 
     Raises:
-        NotFound, NotAllowed: see `check_reviewer`; `profile_not_chosen`.
+        NotFound: see `check_reviewer`.
+        NotAllowed: `profile_not_chosen`, `review_by_oneself`.
         Invalid: `note_missing` for one that was not justified, `reason_too_long`.
         Conflict: `emergency_reviewed`.
 
@@ -54,6 +53,8 @@ async def review(
     if found is None:
         raise NotFound("emergency_unknown")
     check_reviewer(session, found)
+    if await is_same_human(connection, found.person, author.person):
+        raise NotAllowed("review_by_oneself")
     if not justified and not note.strip():
         raise Invalid("note_missing")
     if len(note) > REASON_LIMIT:

@@ -5,7 +5,7 @@ about each group in which a camera is, and takes the first that gives.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
@@ -146,10 +146,13 @@ def judge_camera(
     *,
     second: Second | None = None,
     at_work_station: bool = False,
+    regimes: Collection[str] = (),
 ) -> Verdict:
     """The best verdict over the camera's groups.
 
     A camera that is not shared is its owner's alone; codes `not_shared`, `camera_retired`, `not_in_a_group`.
+    `regimes`: under which it was since the images were taken, where that is known; what any of them demands counts,
+    since its owner writes the one that it is under now.
     """
     images = images_of(camera, groups, request, at_work_station=at_work_station)
     asks = [ask_of(actor, request, images, resource, second) for resource in images.groups]
@@ -160,21 +163,26 @@ def judge_camera(
     if request.action in OF_THE_MOMENT and camera.state is State.RETIRED:
         return Verdict(code="camera_retired", ask=asks[0])
     found = best([judge(standing, ask, at) for ask in asks])
-    if found.allowed and demanded_by_age(standing, camera, images, request.action, at):
+    under = {camera.regime, *regimes}
+    if found.allowed and demanded_by_age(standing, under, images, request.action, at):
         # Nobody can record a prosecutor's decision here yet: what is not known is not there.
         return msgspec.structs.replace(found, code="decision_missing")
     return found
 
 
 def demanded_by_age(
-    standing: Standing, camera: Camera, images: Images, action: Action, at: datetime
+    standing: Standing, under: Collection[str], images: Images, action: Action, at: datetime
 ) -> tuple[str, ...]:
-    """What the camera's retention regime demands for images as old as these; names of facts that must be true."""
+    """What these retention regimes demand for images as old as these; names of facts that must be true."""
     if images.since is None:
         return ()
     age_days = math.ceil((at - images.since) / timedelta(days=1))
-    stages = find_demands(regimes_of(standing), camera.regime, action.value, age_days, at)
-    return tuple(demand for stage in stages for demand in stage.demands)
+    return tuple(
+        demand
+        for regime in sorted(under)
+        for stage in find_demands(regimes_of(standing), regime, action.value, age_days, at)
+        for demand in stage.demands
+    )
 
 
 def withdrawn(camera: Camera, groups: Sequence[str], ask: Ask) -> str | None:

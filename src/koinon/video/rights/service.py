@@ -23,6 +23,7 @@ from koinon.video.rights.model import Action, Emergency, EmergencyId, ViewReques
 from koinon.video.rights.offers import Offer, offers_of
 from koinon.video.rights.policy import Verdict
 from koinon.video.rights.tokens import Tokens
+from koinon.video.terms import list_regimes
 
 _STATION_SECONDS: Final = (
     15.0  # a view that hangs on a work station ends so long after its viewer's is known no more
@@ -134,8 +135,18 @@ class Rights:
         if camera is None:
             await self._refuse_unknown(actor, request)
             raise NotFound("camera_unknown")
+        async with self._database.acquire() as connection:
+            regimes = await list_regimes(connection, camera.id, request.since or at)
         verdict = policy.judge_camera(
-            standing, actor, camera, groups, request, at, second=second, at_work_station=station is not None
+            standing,
+            actor,
+            camera,
+            groups,
+            request,
+            at,
+            second=second,
+            at_work_station=station is not None,
+            regimes=regimes,
         )
         if not verdict.allowed and not self._knows(standing, actor, camera, groups, request.action, at):
             await self._gate.refuse(verdict.ask, NotAllowed("camera_unknown", why=verdict.code))
@@ -160,6 +171,23 @@ class Rights:
                 await view.end(EndReason.FAILED)  # an emergency that nobody could look back at does not run
                 raise
         return view
+
+    async def demand_known(self, session: Session, request: ViewRequest) -> None:
+        """The camera that the request names is one of which the viewer may know, for that action.
+
+        Raises:
+            NotAllowed: the codes of `Standing.check_actor`.
+            NotFound: `camera_unknown`, whether it exists or not.
+
+        Records: `exchange.refused` where it is not.
+        """
+        actor, at = actor_of(session), self._gate.clock.now()
+        standing = await self._gate.keeper.settle()
+        standing.check_actor(actor, at)
+        camera, groups, _ = await self._look_up(actor, request, at)
+        if camera is None or not self._knows(standing, actor, camera, groups, request.action, at):
+            await self._refuse_unknown(actor, request)
+            raise NotFound("camera_unknown")
 
     async def find_station(self, session: Session) -> StationId | None:
         """The registered work station of the party at which the session has proven to be, in the last ten minutes."""

@@ -27,7 +27,7 @@ from koinon.video.cameras import Camera
 from koinon.video.cameras import store as cameras
 from koinon.video.rights import confirmations, emergencies, owned, store
 from koinon.video.rights.model import ConfirmationId, EmergencyId, ViewRequest
-from koinon.video.rights.service import actor_of
+from koinon.video.rights.service import Rights, actor_of
 from koinon.video.rights.simulate import Right, rights_of, rights_on
 
 # Who asks about other people's rights: of the own party those who look after it, and who oversees everybody.
@@ -266,9 +266,14 @@ async def ask_confirmation(
     session: NamedDependency[Session],
     database: NamedDependency[Database],
     sealer: NamedDependency[Sealer],
+    rights: NamedDependency[Rights],
     clock: NamedDependency[Clock],
 ) -> Asked:
-    """Another human of the party is asked to confirm exactly this view. Records: `confirmation.asked`."""
+    """Another human of the party is asked to confirm exactly this view. Records: `confirmation.asked`.
+
+    The page on which it is answered names the camera, so only one of which the viewer may know is asked about.
+    """
+    await rights.demand_known(session, data)
     async with database.transaction() as connection:
         made = await confirmations.ask(connection, sealer, actor_of(session), data, clock.now())
     return Asked(made.id, "waiting", made.expires_at)

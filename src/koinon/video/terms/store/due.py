@@ -79,6 +79,19 @@ async def list_kept(connection: Connection, owner: PartyId | None = None) -> lis
     ]  # fmt: skip
 
 
+async def list_regimes(connection: Connection, camera: CameraId, since: datetime) -> list[str]:
+    """Every regime under which the camera was at `since` or has been after it."""
+    rows = await connection.fetch(
+        """
+        SELECT DISTINCT a.regime FROM terms.assignment a
+        WHERE a.camera = $1 AND a.since >= coalesce(
+            (SELECT max(b.since) FROM terms.assignment b WHERE b.camera = $1 AND b.since <= $2), '-infinity')
+        """,
+        camera, since,
+    )  # fmt: skip
+    return [row[0] for row in rows]
+
+
 def _aware(instant: datetime) -> datetime:
     return BEGINNING if instant.year <= 1 else instant  # '-infinity' comes as a datetime without a zone
 
