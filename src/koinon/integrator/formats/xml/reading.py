@@ -52,6 +52,7 @@ from koinon.integrator.formats.xml.names import HEADER_FIELDS, namespace
 
 BLOCK_BYTES = 1 << 18
 MAX_RECORD_CHARACTERS = 1 << 20
+_FEW_LINES = 16
 _DECLARATION = re.compile(rb"""\s*<\?xml[^>]*?\sencoding\s*=\s*["']([A-Za-z0-9._-]+)["']""")
 _FORBIDDEN_XML = ("<!DOCTYPE", "<!ENTITY", "\x00")
 _COUNT = re.compile("0|[1-9][0-9]{0,14}")
@@ -194,8 +195,17 @@ class XmlReader:
         if not self._fast:
             self._feed(piece)
             return
+        yield from self._take_lines(piece)
+
+    def _take_lines(self, piece: str) -> Iterator[Batch]:
         if self._between and (columns := self._lane.read(piece, self._count + 1, self._line)):
             yield from self._skip(columns)
+            return
+        if piece.count("\n") > _FEW_LINES and (half := piece.find("\n", len(piece) // 2) + 1):
+            # One record in another shape, or the totals: the lines before and behind go the fast way all the same.
+            yield from self._take_lines(piece[:half])
+            if half < len(piece):
+                yield from self._take_lines(piece[half:])
             return
         *lines, rest = piece.split("\n")
         for line in [line + "\n" for line in lines]:
