@@ -56,6 +56,23 @@ PUBLIC = {
     "GET /api/statistics",
     "GET /api/statistics/{publication:uuid}",
     "GET /api/statistics/{publication:uuid}/csv",
+    "GET /catalogue",
+    "GET /catalogue/terms",
+    "GET /catalogue/terms/{term:str}",
+    "GET /catalogue/sources/{source:str}",
+    "GET /catalogue/services/{source:str}/{service:str}",
+    "GET /catalogue/flows/{flow:str}",
+    "GET /catalogue/fields/{kind:str}/{service:str}/{field:str}",
+    "GET /catalogue/decisions",
+    "GET /catalogue/decisions/{proposal:uuid}",
+    "GET /api/catalogue",
+    "GET /api/catalogue/search",
+    "GET /api/catalogue/shapes",
+    "GET /api/catalogue/fields/{kind:str}/{service:str}/{field:str}",
+    "GET /api/catalogue/decisions",
+    "GET /api/catalogue/decisions/{proposal:uuid}",
+    "GET /id/{part:str}",
+    "GET /id/{part:str}/{rest:path}",
     "GET /static/{name:str}",
 }
 # Signed by a key: of a party, or of a member of the Commission or the Committee. No session, so nothing to forge.
@@ -65,6 +82,7 @@ SIGNED = {
     "POST /api/dossiers",
     "POST /api/acts",
     "POST /api/conventions/statements",
+    "POST /api/catalogue/decisions/{proposal:uuid}/statements",
 }
 # Of the embedded platform only: the components of the pages, without data.
 STYLE = re.compile(r"(GET|POST) /style(/.*)?")

@@ -111,10 +111,10 @@ async def resolve_address(
     """
     code = (rest or "").strip("/")
     address = f"{settings.origin}/id/{part}" + (f"/{code}" if code else "")
-    from koinon.integrator.catalogue.rdf import describe_one, to_graph
+    from koinon.integrator.catalogue.rdf import describe_one, whole_graph
 
     def described() -> bytes | None:
-        found = describe_one(to_graph(the_catalogue(), settings.origin), address)
+        found = describe_one(whole_graph(the_catalogue, settings.origin), address)
         return None if found is None else found.serialize(format=chosen, encoding="utf-8")
 
     chosen = _chosen(request, format, default="turtle")

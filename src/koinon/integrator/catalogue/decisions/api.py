@@ -13,7 +13,12 @@ from koinon.base.database import Database
 from koinon.base.errors import Invalid
 from koinon.integrator.catalogue.decisions.model import Answer, Proposal, SignedStatement, Statement
 from koinon.integrator.catalogue.decisions.policy import Decided, State, Tally, in_force
-from koinon.integrator.catalogue.decisions.service import get_decision, list_decisions, record_statement
+from koinon.integrator.catalogue.decisions.service import (
+    check_signed,
+    get_decision,
+    list_decisions,
+    record_statement,
+)
 from koinon.trust.ledger import Sealer
 from koinon.trust.standing import StandingKeeper
 
@@ -87,10 +92,11 @@ async def post_statement(
         signed = msgspec.json.decode(await request.body(), type=SignedStatement)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Invalid("statement_malformed", why=str(error)[:200]) from None
+    # Made-up statements must cost little: nobody gets to the database without a member's signature.
+    chain = keeper.current.chain
+    check_signed(signed, chain)
     async with database.transaction() as connection:
-        decided = await record_statement(
-            connection, sealer, proposal, signed, keeper.current.chain, clock.now()
-        )
+        decided = await record_statement(connection, sealer, proposal, signed, chain, clock.now())
     return public_decisions([decided], clock)[0]
 
 

@@ -132,11 +132,7 @@ async def record_statement(
         As `policy.follow`; NotFound: `proposal_unknown`; Invalid: `statement_malformed`, `act_too_old`,
         `act_too_early`; NotAllowed: `signer_unknown`, `act_proof_invalid`.
     """
-    statement = _parse(signed)
-    signer = chain.state.signers.get(statement.signer)
-    if signer is None:
-        raise NotAllowed("signer_unknown", signer=statement.signer[:100])
-    check_proof(signer, signed.body, signed.proof, 0)
+    statement, signer = check_signed(signed, chain)
     if statement.at < at - MAX_AGE:
         raise Invalid("act_too_old", at=statement.at.isoformat())
     if statement.at > at + MAX_AHEAD:
@@ -167,6 +163,21 @@ async def record_statement(
     )
     await append(connection, sealer, [entry])
     return decided
+
+
+def check_signed(signed: SignedStatement, chain: Chain) -> tuple[Statement, Signer]:
+    """Somebody in office signed this, whatever it is about: a cheap first look at what comes in.
+
+    Raises:
+        Invalid: `statement_malformed`.
+        NotAllowed: `signer_unknown`, `act_proof_invalid`.
+    """
+    statement = _parse(signed)
+    signer = chain.state.signers.get(statement.signer)
+    if signer is None:
+        raise NotAllowed("signer_unknown", signer=statement.signer[:100])
+    check_proof(signer, signed.body, signed.proof, 0)
+    return statement, signer
 
 
 async def get_decision(connection: Connection, proposal: UUID, chain: Chain) -> Decided:

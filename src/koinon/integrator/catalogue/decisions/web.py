@@ -79,7 +79,9 @@ def _proposes(viewer: Viewer | None) -> bool:
 
 
 navigation = [
-    NavigationItem(label=N_("Decisions"), path="/catalogue/decisions", shown_to=_proposes, order=70),
+    NavigationItem(
+        label=N_("Decisions"), path="/catalogue/decisions", shown_to=_proposes, section="account", order=70
+    ),
     NavigationItem(
         label=N_("Standards and sources"), path="/catalogue/decisions", order=51, section="footer"
     ),
@@ -288,7 +290,11 @@ def _may_say(
                 answers.append(
                     (
                         answer.value,
-                        Text(*(f"{SAID[said].in_(one)}: {ANSWERS[answer].in_(one)}" for one in LANGUAGES)),
+                        Text(
+                            f"{SAID[said].nl}: {ANSWERS[answer].nl}",
+                            f"{SAID[said].fr} : {ANSWERS[answer].fr}",
+                            f"{SAID[said].en}: {ANSWERS[answer].en}",
+                        ),
                     )
                 )
     return [(each.kid, Text(*[f"{each.name} ({each.kid[:8]})"] * 3)) for each in keys], answers

@@ -4,6 +4,6 @@
 """
 
 from koinon.integrator.catalogue.rdf.read import read_catalogue
-from koinon.integrator.catalogue.rdf.write import SHAPES, describe_one, serialise, to_graph
+from koinon.integrator.catalogue.rdf.write import SHAPES, describe_one, serialise, to_graph, whole_graph
 
-__all__ = ["SHAPES", "describe_one", "read_catalogue", "serialise", "to_graph"]
+__all__ = ["SHAPES", "describe_one", "read_catalogue", "serialise", "to_graph", "whole_graph"]

@@ -1,5 +1,6 @@
 """From the catalogue to RDF. Pure; the same catalogue and origin give the same triples."""
 
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -67,14 +68,16 @@ def to_graph(catalogue: Catalogue, origin: str) -> Graph:
     return graph
 
 
-@lru_cache(maxsize=16)
-def _serialised(make: Any, origin: str, syntax: str) -> bytes:
-    return to_graph(make(), origin).serialize(format=syntax, encoding="utf-8")
+@lru_cache(maxsize=2)
+def whole_graph(make: Callable[[], Catalogue], origin: str) -> Graph:
+    """The graph of what `make()` gives, to be read only; kept, since it does not change while a process runs."""
+    return to_graph(make(), origin)
 
 
-def serialise(make: Any, origin: str, syntax: str) -> bytes:
+@lru_cache(maxsize=8)
+def serialise(make: Callable[[], Catalogue], origin: str, syntax: str) -> bytes:
     """What `make()` gives, in a syntax of `FORMATS`; kept, since it does not change while a process runs."""
-    return _serialised(make, origin, syntax)
+    return whole_graph(make, origin).serialize(format=syntax, encoding="utf-8")
 
 
 def describe_one(graph: Graph, address: str) -> Graph | None:
