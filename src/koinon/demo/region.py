@@ -37,7 +37,7 @@ from koinon.trust.agreements import (
 )
 from koinon.trust.agreements import service as agreements
 from koinon.trust.ledger import Sealer
-from koinon.trust.oversight import propose_rule, submit_act
+from koinon.trust.oversight import Grounds, load_grounds, propose_rule, submit_act
 from koinon.trust.parties import (
     INSTALLER,
     LOCAL_ISSUER,
@@ -245,6 +245,7 @@ class Seeder:
         self.persons: dict[str, Person] = {}
         self.systems: dict[str, System] = {}
         self.chain: Chain | None = None
+        self._rules_read: Sequence[Rule] = ()
         self._ids = {login: PersonId(new_id()) for party in PARTIES for login, *_ in party.persons}
 
     async def seed(
@@ -295,12 +296,13 @@ class Seeder:
         target: Target,
         reason: Text,
         outcome: Outcome | None = None,
+        grounds: Grounds | None = None,
     ) -> str:
         """An act signed with that holder's key; gives its digest."""
         key = load_key(self.home, holder)
-        self.chain = await load_chain(connection, self.chain)
         act = draft(
-            self.chain,
+            # Nobody else acts while the region is made; if somebody did, the act would be refused as out of date.
+            self.chain or await load_chain(connection),
             deed=deed,
             target=target,
             reason=reason,
@@ -309,7 +311,7 @@ class Seeder:
             outcome=outcome,
         )
         signed = sign_act(act, key)
-        await submit_act(connection, self.sealer, signed, self.now, self.chain)
+        self.chain = await submit_act(connection, self.sealer, signed, self.now, self.chain, grounds)
         return signed.digest
 
     async def _genesis(self, connection: Connection) -> None:
@@ -484,7 +486,7 @@ class Seeder:
             Outcome.FAVOURABLE,
         )
         assert self.chain is not None
-        advised = (await load_chain(connection, self.chain)).state.conventions
+        advised = self.chain.state.conventions
         for code in members:
             statement = agreements.state(convention, Word.SIGN, self.parties[code].id, self.now)
             token = agreements.sign_statement(statement, load_key(self.home, f"{code}-convention"))
@@ -574,28 +576,35 @@ class Seeder:
         """The demo region's rule documents, under the name of their author there and for as long as the Commission's
         authorisations hold.
         """
-        return [
-            msgspec.structs.replace(
-                rule,
-                author=str(self.persons["ruben"].id),
-                in_force_from=self.today,
-                in_force_until=self._until,
-            )
-            for rule in parse_rules(RULES)
-        ]
+        if not self._rules_read:
+            self._rules_read = [
+                msgspec.structs.replace(
+                    rule,
+                    author=str(self.persons["ruben"].id),
+                    in_force_from=self.today,
+                    in_force_until=self._until,
+                )
+                for rule in parse_rules(RULES)
+            ]
+        return self._rules_read
 
     async def _rules(self, connection: Connection) -> None:
         agreed = Text("Goedgekeurd (demo)", "Approuvé (démo)", "Approved (demo)")
         await adopt_vocabulary(connection, self.sealer, read_vocabulary(RULES), self.now)
+        assert self.chain is not None
+        # In this transaction nothing is agreed and nobody registered any more.
+        grounds = await load_grounds(connection)
         for rule in self.rules():
-            self.chain = await load_chain(connection, self.chain)
             stored, _ = await propose_rule(
-                connection, self.sealer, rule, rule.author, self.chain.state, self.now
+                connection, self.sealer, rule, rule.author, self.chain.state, self.now, grounds
             )
             target = Target(TargetKind.RULE, rule.id, stored.digest)
-            await self.act(connection, "committee-1", Deed.APPROVE_RULE, target, agreed)
-            await self.act(connection, "committee-2", Deed.APPROVE_RULE, target, agreed)
-            await self.act(connection, "chair", Deed.AUTHORISE_RULE, target, agreed)
+            for holder, deed in (
+                ("committee-1", Deed.APPROVE_RULE),
+                ("committee-2", Deed.APPROVE_RULE),
+                ("chair", Deed.AUTHORISE_RULE),
+            ):
+                await self.act(connection, holder, deed, target, agreed, grounds=grounds)
 
     async def _dossiers(
         self, connection: Connection, purpose: str, subjects: Mapping[str, Sequence[str]]

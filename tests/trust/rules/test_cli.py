@@ -44,6 +44,10 @@ def change(file: Path, old: str, new: str) -> None:
     file.write_text(text.replace(old, new, 1))
 
 
+def about_twin(report: Any) -> list[str]:
+    return [each["code"] for each in report["findings"] if "twin" in f"{each['rule']} {each['other']}"]
+
+
 def test_check_passes_over_the_demo_region() -> None:
     report = run("check", DEMO, "--json")
     assert report["ok"]
@@ -63,13 +67,12 @@ def test_check_analyses_the_documents_together_in_three_languages(folder: Path) 
     twin = (folder / "ksz-income.toml").read_text().replace("ksz-income", "twin").replace('  "year",\n', "")
     (folder / "twin.toml").write_text(twin)
     report = run("check", folder, "--json", code=65)
-    assert [finding["code"] for finding in report["findings"]] == ["fields_differ"]
+    assert about_twin(report) == ["fields_differ"]
     assert "données différentes" in run("check", folder, "--language", "fr", code=65)
     change(folder / "twin.toml", "purposes", 'adds_to = ["social-dwelling-admission.ksz-income"]\npurposes')
-    assert run("check", folder, "--json")["findings"] == []
+    assert about_twin(run("check", folder, "--json")) == []
     change(folder / "twin.toml", '["case_handler", "housing_manager", "system"]', '["*"]')
-    warned = run("check", folder, "--json")
-    assert [finding["code"] for finding in warned["findings"]] == ["all_profiles"]
+    assert about_twin(run("check", folder, "--json")) == ["all_profiles"]
 
 
 def test_check_holds_rules_against_the_deliberations(folder: Path, tmp_path: Path) -> None:

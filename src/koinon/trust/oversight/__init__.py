@@ -14,7 +14,7 @@ from koinon.trust.oversight.model import (
 )
 from koinon.trust.oversight.policy import authorisation_state, list_ending_soon, list_waiting
 from koinon.trust.oversight.register import PublicRegister, public_register
-from koinon.trust.oversight.rules import follow_rules, propose_rule
+from koinon.trust.oversight.rules import Grounds, follow_rules, load_grounds, propose_rule
 from koinon.trust.oversight.service import (
     draft_act,
     file_complaint,
@@ -31,6 +31,7 @@ __all__ = [
     "ComplaintId",
     "ComplaintState",
     "Filing",
+    "Grounds",
     "PublicRegister",
     "Waiting",
     "authorisation_state",
@@ -42,6 +43,7 @@ __all__ = [
     "get_complaint",
     "list_ending_soon",
     "list_waiting",
+    "load_grounds",
     "move_complaint",
     "propose_rule",
     "public_register",

@@ -116,8 +116,8 @@ async def post_act(
     known = keeper.current.chain
     check_signed(known, signed)
     async with database.transaction() as connection:
-        act = await submit_act(connection, sealer, signed, clock.now(), known)
-    return RecordedAct(act.sequence, signed.digest)
+        chain = await submit_act(connection, sealer, signed, clock.now(), known)
+    return RecordedAct(chain.acts[-1].sequence, signed.digest)
 
 
 class SentStatement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -12,7 +12,7 @@ from koinon.base.database import Connection
 from koinon.base.errors import Conflict, NotAllowed, NotFound
 from koinon.trust.agreements import Agreements, load_agreements
 from koinon.trust.ledger import Sealer
-from koinon.trust.parties import Register, load_register
+from koinon.trust.parties import load_register
 from koinon.trust.rules import Rule, StoredRule, load_rules, propose
 from koinon.trust.rules.analysis import Scope
 from koinon.trust.rules.policy import (
@@ -30,6 +30,17 @@ from koinon.trust.standing.acts import ActState, Chain, Deed, Target, TargetKind
 RULE_DEEDS = frozenset({Deed.APPROVE_RULE, Deed.AUTHORISE_RULE})
 AUTHORS = frozenset({"rule_author", "jurist"})
 READERS = AUTHORS | {"committee_member", "commission_member", "commission_secretary"}
+
+
+class Grounds(msgspec.Struct, frozen=True):
+    """What rules are judged by besides acts and other rules, as it stood when it was read.
+
+    Attributes:
+        kinds: party -> its kind.
+    """
+
+    agreements: Agreements
+    kinds: Mapping[str, str]
 
 
 class Followed(msgspec.Struct, frozen=True):
@@ -139,15 +150,29 @@ def waits_for(followed: Followed, profile: str | None, person: str) -> Deed | No
     return None
 
 
-async def examine_rule(connection: Connection, rule: Rule, acts: ActState, at: datetime) -> Review:
+async def load_grounds(connection: Connection) -> Grounds:
+    """What rules are judged by now. Whoever passes it on vouches that nothing of it has changed since."""
+    agreements, register = await load_agreements(connection), await load_register(connection)
+    return Grounds(agreements, {str(party.id): party.kind for party in register.parties.values()})
+
+
+async def examine_rule(
+    connection: Connection, rule: Rule, acts: ActState, at: datetime, grounds: Grounds | None = None
+) -> Review:
     """What the version would bring among the rules that count by `acts`. Nothing is kept."""
     counting = counting_rules(await load_rules(connection), acts)
-    agreements, register = await load_agreements(connection), await load_register(connection)
-    return await review(connection, rule, counting, at, scopes_of(agreements, acts), _kinds(register))
+    grounds = grounds or await load_grounds(connection)
+    return await review(connection, rule, counting, at, scopes_of(grounds.agreements, acts), grounds.kinds)
 
 
 async def propose_rule(
-    connection: Connection, sealer: Sealer, rule: Rule, author: str, acts: ActState, at: datetime
+    connection: Connection,
+    sealer: Sealer,
+    rule: Rule,
+    author: str,
+    acts: ActState,
+    at: datetime,
+    grounds: Grounds | None = None,
 ) -> tuple[StoredRule, Review]:
     """The version is a draft, analysed and replayed.
 
@@ -157,23 +182,33 @@ async def propose_rule(
         Conflict, NotAllowed: what `rules.propose` raises; what `RuleBank` raises.
     """
     stored = await propose(connection, sealer, rule, author, at)
-    return stored, await review_rule(connection, sealer, stored, acts, at)
+    return stored, await review_rule(connection, sealer, stored, acts, at, grounds)
 
 
 async def review_rule(
-    connection: Connection, sealer: Sealer, stored: StoredRule, acts: ActState, at: datetime
+    connection: Connection,
+    sealer: Sealer,
+    stored: StoredRule,
+    acts: ActState,
+    at: datetime,
+    grounds: Grounds | None = None,
 ) -> Review:
     """The version has been analysed and replayed, on what counts and what is kept now.
 
     Records: register log, `rule.analysed`, `rule.replayed`.
     """
-    found = await examine_rule(connection, stored.rule, acts, at)
+    found = await examine_rule(connection, stored.rule, acts, at, grounds)
     await keep_review(connection, sealer, stored, found, at)
     return found
 
 
 async def check_rule_act(
-    connection: Connection, chain: Chain, deed: Deed, target: Target, signer: str
+    connection: Connection,
+    chain: Chain,
+    deed: Deed,
+    target: Target,
+    signer: str,
+    grounds: Grounds | None = None,
 ) -> None:
     """An approval or authorisation of a rule by this key would count; other acts pass.
 
@@ -194,8 +229,9 @@ async def check_rule_act(
     if stored is None:
         raise NotFound("rule_unknown", rule=target.id, digest=target.digest)
     rule = stored.rule
-    agreements, register = await load_agreements(connection), await load_register(connection)
-    findings = find_about(rule, counting_rules(rules, acts), scopes_of(agreements, acts), _kinds(register))
+    grounds = grounds or await load_grounds(connection)
+    scopes = scopes_of(grounds.agreements, acts)
+    findings = find_about(rule, counting_rules(rules, acts), scopes, grounds.kinds)
     blocking = find_blocking(rule, findings)
     if blocking:
         codes = sorted({each.code for each in blocking})
@@ -204,9 +240,4 @@ async def check_rule_act(
     if deed is Deed.APPROVE_RULE:
         check_approval(rule, progress, member.holder)
     else:
-        granted = {each.deliberation for each in scopes_of(agreements, acts)}
-        check_authorisation(rule, progress, granted)
-
-
-def _kinds(register: Register) -> dict[str, str]:
-    return {str(party.id): party.kind for party in register.parties.values()}
+        check_authorisation(rule, progress, {each.deliberation for each in scopes})

@@ -13,7 +13,7 @@ from koinon.base.text import Text
 from koinon.trust.ledger import Entry, Erased, Log, Private, Sealer, Stored, append, get_entry, read_private
 from koinon.trust.oversight import policy, store
 from koinon.trust.oversight.model import Complaint, ComplaintId, ComplaintState, Filing
-from koinon.trust.oversight.rules import RULE_DEEDS, check_rule_act
+from koinon.trust.oversight.rules import RULE_DEEDS, Grounds, check_rule_act
 from koinon.trust.parties import Author, Register
 from koinon.trust.standing import Standing
 from koinon.trust.standing.acts import (
@@ -26,10 +26,10 @@ from koinon.trust.standing.acts import (
     Target,
     check_act,
     draft,
+    extend_chain,
     load_chain,
     lock_acts,
     parse_act,
-    record_act,
 )
 
 # --- acts ----------
@@ -69,9 +69,14 @@ def draft_act(
 
 
 async def submit_act(
-    connection: Connection, sealer: Sealer, signed: SignedAct, at: datetime, known: Chain | None = None
-) -> Act:
-    """The act is recorded; from the moment this commits, standing is what it says.
+    connection: Connection,
+    sealer: Sealer,
+    signed: SignedAct,
+    at: datetime,
+    known: Chain | None = None,
+    grounds: Grounds | None = None,
+) -> Chain:
+    """The act is recorded; from the moment this commits, standing is what it says. Gives the chain that ends in it.
 
     A key that was offered and is now appointed is offered no more. An approval or authorisation of a rule that would
     count for nothing is refused.
@@ -79,16 +84,15 @@ async def submit_act(
     Raises, Records: as `standing.acts.record_act`; of a rule also what `rules.check_rule_act` raises.
     """
     wanted = parse_act(signed.body)
-    if wanted.act in RULE_DEEDS:
-        # What the act is judged by stays as it is until the act stands.
-        await lock_acts(connection)
-        chain = await load_chain(connection, known)
-        if wanted.previous == chain.head:
-            await check_rule_act(connection, chain, wanted.act, wanted.target, wanted.signer)
-    act = await record_act(connection, sealer, signed, at, known)
-    if act.act is Deed.APPOINT_SIGNER:
-        await store.delete_offered_signer(connection, act.target.id)
-    return act
+    # What the act is judged by stays as it is until the act stands.
+    await lock_acts(connection)
+    chain = await load_chain(connection, known)
+    if wanted.act in RULE_DEEDS and wanted.previous == chain.head:
+        await check_rule_act(connection, chain, wanted.act, wanted.target, wanted.signer, grounds)
+    chain = await extend_chain(connection, sealer, chain, signed, at)
+    if wanted.act is Deed.APPOINT_SIGNER:
+        await store.delete_offered_signer(connection, wanted.target.id)
+    return chain
 
 
 # --- complaints ----------

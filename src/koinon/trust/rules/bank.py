@@ -97,12 +97,7 @@ class RuleBank:
             Conflict: `rule_twice`: two rules have the same id and version.
             Invalid: `permit_too_open`: a permit leaves action, purpose or party open.
         """
-        spans = list(_intervals(rules))
-        for rule, _ in spans:
-            if rule.effect == "permit" and (
-                ANY in rule.actions or ANY in rule.purposes or ANY in rule.party_kinds
-            ):
-                raise Invalid("permit_too_open", rule=rule.name)
+        spans = _checked(rules)
         packer = Packer(rule for rule, _ in spans)
         self.rules = tuple(packer.pack(rule, end) for rule, end in spans)
         self._action_bits, self._profile_bits = packer.action_bits, packer.profile_bits
@@ -297,6 +292,21 @@ def build_bank(rules: Iterable[StoredRule], at: datetime | None = None) -> RuleB
     for each in bank.rules:
         newest[each.id] = max(each.version, newest.get(each.id, 0))
     return RuleBank(each.rule for each in bank.rules if each.until > at or each.version == newest[each.id])
+
+
+def check_rules(rules: Iterable[Rule]) -> None:
+    """`rules` can be a bank. Raises as `RuleBank`, which costs more."""
+    _checked(rules)
+
+
+def _checked(rules: Iterable[Rule]) -> list[tuple[Rule, date | None]]:
+    spans = list(_intervals(rules))
+    for rule, _ in spans:
+        if rule.effect == "permit" and (
+            ANY in rule.actions or ANY in rule.purposes or ANY in rule.party_kinds
+        ):
+            raise Invalid("permit_too_open", rule=rule.name)
+    return spans
 
 
 def _intervals(rules: Iterable[Rule]) -> Iterator[tuple[Rule, date | None]]:

@@ -16,8 +16,8 @@ from koinon.base.database import Connection
 from koinon.trust.ledger import Sealer
 from koinon.trust.rules import service, store
 from koinon.trust.rules.analysis import Finding, Scope, analyse
-from koinon.trust.rules.bank import RuleBank
-from koinon.trust.rules.model import Request, Rule, StoredRule
+from koinon.trust.rules.bank import RuleBank, check_rules
+from koinon.trust.rules.model import Request, Rule, StoredRule, group_of
 from koinon.trust.rules.replay import Difference, make_cases, replay
 
 LIMIT_PAST = 20_000  # of kept decisions, the newest: 0.2 s of work
@@ -74,12 +74,31 @@ def find_about(
     Raises:
         Conflict, Invalid: what `RuleBank` raises.
     """
-    bank = [*(each for each in counting if each.name != rule.name), rule]
+    others = [each for each in counting if each.name != rule.name]
+    check_rules([*others, rule])
     return [
         each
-        for each in analyse(bank, scopes, kind_of)
+        for each in analyse([*near_rules(rule, others), rule], scopes, kind_of)
         if each.rule == rule.name or (each.other == rule.name and each.code != "superseded")
     ]
+
+
+def near_rules(rule: Rule, others: Iterable[Rule]) -> list[Rule]:
+    """Those that can have a part in a finding about `rule`, or in a decision that it changes.
+
+    A version is held against the rules of its kind of resource, and changes decisions about the kinds of all versions
+    of its rule, since it ends them. When those rules are in force hangs on all versions of theirs. A property test
+    holds what follows from them to what follows from the whole bank.
+    """
+    others = list(others)
+    groups = _groups(rule, others)
+    ids = {each.id for each in others if group_of(each.resource) in groups}
+    return [each for each in others if each.id in ids]
+
+
+def _groups(rule: Rule, others: Iterable[Rule]) -> set[str]:
+    """The kinds of resource of all versions of the rule."""
+    return {group_of(each.resource) for each in (*others, rule) if each.id == rule.id}
 
 
 def find_blocking(rule: Rule, findings: Iterable[Finding]) -> list[Finding]:
@@ -103,14 +122,19 @@ def examine(
         Conflict, Invalid: what `RuleBank` raises.
     """
     findings = find_about(rule, counting, scopes, kind_of)
-    others = [each for each in counting if each.name != rule.name]
-    old, new = RuleBank(others), RuleBank([*others, rule])
-    since = start_of(rule.in_force_from)
-    asked = [each if each.at >= since else msgspec.structs.replace(each, at=since) for each in past]
+    near = near_rules(rule, (each for each in counting if each.name != rule.name))
+    old, new = RuleBank(near), RuleBank([*near, rule])
+    since, groups, past = start_of(rule.in_force_from), _groups(rule, near), list(past)
+    # About any other kind of resource both banks say what they said.
+    asked = [
+        each if each.at >= since else msgspec.structs.replace(each, at=since)
+        for each in past
+        if group_of(each.resource) in groups
+    ]
     return Review(
         findings=tuple(findings),
         blocking=tuple(find_blocking(rule, findings)),
-        asked=len(asked),
+        asked=len(past),
         differences=tuple(replay(old, new, asked)),
         cases=tuple(replay(old, new, make_cases([RuleBank([rule])], limit=LIMIT_CASES))),
     )

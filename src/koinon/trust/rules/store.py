@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Literal
 from uuid import UUID
 
@@ -57,16 +58,22 @@ async def load_all(connection: Connection) -> tuple[list[StoredRule], list[str]]
 
 
 def _read(row: asyncpg.Record) -> StoredRule:
-    try:
-        rule = rule_from_document(msgspec.json.decode(row["document"]))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise Invalid("rule_broken") from None
-    digest = hashlib.sha256(row["document"]).hexdigest()
-    if canonical(rule_document(rule)) != row["document"] or digest != row["digest"]:
-        raise Invalid("rule_broken")
-    if (rule.id, rule.version) != (row["id"], row["version"]):
+    rule, digest = _rule_of(row["document"])
+    if digest != row["digest"] or (rule.id, rule.version) != (row["id"], row["version"]):
         raise Invalid("rule_broken")
     return StoredRule(rule, digest, row["proposed_at"])
+
+
+# All rules are read again at every change of standing; what the same bytes say stays so, being pure.
+@lru_cache(maxsize=16_384)
+def _rule_of(document: bytes) -> tuple[Rule, str]:
+    try:
+        rule = rule_from_document(msgspec.json.decode(document))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise Invalid("rule_broken") from None
+    if canonical(rule_document(rule)) != document:
+        raise Invalid("rule_broken")
+    return rule, hashlib.sha256(document).hexdigest()
 
 
 async def insert_rule(connection: Connection, rule: Rule, at: datetime) -> StoredRule:

@@ -36,7 +36,13 @@ from koinon.trust.standing.acts.policy import (
     verify_chain,
 )
 from koinon.trust.standing.acts.proofs import check_signer_key, sign_act
-from koinon.trust.standing.acts.service import list_acts, load_chain, record_act, record_genesis
+from koinon.trust.standing.acts.service import (
+    extend_chain,
+    list_acts,
+    load_chain,
+    record_act,
+    record_genesis,
+)
 from koinon.trust.standing.acts.store import lock_acts
 
 __all__ = [
@@ -63,6 +69,7 @@ __all__ = [
     "check_signed",
     "check_signer_key",
     "draft",
+    "extend_chain",
     "follow",
     "is_personal",
     "list_acts",

@@ -97,7 +97,17 @@ async def record_act(
         Unavailable: `epoch_not_raised`: what is running would not hear of the act, so it was not recorded.
     """
     await store.lock_acts(connection)
-    chain = follow(await load_chain(connection, known), signed)
+    return (await extend_chain(connection, sealer, await load_chain(connection, known), signed, at)).acts[-1]
+
+
+async def extend_chain(
+    connection: Connection, sealer: Sealer, chain: Chain, signed: SignedAct, at: datetime
+) -> Chain:
+    """As `record_act`, for who has read the `chain` already: in this transaction, and after `lock_acts`.
+
+    Gives the chain with the act. Records, Raises: as `record_act`.
+    """
+    chain = follow(chain, signed)
     act = chain.acts[-1]
     if act.at < at - MAX_AGE:
         raise Invalid("act_too_old", at=act.at.isoformat())
@@ -110,7 +120,7 @@ async def record_act(
         raise Unavailable("epoch_not_raised", sequence=act.sequence)
     entry = Entry(log=Log.REGISTER, kind=ACT_ENTRY, public=public_act(act, signed.digest), at=at)
     await append(connection, sealer, [entry])
-    return act
+    return chain
 
 
 async def list_acts(connection: Connection, *, after: int = 0, limit: int = 100) -> Sequence[SignedAct]:
