@@ -124,7 +124,7 @@ _DELETE_UNITS: Final = f"""
         ON CONFLICT (place, file) DO NOTHING
     )
     SELECT stream, camera, start_at, wall_us, bytes, why FROM gone
-"""  # noqa: S608 - of constants of this module
+"""
 _DELETE_DERIVED: Final = f"""
     WITH due AS MATERIALIZED (
         SELECT DISTINCT ON (u.id) u.id, w.why FROM {_WINDOWS}
@@ -139,7 +139,7 @@ _DELETE_DERIVED: Final = f"""
         ON CONFLICT (place, file) DO NOTHING
     )
     SELECT count(*) FROM gone
-"""  # noqa: S608 - of constants of this module
+"""
 
 
 def _columns(windows: Sequence[tuple[CameraId, Window]], now: datetime, most: int) -> tuple[object, ...]:

@@ -50,7 +50,7 @@ async def insert_holds(connection: Connection, holds: Sequence[Hold]) -> None:
     await connection.executemany(
         f"""
         INSERT INTO terms.hold ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
-        """,  # noqa: S608, E501 - of constants of this module
+        """,  # noqa: E501 - of constants of this module
         [[getattr(each, name) for name in Hold.__struct_fields__] for each in holds],
     )
 
@@ -61,7 +61,7 @@ async def find_hold(connection: Connection, hold: HoldId, *, lock: bool = False)
         f"""
         SELECT {_PREFIXED}, c.code, c.owner AS camera_owner FROM terms.hold h JOIN cameras.camera c ON c.id = h.camera
         WHERE h.id = $1 {"FOR UPDATE OF h" if lock else ""}
-        """,  # noqa: S608 - of constants of this module
+        """,
         hold,
     )
     return None if row is None else Held(_hold(row), row["code"], row["camera_owner"])
@@ -85,7 +85,7 @@ async def list_holds(
         WHERE ($1::uuid IS NULL OR h.owner = $1 OR c.owner = $1)
           AND (h.ended_at IS NULL AND h.ends_at > $2) <> $3
         ORDER BY h.placed_at DESC, h.id LIMIT $4
-        """,  # noqa: S608 - of constants of this module
+        """,
         party, at, over, limit,
     )  # fmt: skip
     return [Held(_hold(row), row["code"], row["camera_owner"]) for row in rows]
@@ -113,7 +113,7 @@ async def list_standing(connection: Connection, camera: CameraId, at: datetime) 
         f"""
         SELECT {_PREFIXED} FROM terms.hold h
         WHERE h.camera = $1 AND h.ended_at IS NULL AND h.placed_at <= $2 AND h.ends_at > $2 ORDER BY h.since
-        """,  # noqa: S608 - of constants of this module
+        """,
         camera, at,
     )  # fmt: skip
     return [_hold(row) for row in rows]
