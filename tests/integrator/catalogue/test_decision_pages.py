@@ -80,6 +80,31 @@ async def test_who_may_propose_does_and_everybody_reads_it(application: Any) -> 
         await client.aclose()
 
 
+async def test_an_operator_brings_in_a_designation_and_the_source_says_where_it_stands(
+    application: Any,  # noqa: F811
+) -> None:
+    operator, csrf = await client_of(application, "olga")
+    form = FORM | {
+        "_csrf": csrf,
+        "kind": "designation",
+        "name": "taxi",
+        "source": "taxi",
+        "resources": "taxi/driver, taxi/rides",
+        "keeper": "brussels_mobility",
+        "decree": "BBHR / AGRBC 15.12.2025 (demo)",
+        "decreed_on": "2025-12-15",
+    }
+    bad = await operator.post("/catalogue/decisions/new?lang=en", data=form | {"resources": "ksz/income"})
+    assert bad.status_code == 400 and "Name at least one service of the source" in bad.text
+    done = await operator.post("/catalogue/decisions/new", data=form)
+    assert done.status_code == 303
+    page = await operator.get(f"{done.headers['location']}?lang=en")
+    assert "Opinion of the Control Commission" in page.text and "/catalogue/services/taxi/rides" in page.text
+    # Proposed is not designated: the opinion is not there yet.
+    assert "not designated yet" in (await operator.get("/catalogue/sources/taxi?lang=en")).text
+    await operator.aclose()
+
+
 @pytest.mark.browser
 async def test_members_vote_and_close_with_their_key_files_in_a_browser(
     application: Any,  # noqa: F811
