@@ -227,7 +227,7 @@ class Driver:
     pause_seconds: float = 2.0
     slow_seconds: float = 3.0
     slow_window: int = 16
-    most_waiting: int = 256
+    most_waiting: int = 2048
 
     _breakers: dict[str, Breaker] | None = None
     _waiting = 0
