@@ -50,7 +50,7 @@ from koinon.trust.ledger import Sealer
 from koinon.trust.parties import INSTALLER, KeyUse, System, load_register
 from koinon.trust.parties import service as parties
 
-PERSONS, MUTATIONS, KILL_MUTATIONS, KILLS, RUNS = 20_000, 50_000, 20_000, 20, 5
+PERSONS, MUTATIONS, KILLS, RUNS = 20_000, 50_000, 20, 5
 QUICK, QUICK_KILLS = 10_000, 3
 SOURCE = "rijksregister"
 RENT = ("social-dwelling-rent", "social_dwelling_rent")
@@ -72,7 +72,7 @@ def run(
         for number in range(times):
             found.append(_measure(bench, people, next_, count, f"run-{number}"))
             next_ += count
-        after = _kill(bench, people, next_, max(2000, KILL_MUTATIONS if not quick else 4000), deaths)
+        after = _kill(bench, people, next_, deaths)
 
     def ours(name: str) -> list[float]:
         return [each[name] for each in found]
@@ -89,6 +89,8 @@ def run(
             row("consumers_us", "CPU of both consumers for a mutation", "us", ours("consumers_us")),
             row("published_per_s", "of which publishing alone, until the last was taken", "1/s", ours("published")),
             row("kills", f"kill -9 of {after['victims']}", "", [after["kills"]]),
+            row("published_meanwhile", "mutations that were published while processes were killed", "",
+                [after["published"]]),
             row("lost", "numbers that never took effect", "", [after["lost"]], "<= 0"),
             row("doubled", "effects beyond the first, numbers beyond those published", "", [after["doubled"]], "<= 0"),
             row("again", "numbers that came more than once and were recognised", "", [after["again"]]),
@@ -229,22 +231,24 @@ def _measure(bench: Bench, people: Sequence[str], first: int, count: int, name: 
     }
 
 
-def _kill(bench: Bench, people: Sequence[str], first: int, count: int, kills: int) -> dict[str, Any]:
-    """`count` mutations while processes are killed; what came of it at both subscribers."""
-    port, told = free_port(), free_port()
+def _kill(bench: Bench, people: Sequence[str], first: int, kills: int) -> dict[str, Any]:
+    """Mutations are published for as long as processes are killed; what came of it at both subscribers."""
+    port = free_port()
     origin, home = f"http://127.0.0.1:{port}", str(bench.home)
     books = [bench.home / "kill-read.db", bench.home / "kill-pushed.db"]
     draw = random.Random(20261129)
     names = ("publisher", "web", "pusher", "consumer")
-    pause = 0.002  # between publications of fifty, so that each death finds something under way
+    pause = 0.1  # between publications of fifty: a stream that lasts, so that each death finds something under way
+    enough = bench.home / "enough"
     with _children() as children:
         web = Child("web", home, bench.url, str(port))
         children.append(web)
+        told = free_port()  # after the other is taken: it could be the same one
         stands = _subscribe(bench, origin, f"http://127.0.0.1:{told}/told")
         receiver = Child("receive", home, str(told), str(books[1]))
         pusher = Child("push", home, bench.url)
         consumer = Child("consume", home, origin, str(stands[0][0]), str(books[0]), str(stands[0][1]))
-        publisher = Child("publish", home, origin, str(first), str(count), str(pause))
+        publisher = Child("publish", home, origin, str(first), str(10**9), str(pause), str(enough))
         children += [receiver, pusher, consumer, publisher]
         victims = dict(zip(names, (publisher, web, pusher, consumer), strict=True))
         order = [names[n % len(names)] for n in range(kills)]
@@ -256,6 +260,14 @@ def _kill(bench: Bench, people: Sequence[str], first: int, count: int, kills: in
             victim.end(signal.SIGKILL)
             victim.start()
             done += 1
+        time.sleep(1.0)
+        enough.touch()
+        publisher.process.wait(120)
+        with _client(bench.home, origin, f"{SOURCE}-system") as client:
+            stream = Mutations(client).stream(SOURCE)
+        if stream.held or stream.missing:
+            raise RuntimeError(f"the source has a gap: {stream}")
+        count = stream.passed_until - first + 1
         deadline = time.monotonic() + 600
         with _client(bench.home, origin, f"{NORTH}-system") as client:
             mutations = Mutations(client)
@@ -277,7 +289,14 @@ def _kill(bench: Bench, people: Sequence[str], first: int, count: int, kills: in
         lost += missed
         doubled += twice + (end - last - count)
         again += _again(book)
-    return {"lost": lost, "doubled": doubled, "kills": done, "again": again, "victims": ", ".join(names)}
+    return {
+        "lost": lost,
+        "doubled": doubled,
+        "kills": done,
+        "again": again,
+        "published": count,
+        "victims": ", ".join(names),
+    }
 
 
 def _audit(
@@ -340,8 +359,8 @@ def _again(path: Path) -> int:
         return int(db.execute("SELECT again FROM place").fetchone()[0])
 
 
-def _publish(home: Path, origin: str, first: int, count: int, pause: float) -> None:
-    """From wherever the platform says that the source is, to the end."""
+def _publish(home: Path, origin: str, first: int, count: int, pause: float, enough: Path | None) -> None:
+    """From wherever the platform says that the source is, to the end, or until the file `enough` is there."""
     people = subjects(PERSONS)
     size = 50 if pause else 1000
     print("publishing", flush=True)
@@ -350,7 +369,7 @@ def _publish(home: Path, origin: str, first: int, count: int, pause: float) -> N
         while True:
             try:
                 next_ = max(first, mutations.stream(SOURCE).passed_until + 1)
-                while next_ < first + count:
+                while next_ < first + count and not (enough is not None and enough.exists()):
                     end = min(next_ + size, first + count)
                     mutations.publish(
                         SOURCE, [_mutation(people, n) for n in range(next_, end)], begins_at=first
@@ -446,8 +465,9 @@ def _main(words: list[str]) -> None:
     match words:
         case ["web", home, url, port]:
             asyncio.run(serve(settings_of(Path(home), url, int(port))))
-        case ["publish", home, origin, first, count, pause]:
-            _publish(Path(home), origin, int(first), int(count), float(pause))
+        case ["publish", home, origin, first, count, pause, *enough]:
+            ended = Path(enough[0]) if enough else None
+            _publish(Path(home), origin, int(first), int(count), float(pause), ended)
         case ["consume", home, origin, subscription, path, start]:
             _consume(Path(home), origin, UUID(subscription), Path(path), int(start))
         case ["receive", home, port, path]:
