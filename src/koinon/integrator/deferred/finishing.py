@@ -10,7 +10,7 @@ import msgspec
 
 from koinon.base.clock import rfc3339
 from koinon.base.crypto import SigningKey, b64url, jws_sign
-from koinon.integrator.deferred.chunks import decode_part
+from koinon.integrator.deferred.chunks import FORBIDDEN, decode_part
 from koinon.integrator.deferred.model import Batch, RecordStatus, ResultFile
 from koinon.integrator.deferred.policy import result_type
 from koinon.integrator.deferred.sealed import PiecesOut, SealedObjects
@@ -47,25 +47,33 @@ async def write_results(
         ]
 
     writers = await asyncio.to_thread(open_all)
+    told: set[str] = set()
     for part in parts:
         data = await sealed.get(part.part)
-        await asyncio.to_thread(_write, writers, data, batch, flow)
+        told |= await asyncio.to_thread(_write, writers, data, batch, flow)
 
     def close_all() -> list[ResultFile]:
         for writer in writers:
             writer.close()
-        return [file.finish() for file in files]
+        return [msgspec.structs.replace(file.finish(), fields=sorted(told)) for file in files]
 
     return await asyncio.to_thread(close_all)
 
 
-def _write(writers: Sequence[Writer], data: bytes, batch: Batch, flow: Flow) -> None:
+def _write(writers: Sequence[Writer], data: bytes, batch: Batch, flow: Flow) -> set[str]:
+    """The part is in each file; the fields about which it says anything."""
     columns = decode_part(data, batch.id, result_type(flow))
     for writer in writers:
         refused = writer.write(columns)
         if refused:
             # Flags, counts, keys and codes fit in every syntax; a flow whose texts do not is declared wrongly.
             raise ValueError(f"result of {flow.name} does not fit: {refused[0].code} in {refused[0].field}")
+    specs = columns.record_type.fields[2:]
+    return {
+        spec.name
+        for spec, column in zip(specs, columns.fields[2:], strict=True)
+        if column.statuses is None or column.statuses.strip(bytes([FORBIDDEN]))
+    }
 
 
 def total(batch: Batch, parts: Sequence[Part]) -> dict[str, int]:

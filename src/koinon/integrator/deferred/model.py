@@ -68,13 +68,18 @@ class BatchRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class ResultFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A file to fetch, in pieces of `piece_bytes`. `name` is a syntax, `rejects` or `rejects.csv`."""
+    """A file to fetch, in pieces of `piece_bytes`. `name` is a syntax, `rejects` or `rejects.csv`.
+
+    Attributes:
+        fields: of the flow, those about which it says anything: whoever fetches it must be allowed them then, too.
+    """
 
     name: str
     length: int
     sha256: str
     pieces: int
     piece_bytes: int = PIECE_BYTES
+    fields: Sequence[str] = ()
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,9 +13,11 @@ from koinon.integrator.deferred.model import (
     Batch,
     BatchRequest,
     BatchState,
+    ResultFile,
 )
 from koinon.integrator.formats import RECORD_TYPES, FieldSpec, Header, RecordType
 from koinon.integrator.model import Flow
+from koinon.trust.rules import Decision
 
 # What is kept of a batch that has ended: the file, its rejects and its result. The trace stays as the ledger keeps it.
 KEPT = timedelta(days=30)
@@ -179,6 +181,15 @@ def _type(flow: Flow, what: str) -> RecordType:
     if found is None:
         raise NotFound("flow_not_in_batch", flow=flow.name)
     return found
+
+
+def find_withheld(flow: Flow, file: ResultFile, decision: Decision) -> list[str]:
+    """What the file says and the decision of now does not give: fields, and values where only yes and no may leave."""
+    if not file.fields:
+        return []
+    flags = {spec.name for spec in result_type(flow).fields if spec.kind == "flag"}
+    told = set(file.fields)
+    return sorted(told - decision.fields | (told & decision.obligations.yes_no) - flags)
 
 
 def result_types(flows: Iterable[Flow]) -> dict[str, RecordType]:

@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 
 from koinon.base.database import Connection, Database
-from koinon.base.errors import Conflict, NotFound, TooMany
+from koinon.base.errors import Conflict, NotAllowed, NotFound, TooMany
 from koinon.base.ids import new_id
 from koinon.base.objects import Objects
 from koinon.integrator.deferred import policy, store
@@ -191,7 +191,8 @@ class Deferred:
         Raises:
             NotFound: `batch_unknown`, `file_unknown`, `piece_unknown`, `batch_forgotten`.
             Conflict: `batch_not_done`.
-            NotAllowed: as `gate.open_batch`: what was answered before a suspension is not handed out after it.
+            NotAllowed: as `gate.open_batch`: what was answered before a suspension is not handed out after it;
+                `field_not_authorised`, with `fields`, where the rules give less now than the file says.
         """
         async with self._database.acquire() as connection:
             batch = await self._get(connection, batch_id, actor.party)
@@ -204,7 +205,12 @@ class Deferred:
             raise NotFound("file_unknown", file=name[:32])
         if not 0 <= piece < file.pieces:
             raise NotFound("piece_unknown", pieces=file.pieces)
-        await open_batch(self.integrator.gate, self.ask_of(batch, actor), count=1)
+        passage = await open_batch(self.integrator.gate, self.ask_of(batch, actor), count=1)
+        withheld = policy.find_withheld(self.integrator.flows[batch.flow], file, passage.decision)
+        if withheld:
+            refusal = NotAllowed("field_not_authorised", fields=withheld)
+            await self.integrator.gate.refuse(passage.ask, refusal)
+            raise refusal
         return await self.store.get(file_piece_name(batch.id, file.name, piece))
 
     async def receipt(self, batch_id: UUID, actor: Actor) -> str:
