@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from koinon.base.text import Text
 from koinon.trust.parties import PartyId
 
 RELEASED = "released"
@@ -76,6 +77,14 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     latency: Latency
 
 
+class Consumer(msgspec.Struct, frozen=True):
+    """How often one party asked; its name may be empty when it is in the register no more."""
+
+    party: UUID
+    name: Text
+    asked: int
+
+
 class FlowReport(msgspec.Struct, frozen=True, kw_only=True):
     """What a flow did between two instants.
 
@@ -83,7 +92,7 @@ class FlowReport(msgspec.Struct, frozen=True, kw_only=True):
         points: every step in order, also those in which nothing was asked.
         outcomes: `released` and codes of refusals; failures: codes of faults of ours.
         filtered: fields; sources: `source/service:status`.
-        consumers: questions by asking party, by name; only a participant or the operator may see it.
+        consumers: who asked most first; only a participant or the operator may see it.
     """
 
     flow: str
@@ -96,7 +105,7 @@ class FlowReport(msgspec.Struct, frozen=True, kw_only=True):
     failures: Mapping[str, int]
     filtered: Mapping[str, int]
     sources: Mapping[str, int]
-    consumers: Mapping[str, int]
+    consumers: Sequence[Consumer]
 
 
 class Measure(NamedTuple):

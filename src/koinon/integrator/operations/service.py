@@ -12,9 +12,10 @@ from koinon.base.database import Connection, Database
 from koinon.base.errors import Invalid, NotAllowed, NotFound
 from koinon.base.ids import new_id
 from koinon.base.metrics import gauge
+from koinon.base.text import Text
 from koinon.integrator.model import Flow
 from koinon.integrator.operations import store
-from koinon.integrator.operations.model import Alert, AlertKind, AlertRule, FlowReport, Step
+from koinon.integrator.operations.model import Alert, AlertKind, AlertRule, Consumer, FlowReport, Step
 from koinon.integrator.operations.policy import (
     LONGEST,
     beginning_of,
@@ -115,10 +116,11 @@ class Monitoring:
             failures=names_of(counts, "failure"),
             filtered=names_of(counts, "filtered"),
             sources=names_of(counts, "source"),
-            consumers={
-                parties[PartyId(party)].name.en if PartyId(party) in parties else str(party): number
+            consumers=tuple(
+                Consumer(party, found.name if found is not None else Text("", "", ""), number)
                 for party, number in by_party.most_common()
-            },
+                for found in (parties.get(PartyId(party)),)
+            ),
         )
 
     async def recent(self, by: Author, days: int = 7) -> Sequence[FlowReport]:

@@ -13,7 +13,7 @@ from litestar.response import Redirect
 from koinon.base.clock import BRUSSELS, Clock
 from koinon.base.errors import Invalid, KoinonError
 from koinon.integrator.operations.export import as_csv, as_json
-from koinon.integrator.operations.model import FlowReport, Point, Step
+from koinon.integrator.operations.model import RELEASED, FlowReport, Point, Step
 from koinon.integrator.operations.service import OPERATOR, Monitoring, read_kind
 from koinon.portal import N_, NavigationItem, portal_of, render
 from koinon.trust.parties.sign_in import Session
@@ -192,6 +192,8 @@ async def _flow_page(
         volume=[(_label(point, step), point.asked) for point in report.points],
         times=[(_label(point, step), point.latency.p95 or 0) for point in report.points],
         points=[point for point in reversed(report.points) if point.asked],
+        released=RELEASED,
+        consumers=[(each.name if each.name.en else str(each.party), each.asked) for each in report.consumers],
         filtered=[(flow.fields.get(field, field), number) for field, number in report.filtered.items()],
         sources=[(*each.rpartition(":")[::2], number) for each, number in report.sources.items()],
         statuses=STATUS_NAMES,
