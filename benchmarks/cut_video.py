@@ -86,7 +86,7 @@ async def _measure(bench: Bench, folder: Path, trials: int) -> dict[str, Any]:
             _page(port, token) as page,
         ):
             brake = Brake(bench, database)
-            sent, blanked = await _cut_live(page, port, camera, token, brake, trials)
+            sent, blanked, said = await _cut_live(page, port, camera, token, brake, trials)
     both = [max(pair) for pair in zip(sent, blanked, strict=True)]
     return result(
         "cut_video",
@@ -96,6 +96,7 @@ async def _measure(bench: Bench, folder: Path, trials: int) -> dict[str, Any]:
                      f"of each of {RUNS} equal parts", both, "<= 1"),
             row("last_byte_median_s", "the slowest reader's last byte, median", "s", sent),
             row("blanked_median_s", "picture off the screen, median", "s", blanked),
+            row("said_why", "cuts after which the page said the reason as soon as the readers were done", "%", [said]),
         ],
     )  # fmt: skip
 
@@ -109,14 +110,17 @@ def _highest(key: str, what: str, values: list[float], reach: str) -> dict[str, 
 
 async def _cut_live(
     page: Any, port: int, camera: str, token: str, brake: "Brake", trials: int
-) -> tuple[list[float], list[float]]:
-    """For each suspension: seconds to the last byte of the slowest reader, and to the black screen."""
+) -> tuple[list[float], list[float], float]:
+    """For each suspension: seconds to the last byte of the slowest reader, and to the black screen; and in how many of
+    a hundred the page said at once why.
+    """
     await page.goto(f"https://koinon.example:{port}/video/cameras/{CAMERA}/live")
     await page.fill("[name=case]", "BENCH")
     await page.select_option("[name=purpose]", PUBLIC_ORDER)
     await page.click("[data-watch]")
     sent: list[float] = []
     blanked: list[float] = []
+    said = 0
     while len(sent) < trials:
         await page.wait_for_selector(".live-player[data-state=live]", timeout=30_000)
         readers = [Reader(port, camera, token, pace) for pace in PACES]
@@ -132,10 +136,17 @@ async def _cut_live(
             raise RuntimeError(f"a view was not cut: {[(each.end, each.bytes) for each in readers]}")
         sent.append(max(0.0, *(each.last_at - suspended_at for each in readers)))
         blanked.append(max(0.0, await page.evaluate("window.blank") / 1000 - wall))
+        said += await page.evaluate("document.querySelector('.live-player').dataset.state") in (
+            "cut",
+            "refused",
+        )
         await brake.lift()
         await asyncio.sleep(0.5)
-        await page.click(".live-retry")
-    return sent, blanked
+        # It may have found out by itself already: a connection that was lost without a word is tried again.
+        await page.evaluate(
+            "() => { const b = document.querySelector('.live-retry'); if (!b.hidden) b.click(); }"
+        )
+    return sent, blanked, 100 * said / trials
 
 
 class Brake:

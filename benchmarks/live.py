@@ -339,6 +339,9 @@ def _application(locate: Any) -> Any:
         async def find_station(self, session: Any) -> Any:
             return None
 
+        async def list_offers(self, session: Any, action: Any, among: Any = None) -> Any:
+            return []
+
         async def list_visible_cameras(self, session: Any, action: Any) -> Any:
             return [camera]
 
@@ -361,7 +364,7 @@ def _application(locate: Any) -> Any:
             yield types.SimpleNamespace(fetchval=_nothing)
 
     live: Any = types.SimpleNamespace(hub=Hub(locate, KEY), find=_stream_one)
-    portal = Portal(packages=["koinon.video.live"], viewer_of=viewer_of)
+    portal = Portal(packages=["koinon.video.rights", "koinon.video.live"], viewer_of=viewer_of)
     given = {"session": session, "rights": Yes(), "keeper": Keeper(), "database": Empty()}
     pages: Any = Litestar(
         route_handlers=list(web.handlers),
