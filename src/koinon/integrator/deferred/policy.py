@@ -35,7 +35,7 @@ BEGIN_AGAIN = frozenset(
     {"standing_moved", "standing_unconfirmed", "use_not_running", "not_renewed", "service_stopping"}
 )
 # Faults after which asking again may help.
-PASSING = frozenset({"timeout", "unreachable", "busy", "paused", "http_status"})
+PASSING = frozenset({"timeout", "unreachable", "busy", "crowded", "truncated", "paused", "http_status"})
 # A source that failed for more than this share of a chunk is down; for fewer it is asked about them once more.
 DOWN_SHARE = 0.1
 ENDED = frozenset({BatchState.DONE, BatchState.REFUSED, BatchState.STOPPED})
