@@ -28,7 +28,9 @@ export class Preview {
     this.image.alt = "";
     this.image.addEventListener("load", () => this.image.classList.remove("is-blank"));
     this.image.addEventListener("error", () => this.blank());
-    this.box.append(this.image, this.time);
+    const frame = document.createElement("div");
+    frame.append(this.image);
+    this.box.append(frame, this.time);
     canvas.parentElement?.append(this.box);
     canvas.addEventListener("pointermove", (event) => {
       if (event.buttons) this.hide();
@@ -44,9 +46,9 @@ export class Preview {
   /** The moment in that row, where it has a picture. From the keyboard it goes by itself. */
   show(us: number, row: number): void {
     window.clearTimeout(this.timer);
-    const state = row < 0 ? undefined : spanAt(this.timeline.rows[row]!, us)?.state;
+    const span = row < 0 ? undefined : spanAt(this.timeline.rows[row]!, us);
     const film = row < 0 ? null : this.filmOf(row);
-    if (!film || (state !== "recorded" && state !== "held")) {
+    if (!film || !span || (span.state !== "recorded" && span.state !== "held")) {
       this.hide();
       return;
     }
@@ -58,7 +60,8 @@ export class Preview {
     this.time.textContent = this.clock.tell(us);
     this.box.hidden = false;
     this.timer = window.setTimeout(() => {
-      const address = film.thumbnail(Math.floor(us / SECOND) * SECOND) ?? film.thumbnail(us);
+      // Whole seconds, so that a little to the side is the same picture; never before what is recorded.
+      const address = film.thumbnail(Math.max(Math.floor(us / SECOND) * SECOND, span.start + 1000)) ?? film.thumbnail(us);
       if (address && this.film === film) this.image.src = address;
       this.timer = window.setTimeout(() => {
         if (!this.timeline.canvas.matches(":hover")) this.hide();
