@@ -34,7 +34,7 @@ def subjects(population: Any) -> Subjects:  # noqa: F811
     return Subjects(
         known=(personas["single_modest_income"].number, personas["owner"].number),
         unknown=nobody(),
-        replaced=(old, population.find_person(old).number),
+        replaced=(old, population.replacement(old)),
         incomplete=personas["incomplete_birth_date"].number,
     )
 
