@@ -167,7 +167,10 @@ async def generate(home: Path, port: int, *, governed: bool) -> None:
         why = [found for each in load.answers if (found := _fault(*each, ours if governed else None))]
         took = statistics.quantiles([each * 1e3 for each in load.took], n=100)
         told = {"count": len(load.answers), "failed": len(why), "why": why[:1], "seconds": elapsed}
-        print(msgspec.json.encode({**told, "p50": took[49], "p95": took[94], "p99": took[98]}).decode(), flush=True)
+        print(
+            msgspec.json.encode({**told, "p50": took[49], "p95": took[94], "p99": took[98]}).decode(),
+            flush=True,
+        )
 
 
 def _fault(request: bytes, answer: bytes, key: VerifyKey | None) -> str | None:

@@ -328,7 +328,12 @@ def test_the_rules_of_the_demo_region_are_well_formed_and_marked() -> None:
         assert "(demo)" in rule.title.nl
         assert "(démo)" in rule.title.fr
     flows = [rule for rule in rules if rule.resource.startswith("flow/")]
-    assert {action for rule in flows for action in rule.actions} == {"consult", "communicate", "announce", "answer"}
+    assert {action for rule in flows for action in rule.actions} == {
+        "consult",
+        "communicate",
+        "announce",
+        "answer",
+    }
     assert all(
         "income_within_ceiling" in rule.obligations.yes_no
         for rule in flows

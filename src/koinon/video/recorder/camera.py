@@ -66,8 +66,9 @@ class Camera:
         locate: Callable[[Source], Awaitable[Source]] | None = None,
         watcher: Watcher | None = None,
     ) -> None:
-        """Without a disk the camera is only watched: nothing is kept or told. `since`: see `Account`. `locate` is asked before each connection where to connect to, and may refuse by
-        raising `KoinonError`.
+        """Without a disk the camera is only watched: nothing is kept or told. `since`: see `Account`.
+
+        `locate` is asked before each connection where to connect to, and may refuse by raising `KoinonError`.
         """
         self.counts = Counts()
         self.state: str = "connecting"

@@ -88,8 +88,8 @@ class Bucket(msgspec.Struct, frozen=True, kw_only=True):
 def draw(since: datetime, until: datetime, known: Known) -> list[Span]:
     """The spans from `since` up to `until`: in order, touching, no two neighbours alike, their sum the interval.
 
-    What is unknown for no longer than `ROUNDING` belongs to the span before. A moment at which one copy has pictures is recorded, whatever the other copy's recorder told. Where two gaps
-    overlap, the first one named gives the reason.
+    What is unknown for no longer than `ROUNDING` belongs to the span before. A moment at which one copy has pictures is
+    recorded, whatever the other copy's recorder told. Where two gaps overlap, the first one named gives the reason.
 
     Raises:
         Invalid: `invalid_interval`.
