@@ -104,7 +104,7 @@ async def test_a_stream_that_is_recorded_from_now_on_passes_from_one_way_to_the_
 async def test_one_recorder_of_two_pulls_it_and_another_takes_over_when_that_one_stops(
     unrecorded, start, database, tmp_path, rows
 ):
-    stream, server = unrecorded
+    stream, _ = unrecorded
     taps = [Tap(KEY), Tap(KEY)]
     for number, each in enumerate(taps):
         await each.start(f"unix:{tmp_path}/{number}.sock")
