@@ -338,8 +338,8 @@ async def test_what_is_masked_is_masked_in_its_thumbnail_and_not_in_a_playlist_a
     grey = Image.open(BytesIO(after.content)).convert("RGB").crop((5, 5, 150, 175)).getextrema()
     assert all(high - low < 24 for low, high in grey)
     refused = await client.open()
-    assert (refused.status_code, refused.json()["code"]) == (503, "masked_picture_unavailable")
+    assert (refused.status_code, refused.json()["code"]) == (409, "masked_not_in_playlists")
     segment = (await client.fetch(plain["playlist"], plain["token"])).text
     name, offset, length = segments_of(segment)[0]
     got = await client.fetch(f"{base}/{name}", plain["token"], Range=f"bytes={offset}-{offset + length - 1}")
-    assert (got.status_code, got.json()["code"]) == (503, "masked_picture_unavailable")
+    assert (got.status_code, got.json()["code"]) == (409, "masked_not_in_playlists")

@@ -17,7 +17,7 @@ from litestar.response import Stream
 
 from koinon.base.clock import Clock, rfc3339
 from koinon.base.connection import narrow, transport_of
-from koinon.base.errors import Invalid, NotAllowed, NotFound, Unavailable
+from koinon.base.errors import Conflict, Invalid, NotAllowed, NotFound
 from koinon.base.settings import Settings
 from koinon.trust.gate import Ask, Gate
 from koinon.trust.parties.sign_in import Session
@@ -64,8 +64,7 @@ async def open_view(
     try:
         await playback.find_stream(data.camera)
         if await _is_masked(playback, view, data.camera, _since(view), _until(view)):
-            # A playlist names files as they are; what must leave masked is shown over /video/playback.
-            raise Unavailable("masked_picture_unavailable")
+            raise _only_masked()
     except BaseException:
         await views.end(view)
         raise
@@ -207,7 +206,7 @@ async def show_unit(
         await door.refuse(id_, running)
     assert segment
     if await _is_masked(playback, running, id_, segment.unit.start, segment.unit.end):
-        raise Unavailable("masked_picture_unavailable")
+        raise _only_masked()
     data = await playback.read(segment.unit, segment.offset, segment.end - segment.offset)
     moved = shift(data, place(to_us(segment.unit.start), base_of(to_us(door.since))))
     return Stream(
@@ -347,6 +346,11 @@ async def _is_masked(
     async with playback.database.acquire() as connection:
         masks = await list_masks(connection, camera)
     return bool(mask_of([each for each in masks if each.polygons], since, until))
+
+
+def _only_masked() -> Conflict:
+    """A playlist names files as they are; what must leave masked is made anew, and shown over a WebSocket."""
+    return Conflict("masked_not_in_playlists", instead="/video/playback")
 
 
 def _since(view: View) -> datetime:
