@@ -57,6 +57,11 @@ class Viewer:
         self._since = 0
         self._told = 0
 
+    @property
+    def waiting(self) -> int:
+        """Bytes that it has not taken yet."""
+        return 0 if self._outlet.is_closing() else self._outlet.get_write_buffer_size()
+
     def bytes_since(self) -> int:
         """Bytes sent since it was asked last."""
         new, self._told = self.bytes - self._told, self.bytes

@@ -32,7 +32,7 @@ from koinon.trust.gate import Cut, EndReason
 from koinon.trust.parties.sign_in import Session, viewer_of
 from koinon.video.cameras.model import CameraId, Role
 from koinon.video.live import messages
-from koinon.video.live.channel import Channel, Viewer
+from koinon.video.live.channel import GOP_BYTES, VIEWER_BYTES, Channel, Viewer
 from koinon.video.live.service import Live
 from koinon.video.rights import Action, Rights, View, ViewRequest
 
@@ -46,6 +46,8 @@ VIEWS_A_SESSION: Final = 64
 """A wall has sixteen; a session that opens more without end is none of a person."""
 SEND_BYTES: Final = 64 << 10
 """Of the kernel's buffer towards a player: the GOP with which it begins passes in a few turns. A reset drops it."""
+MOST_WAITING: Final = GOP_BYTES + VIEWER_BYTES
+"""Bytes that wait for a player which asks for more all the same: one GOP with which it begins, and what may be late."""
 REQUEST_BYTES: Final = 8 * 1024
 _REQUEST_SECONDS: Final = 10.0
 _TICK_SECONDS: Final = 1.0
@@ -199,6 +201,8 @@ class LiveSocket:
             event = await receive()
             if event["type"] == "websocket.disconnect":
                 return place
+            if viewer.waiting > MOST_WAITING:
+                return place  # it speaks and takes nothing: what it asks for would only pile up here
             try:
                 said = _read_said(event.get("text") or "")
             except (msgspec.DecodeError, UnicodeDecodeError):
@@ -227,7 +231,9 @@ class LiveSocket:
                 await view.go_on()
             except Cut:
                 viewer.stop()
-                if view.use.cut is None:  # ended behind this connection; else `on_cut` has done what is to be done
+                if (
+                    view.use.cut is None
+                ):  # ended behind this connection; else `on_cut` has done what is to be done
                     reset(transport)
                 return
             if transport.is_closing():
