@@ -13,6 +13,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup, escape
+
 from koinon.base.errors import Invalid
 from koinon.base.text import LANGUAGES, Language, Text
 
@@ -73,28 +75,34 @@ class Catalogues:
         words = self._words[language].gettext(text) if text else ""
         if isinstance(text, Message):
             facts = {**text.facts, **facts}
-        return words % self._shown(language, facts) if facts else words
+        return self._fill(language, words, facts) if facts else words
 
     def ngettext(self, one: str, many: str, num: int, /, **facts: Any) -> str:
         """The words for `num` things; `num` fills `%(num)s`."""
         words = self._words[spoken.get()].ngettext(one, many, num)
-        return words % self._shown(spoken.get(), {"num": num, **facts})
+        return self._fill(spoken.get(), words, {"num": num, **facts})
 
     def pgettext(self, context: str, text: str, /, **facts: Any) -> str:
         """As `gettext` for a text that means something else elsewhere."""
         words = self._words[spoken.get()].pgettext(context, text)
-        return words % self._shown(spoken.get(), facts) if facts else words
+        return self._fill(spoken.get(), words, facts) if facts else words
 
     def npgettext(self, context: str, one: str, many: str, num: int, /, **facts: Any) -> str:
         """As `ngettext` for a text that means something else elsewhere."""
         words = self._words[spoken.get()].npgettext(context, one, many, num)
-        return words % self._shown(spoken.get(), {"num": num, **facts})
+        return self._fill(spoken.get(), words, {"num": num, **facts})
 
-    def _shown(self, language: Language, facts: dict[str, Any]) -> dict[str, Any]:
-        return {
+    def _fill(self, language: Language, words: str, facts: dict[str, Any]) -> str:
+        """The words with their places filled. A fact that is markup of ours (an instant, an amount) stays so; the words
+        and every other fact are escaped around it.
+        """
+        shown = {
             name: self.in_language(language, value) if isinstance(value, Text | Message) else value
             for name, value in facts.items()
         }
+        if any(isinstance(value, Markup) for value in shown.values()):
+            return escape(words) % shown
+        return words % shown
 
 
 def negotiate(accept_language: str, default: Language) -> Language:
