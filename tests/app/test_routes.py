@@ -89,6 +89,16 @@ STYLE = re.compile(r"(GET|POST) /style(/.*)?")
 # Have the integrator at hand and show nothing of a source: the empty form; the party's own lines of the directory, and
 # whether its own proof was accepted.
 NO_SHARED_DATA = {"GET /consult", "GET /dossiers", "POST /dossiers"}
+# Give images under a view that the gate opened before (`POST /api/video/views`): each asks first whether that view runs
+# and is this session's, and sends under its use, which the gate can cut. What they give is bytes of a recording and no
+# `Released`, so they are a class of their own.
+_VIEW = "GET /api/video/views/{view:uuid}/{camera:uuid}/{span:str}"
+UNDER_A_VIEW = {
+    f"{_VIEW}/playlist.m3u8",
+    f"{_VIEW}/init/{{name:str}}",
+    f"{_VIEW}/units/{{name:str}}",
+    f"{_VIEW}/thumbnails/{{name:str}}",
+}
 GOVERNING = {"integrator", "gate"}
 
 
@@ -204,10 +214,27 @@ async def test_only_governed_routes_have_shared_data_at_hand(application: Any) -
                 name
             )
         elif not handler.opt.get("raw"):
-            assert not holds or name in NO_SHARED_DATA, f"{name} holds {holds} and is not governed"
+            known = NO_SHARED_DATA | UNDER_A_VIEW
+            assert not holds or name in known, f"{name} holds {holds} and is not governed"
     assert governed >= {"POST /consult"}
     raw = {name for name, _, handler in named(application.litestar) if handler.opt.get("raw")}
     assert {name.partition(" ")[2] for name in raw} == RAW_PATHS
+
+
+async def test_no_image_is_given_under_a_view_that_the_gate_did_not_open(
+    application: Any, browser: httpx.AsyncClient
+) -> None:
+    browser.cookies.set(SESSION_COOKIE, await sign_in(application, "an"))
+    paths, codes = {name: path for name, path, _ in named(application.litestar)}, set()
+    for name in UNDER_A_VIEW:
+        answer = await browser.get(
+            paths[name].replace("something", "1790000000000000-1790000060000000", 1),
+            headers={"range": "bytes=0-9"},
+        )
+        assert answer.status_code in (403, 404), (name, answer.status_code, answer.text[:200])
+        assert "json" in answer.headers["content-type"], name
+        codes.add(answer.json()["code"])
+    assert codes == {"media_unknown"}
 
 
 async def test_a_governed_route_that_answers_with_anything_else_gives_500() -> None:

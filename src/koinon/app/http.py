@@ -42,13 +42,13 @@ from koinon.trust.oversight import web as oversight
 from koinon.trust.parties import api as parties_api
 from koinon.trust.parties import web as parties
 from koinon.trust.parties.sign_in import Session
-from koinon.trust.parties.sign_in.edge import SignIn, provide_session, viewer_of
+from koinon.trust.parties.sign_in.edge import SignIn, demand_session, provide_session, viewer_of
 from koinon.trust.rules import web as rules
 from koinon.trust.standing import StandingKeeper
 from koinon.video.cameras import CameraId
 from koinon.video.cameras import web as cameras
-from koinon.video.live.socket import LiveSocket
 from koinon.video.live import web as live
+from koinon.video.live.socket import LiveSocket
 from koinon.video.masks import web as masks
 from koinon.video.playback import PlaybackSocket
 from koinon.video.playback import web as playback
@@ -170,6 +170,7 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
         }
         | {"session": Provide(provide_session), "keeper": Provide(_settled(platform.keeper))},
         middleware=[sign_in.middleware],
+        guards=[demand_session],
         plugins=[portal],
         openapi_config=OpenAPIConfig(
             title="Koinon", version=koinon.__version__, description="What a region's public services share."

@@ -8,6 +8,7 @@ from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.datastructures import Cookie
 from litestar.enums import ScopeType
+from litestar.handlers import BaseRouteHandler
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from koinon.base import metrics
@@ -187,6 +188,22 @@ async def provide_session(request: Request[Any, Any, Any]) -> Session:
         UNIDENTIFIED.inc()
         raise NotIdentified("not_signed_in")
     return session
+
+
+def demand_session(connection: Connection, handler: BaseRouteHandler) -> None:
+    """Whoever asks for anything that is not marked public is signed in: a guard of the application.
+
+    It stands before parameters are read, so that who is nobody does not even learn what a route would have taken.
+
+    Raises:
+        NotIdentified: `not_signed_in`.
+    """
+    ours = not connection.url.path.startswith(
+        "/schema"
+    )  # the description of the interface is the framework's
+    if ours and not handler.opt.get("public") and viewer_of(connection) is None:
+        UNIDENTIFIED.inc()
+        raise NotIdentified("not_signed_in")
 
 
 @contextlib.contextmanager
