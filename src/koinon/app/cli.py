@@ -13,7 +13,10 @@ PARTS = {
     "demo": ("koinon.app.demo", "the Brussels demo region, or its story once"),
     "ask": ("koinon.client.cli", "ask a governed question as a system of a party"),
     "batch": ("koinon.client.batches_cli", "questions about many, in one file: send, status, result, prove"),
-    "mutations": ("koinon.client.mutations_cli", "that something changed, keys only: publish, subscribe, follow"),
+    "mutations": (
+        "koinon.client.mutations_cli",
+        "that something changed, keys only: publish, subscribe, follow",
+    ),
     "rules": (
         "koinon.trust.oversight.rules_cli",
         "the rule bank: check, explain, replay, export, propose, follow",

@@ -42,7 +42,10 @@ FLOW_PARTIES: tuple[tuple[str, str, Text, tuple[tuple[str, str, tuple[str, ...],
         NOTARY,
         "notary",
         Text("Demo-notariskantoor", "Étude notariale démo", "Demo notary's office"),
-        (("nele", "Nele Demo", ("case_handler",), "nl"), ("gaelle", "Gaëlle Démo", ("security_adviser",), "fr")),
+        (
+            ("nele", "Nele Demo", ("case_handler",), "nl"),
+            ("gaelle", "Gaëlle Démo", ("security_adviser",), "fr"),
+        ),
     ),
     (
         BAILIFF,
