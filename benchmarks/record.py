@@ -35,15 +35,21 @@ BYTES_A_MINUTE = 2_000_000 / 8 * 60
 STEPS = (500, 350, 250, 150)
 
 
-def run(cores_seconds: float = 600.0, runs: int = RUNS) -> dict[str, Any]:
-    """The rows `cpu_s_per_camera_minute`, `mb_per_camera`, `cameras_per_core`."""
+def run(cores_seconds: float = 600.0, runs: int = RUNS, *, quick: bool = False) -> dict[str, Any]:
+    """The rows `cpu_s_per_camera_minute`, `mb_per_camera`, `cameras_per_core`. `quick`: one run, 20 s of the last."""
+    if quick:
+        cores_seconds, runs = min(cores_seconds, 20.0), 1
     if shutil.which("ffmpeg") is None:
         raise SystemExit("ffmpeg is not installed: it makes the clip and is the peer")
     with tempfile.TemporaryDirectory() as name, _cameras(Path(name)) as port:
         place = Path(name)
         ours = [_measure(port, CAMERAS, SECONDS, place / f"ours-{each}") for each in range(runs)]
-        theirs = [_measure_ffmpeg(port, CAMERAS, SECONDS, place / f"ffmpeg-{each}") for each in range(2)]
-        threads = [_measure(port, CAMERAS, SECONDS, place / f"pyav-{each}", "--pyav") for each in range(2)]
+        theirs = [
+            _measure_ffmpeg(port, CAMERAS, SECONDS, place / f"ffmpeg-{each}") for each in range(min(2, runs))
+        ]
+        threads = [
+            _measure(port, CAMERAS, SECONDS, place / f"pyav-{each}", "--pyav") for each in range(min(2, runs))
+        ]
         held, share, lost = _cores(port, cores_seconds, place / "cores")
     assert all(each["lost"] == 0 for each in ours), "packets were lost"
     middle = sorted(theirs)[len(theirs) // 2]
