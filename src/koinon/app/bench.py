@@ -23,8 +23,8 @@ from koinon.base.files import replace_file
 app = typer.Typer(add_completion=False, context_settings={"allow_interspersed_args": True})
 
 _ROOT = Path(__file__).parents[3]
-# Modules that benchmarks share; whatever else is in the folder is a benchmark.
-_SHARED = frozenset({"frame", "load", "openfisca_rent", "region"})
+# Modules that benchmarks share, or that another runs; whatever else is in the folder is a benchmark.
+_SHARED = frozenset({"cut_video", "frame", "load", "openfisca_rent", "region"})
 
 
 @app.callback(invoke_without_command=True, no_args_is_help=True)
