@@ -1,15 +1,16 @@
-"""The integrator whose questions are counted."""
+"""The integrator whose questions are counted, and whose sandboxes ask about personas only."""
 
 import asyncio
 import time
 from typing import Any
 
 from koinon.base.database import BROKEN
-from koinon.base.errors import KoinonError
+from koinon.base.errors import KoinonError, NotAllowed
 from koinon.integrator.model import ExchangeRequest
 from koinon.integrator.operations.counting import Meter
 from koinon.integrator.operations.model import RELEASED, Observation
 from koinon.integrator.operations.policy import is_failure
+from koinon.integrator.operations.sandbox import Sandboxes, personas
 from koinon.integrator.service import Exchange, Integrator
 from koinon.trust.gate import Actor, ExchangeId
 
@@ -17,9 +18,10 @@ from koinon.trust.gate import Actor, ExchangeId
 class MeteredIntegrator(Integrator):
     """As `Integrator`; each question about a flow that exists is observed once, however it ends."""
 
-    def __init__(self, *, meter: Meter, **parts: Any) -> None:
+    def __init__(self, *, meter: Meter, sandboxes: Sandboxes | None = None, **parts: Any) -> None:
         super().__init__(**parts)
         self._meter = meter
+        self._sandboxes = sandboxes
 
     async def ask(
         self, request: ExchangeRequest, actor: Actor, exchange: ExchangeId | None = None
@@ -30,6 +32,8 @@ class MeteredIntegrator(Integrator):
             return await super().ask(request, actor, exchange)
         began = time.perf_counter()
         try:
+            if self._sandboxes is not None and await self._sandboxes.hold(actor.party):
+                await self._demand_persona(request, actor)
             done = await super().ask(request, actor, exchange)
         except KoinonError as error:
             self._observe(request.flow, actor, began, error.code, failed=is_failure(error))
@@ -44,6 +48,18 @@ class MeteredIntegrator(Integrator):
             raise
         self._observe(request.flow, actor, began, RELEASED, failed=False, done=done)
         return done
+
+    async def _demand_persona(self, request: ExchangeRequest, actor: Actor) -> None:
+        """Returns only for a question about a persona: a sandbox asks about nobody else.
+
+        Raises:
+            NotAllowed: `sandbox_subject_unknown`; the refusal is recorded.
+        """
+        _, ask = self.read_request(request, actor)
+        if any(subject not in personas() for subject in ask.subjects):
+            refusal = NotAllowed("sandbox_subject_unknown")
+            await self.gate.refuse(ask, refusal)
+            raise refusal
 
     def _observe(
         self,

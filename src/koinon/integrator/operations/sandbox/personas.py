@@ -1,0 +1,67 @@
+"""The persons of a sandbox, with what flows must say about them."""
+
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import msgspec
+
+from koinon.base.text import Text
+from koinon.integrator.drivers import HouseholdMember, PartialDate, Value, is_synthetic
+
+
+class Persona(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A person who shows one case.
+
+    Attributes:
+        flow, answer: fields of that flow with the value that is promised.
+    """
+
+    number: str
+    text: Text
+    birth_date: str
+    register: str
+    income_cents: int
+    flow: str
+    answer: Mapping[str, Any]
+    full_ownership: bool = False
+
+    def values(self, resource: str) -> Mapping[str, Value] | None:
+        """What the source says about this person; None where it has nothing."""
+        born = PartialDate.parse(self.birth_date)
+        match resource:
+            case "rijksregister/person":
+                names = f"Persona, {self.text.en}"
+                return {"names": names, "birth_date": born, "death_date": None, "register": self.register}
+            case "rijksregister/household":
+                return {"members": (HouseholdMember(self.number, "reference", born, self.register),)}
+            case "ksz/income":
+                return {"net_taxable_income": self.income_cents}
+            case "ksz/property":
+                return {"full_ownership": self.full_ownership, "usufruct": False, "emphyteusis": False}
+            case "ksz/social_status":
+                return {"dependent_child": False, "disabled": False}
+            case "kbo/functions":
+                return {"active": False}
+            case _:
+                return None
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    persona: tuple[Persona, ...]
+
+
+@cache
+def personas() -> Mapping[str, Persona]:
+    """By number.
+
+    Raises:
+        ValueError: one could be a real person.
+    """
+    text = files("koinon.integrator.operations.sandbox").joinpath("personas.toml").read_bytes()
+    found = msgspec.toml.decode(text, type=_File).persona
+    for persona in found:
+        if not is_synthetic(persona.number):
+            raise ValueError("a persona has a number that a person could have")
+    return {persona.number: persona for persona in found}

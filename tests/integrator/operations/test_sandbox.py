@@ -1,0 +1,157 @@
+"""A sandbox reaches no source, whatever way it takes; personas are answered as promised."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from tests.integrator.test_exchange_api import ORIGIN, SUBJECT, told
+
+from koinon.base.errors import Conflict, KoinonError, NotAllowed, NotFound
+from koinon.demo.region import FLOW, NORTH, PURPOSE
+from koinon.integrator.directory import DirectoryKeys
+from koinon.integrator.drivers import is_synthetic
+from koinon.integrator.flows import FLOWS
+from koinon.integrator.model import ExchangeRequest
+from koinon.integrator.operations import Meter, MeteredIntegrator
+from koinon.integrator.operations.sandbox import (
+    Sandboxes,
+    open_sandbox,
+    personas,
+    reset_sandbox,
+    separate,
+)
+from koinon.integrator.registration import DossierRequest, register_dossier
+from koinon.trust.ledger import Log, find_entries
+from koinon.trust.parties import Author
+
+
+class Tried:
+    """An integrator over sources that tell when they are asked, and the operator who opens sandboxes."""
+
+    def __init__(self, world: Any, gate: Any, uses: Any) -> None:
+        self.world, self.gate = world, gate
+        self.keys = DirectoryKeys.load(world.home)
+        self.real = told()
+        self.sandboxes = Sandboxes(gate.database, gate.keeper)
+        self.integrator = MeteredIntegrator(
+            meter=Meter(gate.database, world.clock),
+            sandboxes=self.sandboxes,
+            gate=gate,
+            uses=uses,
+            flows=FLOWS,
+            sources=separate(self.real, self.sandboxes),
+            keys=self.keys,
+            origin=ORIGIN,
+        )
+        self.operator = Author(person=world.region.persons["olga"], profile="operator")
+        self.party = world.region.parties[NORTH]
+
+    @property
+    def asked(self) -> int:
+        return sum(len(source.asked) for source in self.real.values())
+
+    async def open(self) -> None:
+        # The region gives North files on persons; a newcomer has none.
+        async with self.world.database.transaction() as connection:
+            await connection.execute("DELETE FROM integrator.dossier WHERE party = $1", self.party)
+        await open_sandbox(
+            self.gate.database, self.gate.sealer, self.party, self.operator, self.world.clock.now()
+        )
+        await self.reset()
+        await asyncio.sleep(0.3)  # the epoch moved
+
+    async def reset(self) -> int:
+        return await reset_sandbox(
+            self.gate.database, self.gate.sealer, self.keys, list(FLOWS.values()), self.party,
+            self.world.clock.now(),
+        )  # fmt: skip
+
+    async def ask(self, number: str, party: str = NORTH) -> Any:
+        request = ExchangeRequest(
+            flow=FLOW, purpose=PURPOSE, case="TRY-1", subject={"national_number": number}
+        )
+        return await self.integrator.ask(request, self.world.system(party))
+
+
+@pytest.fixture
+async def tried(world: Any, make_gate: Any) -> Tried:
+    gate, uses = await make_gate()
+    return Tried(world, gate, uses)
+
+
+def test_no_persona_can_be_a_person() -> None:
+    assert personas() and all(is_synthetic(number) for number in personas())
+    assert all(persona.flow in FLOWS for persona in personas().values())
+    assert all(persona.answer.keys() <= FLOWS[persona.flow].fields.keys() for persona in personas().values())
+
+
+async def test_each_persona_is_answered_as_promised_and_no_source_is_asked(tried: Tried) -> None:
+    await tried.ask(SUBJECT)
+    assert tried.asked > 0  # before it was a sandbox, its questions went where questions go
+    for source in tried.real.values():
+        source.asked.clear()
+    await tried.open()
+    for number, persona in personas().items():
+        answer = (await tried.ask(number)).released.value
+        told_ = {name: answer[name].value for name in persona.answer if answer[name].status == "value"}
+        assert told_ == dict(persona.answer), persona.text.en
+    assert tried.asked == 0
+
+
+async def test_a_sandbox_asks_about_nobody_who_is_no_persona_and_that_is_recorded(tried: Tried) -> None:
+    await tried.open()
+    for number in (SUBJECT, "80010100105"):
+        with pytest.raises(KoinonError) as caught:
+            await tried.ask(number)
+        assert caught.value.code in ("sandbox_subject_unknown", "subject_malformed")
+    with pytest.raises(NotAllowed) as refused:
+        await tried.ask(SUBJECT)
+    assert refused.value.code == "sandbox_subject_unknown"
+    async with tried.world.database.acquire() as connection:
+        entries = await find_entries(connection, kind="exchange.refused", log=Log.EXCHANGE)
+    assert entries
+    assert tried.asked == 0
+
+
+async def test_a_sandbox_cannot_register_a_person_nor_stream_what_a_source_says(tried: Tried) -> None:
+    await tried.open()
+    at = tried.world.clock.now().date()
+    request = DossierRequest(
+        purpose=PURPOSE, case="X", national_number=SUBJECT, family_name="X", birth_date="1980-09-01",
+        valid_from=at, valid_until=at.replace(year=at.year + 1),
+    )  # fmt: skip
+    with pytest.raises(NotAllowed) as refused:
+        await register_dossier(tried.integrator, request, tried.world.system(NORTH))
+    assert refused.value.code == "evidence_refused"
+    use, pieces = await tried.integrator.stream(FLOW, PURPOSE, "TRY-2", tried.world.system(NORTH))
+    seen = {subject async for piece in pieces for subject, _ in piece.value}
+    assert seen == set(personas())
+    assert tried.asked == 0
+    assert use
+
+
+async def test_a_party_with_files_on_persons_never_becomes_a_sandbox_and_only_the_operator_opens_one(
+    tried: Tried,
+) -> None:
+    at = tried.world.clock.now()
+    with pytest.raises(Conflict) as has:
+        await open_sandbox(tried.gate.database, tried.gate.sealer, tried.party, tried.operator, at)
+    assert has.value.code == "sandbox_has_dossiers"
+    with pytest.raises(NotAllowed) as nobody:
+        await open_sandbox(
+            tried.gate.database, tried.gate.sealer, tried.party, Author(profile="operator"), at
+        )
+    assert nobody.value.code == "profile_not_held"
+    with pytest.raises(NotFound) as none:
+        await tried.reset()
+    assert none.value.code == "sandbox_unknown"
+
+
+async def test_a_reset_gives_every_persona_one_file_again(tried: Tried) -> None:
+    await tried.open()
+    assert await tried.reset() == await tried.reset()
+    async with tried.world.database.acquire() as connection:
+        standing = await connection.fetchval(
+            "SELECT count(*) FROM integrator.dossier WHERE party = $1 AND ended_at IS NULL", tried.party
+        )
+    assert standing == len(personas())
