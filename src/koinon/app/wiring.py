@@ -18,6 +18,7 @@ from koinon.integrator.directory import DirectoryKeys, ReferenceDirectory
 from koinon.integrator.drivers.driver import Source
 from koinon.integrator.flows import FLOWS
 from koinon.integrator.operations import Meter, MeteredIntegrator
+from koinon.integrator.operations.sandbox import Sandboxes, separate
 from koinon.integrator.procedures import DebtsSource
 from koinon.integrator.service import Integrator
 from koinon.integrator.sources import SourceKeepers, open_sources, read_source_settings
@@ -129,12 +130,14 @@ async def open_platform(
             sources = open_sources(settings)
             for source in sources.values():
                 stack.push_async_callback(source.close)
-        sources = {**sources, "debts": DebtsSource(database, keys, keeper)}
+        sandboxes = Sandboxes(database, keeper)
+        sources = separate({**sources, "debts": DebtsSource(database, keys, keeper)}, sandboxes)
         meter = Meter(database, clock)
         await meter.start()
         stack.push_async_callback(meter.stop)
         integrator = MeteredIntegrator(
             meter=meter,
+            sandboxes=sandboxes,
             gate=gate,
             uses=uses,
             flows=FLOWS,
