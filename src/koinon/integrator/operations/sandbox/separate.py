@@ -25,7 +25,7 @@ class Sandboxes:
         self._numbers: frozenset[str] = frozenset()
 
     async def _read(self) -> None:
-        standing = self._keeper.current
+        standing = await self._keeper.settle()
         if self._standing is standing:
             return
         async with self._database.acquire() as connection:
