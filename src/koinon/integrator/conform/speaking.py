@@ -87,7 +87,7 @@ class Speaker:
         Raises:
             Failed: they cannot be had, or not read.
         """
-        if self._keys is None or (log and log not in self._keys.logs):
+        if self._keys is None or (log and not self._keys.logs.get(log)):
             reply = self.plain("GET", "/api/keys")
             try:
                 document = reply.document
