@@ -13,6 +13,8 @@ from koinon.base.errors import NotAllowed
 from koinon.base.ids import new_id
 from koinon.demo.region_video import CRISIS, INVESTIGATION, ZONE_SOUTH
 from koinon.trust.parties import LOCAL_ISSUER
+from koinon.trust.rules import Obligations
+from koinon.trust.standing import Standing, StandingLoader
 from koinon.video.cameras import store as cameras
 from koinon.video.rights import Action, actor_of, confirmations, emergencies, store
 
@@ -105,3 +107,29 @@ async def test_an_owner_does_not_shake_off_a_demand_on_old_images_by_naming_anot
         await cameras.update_camera(connection, msgspec.structs.replace(camera, regime="listed_places"))
     assert await refusal(rights, investigator, recording(camera, 29.5)) == "decision_missing"
     await (await rights.open(investigator, recording(camera, 28.5))).end()
+
+
+async def test_what_is_forbidden_about_one_group_is_not_given_through_another(
+    world: Any, film: Any, make_rights: Any
+) -> None:
+    rights = await make_rights()
+    camera, wim = film.camera["south-1"], film.session("wim", "control_room_operator")
+    async with world.database.transaction() as connection:
+        await cameras.set_groups(connection, camera.id, ["south", "west"])
+    async with world.database.acquire() as connection:
+        now = await StandingLoader()(connection)
+    await (await rights.open(wim, live(camera))).end()
+    rules = [each.rule for each in now.bank.rules]
+    permit = next(rule for rule in rules if rule.id == "cameras.view-live")
+    forbid = msgspec.structs.replace(
+        permit, id="cameras.none-of-west", effect="forbid", resource="cameras/west", obligations=Obligations()
+    )
+    rights._gate.keeper._standing = Standing(
+        epoch=now.epoch,
+        chain=now.chain,
+        register=now.register,
+        agreements=now.agreements,
+        rules=[*rules, forbid],
+    )
+    assert await refusal(rights, wim, live(camera)) == "forbidden"
+    await (await rights.open(wim, live(film.camera["centre-1"]))).end()

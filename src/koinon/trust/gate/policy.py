@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
 import structlog
 
 from koinon.base.errors import NotAllowed
@@ -42,6 +43,7 @@ def decide(standing: Standing, ask: Ask, grounds: Grounds, at: datetime) -> dict
         NotAllowed: the code of the decision that refuses the main resource.
     """
     main = _decide(standing, ask, grounds, at, ask.resource, ask.fields)
+    _check_other_groups(standing, ask, grounds, at)
     decisions = {ask.resource: main}
     for resource, fields in ask.sources.items():
         try:
@@ -69,6 +71,23 @@ def _decide(
         raise NotAllowed("rule_of_another_deliberation", **named)
     _check_obligations(ask, decision, at, named)
     return decision
+
+
+def _check_other_groups(standing: Standing, ask: Ask, grounds: Grounds, at: datetime) -> None:
+    """What is forbidden about one group of a camera is not given through another: a forbid prevails over every permit.
+
+    Raises:
+        NotAllowed: `forbidden`, naming the rule.
+    """
+    if ask.images is None or len(ask.images.groups) < 2:
+        return
+    request = request_of(ask, grounds, at, ask.resource, ask.fields, standing)
+    for group in ask.images.groups:
+        if group == ask.resource:
+            continue
+        decision = standing.bank.decide(msgspec.structs.replace(request, resource=group))
+        if decision.code == "forbidden":
+            raise NotAllowed("forbidden", resource=group, rule=decision.rule, version=decision.version)
 
 
 def _check_obligations(ask: Ask, decision: Decision, at: datetime, named: Mapping[str, Any]) -> None:
