@@ -43,7 +43,10 @@ class Screen {
     this.retry.hidden = true;
     this.retry.addEventListener("click", () => {
       if (this.missing === "second_person_missing") this.ask();
-      else this.open();
+      else {
+        this.page.resume();
+        this.open();
+      }
     });
     this.element.append(head, this.stage);
   }
