@@ -27,6 +27,7 @@ from koinon.trust.ledger import Sealer
 from koinon.trust.standing import StandingKeeper, StandingLoader
 from koinon.video.live import tap_key
 from koinon.video.live.service import Live
+from koinon.video.masks.stream import MaskPool
 from koinon.video.playback import Playback, open_playback
 from koinon.video.rights import Rights, Tokens
 
@@ -145,9 +146,10 @@ async def open_platform(
             keys=keys,
             origin=settings.origin,
         )
-        live = Live(database, tap_key(settings.home), clock)
+        masking = MaskPool()  # one: its slots are what this machine can mask at once
+        live = Live(database, tap_key(settings.home), clock, masking)
         stack.push_async_callback(live.close)
-        playback = open_playback(database, clock, settings)
+        playback = open_playback(database, clock, settings, masking)
         stack.push_async_callback(playback.close)
         yield Platform(
             settings,

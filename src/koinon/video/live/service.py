@@ -19,9 +19,10 @@ class Live:
         hub: of this process.
     """
 
-    def __init__(self, database: Database, key: bytes, clock: Clock) -> None:
+    def __init__(self, database: Database, key: bytes, clock: Clock, pool: MaskPool | None = None) -> None:
+        """`pool` masks for this process; what looks back shares it, so that its slots are those of the machine."""
         self._database = database
-        self._masking = Masking(MaskPool(), self._masks, clock.now)
+        self._masking = Masking(pool or MaskPool(), self._masks, clock.now)
         self.hub = Hub(self._locate, key, self._masking, self._ask)
 
     async def find(self, camera: CameraId, role: Role) -> StreamId | None:

@@ -49,9 +49,10 @@ class Playback:
         *,
         bucket: Objects | None = None,
         bucket_address: str = "",
+        pool: MaskPool | None = None,
     ) -> None:
         self.past = Past(database, clock)
-        self._pool = MaskPool()
+        self._pool = pool or MaskPool()
         self.masker: Masker = PoolMasker(self._pool)
         self.database = database
         self._folder, self._bucket, self._bucket_address = folder, bucket, bucket_address
@@ -181,9 +182,9 @@ async def _those(masks: list[Mask]) -> list[Mask]:
     return masks
 
 
-def open_playback(database: Database, clock: Clock, settings: Settings) -> Playback:
+def open_playback(database: Database, clock: Clock, settings: Settings, pool: MaskPool) -> Playback:
     """Playback of what the recorders of this machine wrote, and of what moved to the bucket."""
     folder = Path(settings.recordings_folder) if settings.recordings_folder else settings.home / "recordings"
     url = settings.recordings_url
     bucket = open_objects(url, settings.home) if url else None
-    return Playback(database, clock, folder, bucket=bucket, bucket_address=url)
+    return Playback(database, clock, folder, bucket=bucket, bucket_address=url, pool=pool)
