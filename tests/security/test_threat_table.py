@@ -44,6 +44,17 @@ THREATS = [
     "path in an upload name",
     "SSRF through a camera or source address",
     "flood of unauthenticated refusals",
+    # What attacking shared video and deferred mode taught.
+    "view ended behind its connection, which goes on",
+    "rule that comes to demand masks while a view runs",
+    "unmasked picture of what must leave masked",
+    "one human as two persons",
+    "facts of a camera changed by its owner to widen a right",
+    "result made when more was allowed",
+    "player that asks without end and takes nothing",
+    "another site's page opening a socket",
+    "publications compared to find somebody out",
+    "hold bypassed, or placed to keep what must go",
 ]
 NAMED = re.compile(r"`([\w/]+\.py)::([\w*]+)`")
 
