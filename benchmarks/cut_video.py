@@ -323,7 +323,7 @@ class Reader:
 
 @asynccontextmanager
 async def _seeded(bench: Bench, database: Database, cameras: str) -> AsyncIterator[tuple[str, str, str]]:
-    """The demo cameras, pictures from those virtual ones; the id of one, sessions of who watches it and who looks back."""
+    """The demo cameras, pictures from those virtual ones; the id of one, sessions of who watches and who looks back."""
     now, sealer = datetime.now(UTC), Sealer.of(bench.home)
     urls = {each.code: f"rtsp://127.0.0.1:{cameras}/{each.code}" for each in CAMERAS}
     async with database.transaction() as connection:

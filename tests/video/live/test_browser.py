@@ -196,6 +196,19 @@ async def test_the_wall_keeps_its_layout_in_the_address_and_obeys_the_keyboard(
     )
 
 
+async def test_a_wall_without_a_choice_opens_with_the_first_cameras(
+    tapped: Any, site_of: Any, new_page: Any
+) -> None:
+    site = await site_of(await tapped(CLIP, streams=(1, 2)), streams=(1, 2))
+    page = await new_page(locale="en")
+    await watch(page, site, "/video/wall")
+    await page.wait_for_function(
+        "() => document.querySelectorAll('.live-player[data-state=live]').length === 2", timeout=15000
+    )
+    assert await page.locator(".wall-tile:not(:has(.live-player))").count() == 2
+    assert {view.request.camera for view in site.views} == {camera.id for camera in site.rights.cameras}
+
+
 @pytest.mark.parametrize("language", ["nl", "fr", "en"])
 async def test_the_pages_have_no_barriers(
     tapped: Any, site_of: Any, new_page: Any, find_barriers: Any, language: str
