@@ -10,6 +10,7 @@ from koinon.app.cli import PARTS
 # Each takes a tenth of a second of CPU and more, and most processes and commands never use it.
 HEAVY = frozenset(
     {
+        "asyncssh",
         "av",
         "duckdb",
         "ibis",

@@ -3,13 +3,15 @@
 Source: draft-ietf-secsh-filexfer-02 (SFTP 3), where renaming onto what exists fails.
 """
 
+from __future__ import annotations
+
 import contextlib
 import stat
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-import asyncssh
-
+from koinon.base.late import late
 from koinon.integrator.drivers.driver import WireFault
 from koinon.integrator.drivers.files.place import (
     FOLDERS,
@@ -23,6 +25,11 @@ from koinon.integrator.drivers.files.place import (
     taken_name,
 )
 from koinon.integrator.drivers.wires.addresses import Address, Reachable, resolve
+
+if TYPE_CHECKING:
+    import asyncssh
+else:
+    asyncssh = late("asyncssh")
 
 _PIECE = 1 << 18
 _MOST_ENTRIES = 10_000
