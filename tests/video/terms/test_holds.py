@@ -11,6 +11,7 @@ from koinon.base.ids import new_id
 from koinon.trust.ledger import find_entries, read_private
 from koinon.trust.parties import Author
 from koinon.trust.standing import StandingLoader
+from koinon.trust.standing.acts import Deed, TargetKind
 from koinon.video.terms import holds
 from koinon.video.terms.deletion import mark_due, regimes_of
 from koinon.video.terms.model import NewHold
@@ -186,3 +187,16 @@ async def test_an_owners_own_term_is_within_the_law_and_set_by_its_camera_manage
     with pytest.raises(NotFound) as unknown:
         await set_(7, zone.author("rik", "camera_manager", SOUTH))
     assert unknown.value.code == "camera_unknown"
+
+
+async def test_who_was_suspended_neither_holds_images_nor_lets_them_be_deleted(zone):
+    camera, _ = await zone.site.camera("test-one", owner=zone.west)
+    (hold,) = await zone.place(zone.asked(camera))
+    sofie = str(zone.world.region.persons["sofie"])
+    await zone.world.act("chair", Deed.SUSPEND, TargetKind.PERSON, sofie)
+    async with zone.world.database.acquire() as connection:
+        zone.standing = await StandingLoader()(connection)
+    for call in (zone.place(zone.asked(camera)), zone.end(hold.id)):
+        with pytest.raises(NotAllowed) as refused:
+            await call
+        assert refused.value.code == "person_suspended"

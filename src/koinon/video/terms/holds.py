@@ -12,7 +12,7 @@ from koinon.base.errors import Conflict, Invalid, NotAllowed, NotFound
 from koinon.base.ids import new_id
 from koinon.trust.ledger import Entry, Log, Sealer, append
 from koinon.trust.parties import Author, PartyId
-from koinon.trust.standing import Standing
+from koinon.trust.standing import Actor, Standing
 from koinon.video.cameras.model import CameraId
 from koinon.video.terms import policy
 from koinon.video.terms.deletion import regimes_of
@@ -43,12 +43,13 @@ async def place_hold(
     Records: `terms.hold_placed` (exchange log), one for each owner of cameras.
 
     Raises:
-        NotAllowed: `hold_not_allowed`.
+        NotAllowed: `hold_not_allowed`; the codes of `Standing.check_actor`: who was suspended holds nothing.
         NotFound: `camera_unknown`, also for one that exists and is neither the party's own nor shared; `hold_unknown`.
         Invalid: the codes of `policy.check_hold`.
     """
     bases = {each.code: each for each in bases_of(standing, author, now)}
     policy.check_hold(asked, bases.get(asked.basis), now)
+    _check_standing(standing, author, now)
     basis = bases[asked.basis]
     assert author.person is not None and author.party is not None
     await due.take_turn(connection)
@@ -102,7 +103,8 @@ async def end_hold(
 
     Raises:
         NotFound: `hold_unknown`, also for another party's.
-        NotAllowed: `hold_not_allowed`: this profile may not place such a hold either.
+        NotAllowed: `hold_not_allowed`: this profile may not place such a hold either; the codes of
+            `Standing.check_actor`: who was suspended lets nothing be deleted.
         Conflict: `hold_over`.
     """
     found = await store.find_hold(connection, hold, lock=True)
@@ -112,6 +114,7 @@ async def end_hold(
         raise NotAllowed("hold_not_allowed", basis=found.hold.basis)
     if not found.hold.stands(now):
         raise Conflict("hold_over")
+    _check_standing(standing, author, now)
     assert author.person is not None
     await store.end_hold(connection, hold, author.person, now)
     entry = Entry(
@@ -121,6 +124,11 @@ async def end_hold(
     )  # fmt: skip
     await append(connection, sealer, [entry])
     return msgspec.structs.replace(found.hold, ended_at=now)
+
+
+def _check_standing(standing: Standing, author: Author, now: datetime) -> None:
+    if author.party is not None and author.person is not None:
+        standing.check_actor(Actor(party=author.party, person=author.person, profile=author.profile), now)
 
 
 async def list_holds(
