@@ -12,6 +12,7 @@ from websockets.exceptions import ConnectionClosed
 
 from koinon.demo.region_video import INVESTIGATION, VIDEO
 from koinon.trust.standing.acts import Deed, TargetKind
+from koinon.video.playback import views
 
 
 @pytest.fixture
@@ -54,3 +55,19 @@ async def test_a_view_on_a_connection_cannot_be_ended_behind_it_and_outlive_its_
                 while True:
                     await socket.send(json.dumps({"n": 1, "seek": opened["since"]}))
                     await socket.recv()
+
+
+async def test_a_session_has_only_so_many_views_by_request_and_one_that_ended_makes_room(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(views, "VIEWS_A_SESSION", 2)
+    refused = await client.open(purpose="traffic_management")
+    assert refused.status_code in (403, 404)
+    first, second, third = [await client.open() for _ in range(3)]
+    assert (first.status_code, second.status_code) == (201, 201)
+    assert (third.status_code, third.json()["code"]) == (429, "too_many_views")
+    gone = await client.http.delete(
+        f"/api/video/views/{first.json()['view']}", headers={"X-CSRF-Token": client.csrf}
+    )
+    assert gone.status_code == 204
+    assert (await client.open()).status_code == 201

@@ -6,6 +6,7 @@ the view itself ends when it was not renewed for as long.
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 from uuid import UUID
@@ -13,12 +14,13 @@ from uuid import UUID
 import structlog
 
 from koinon.base.connection import reset
-from koinon.base.errors import NotFound
+from koinon.base.errors import NotFound, TooMany
 from koinon.trust.gate import EndReason
 from koinon.trust.parties.sign_in import Session
 from koinon.video.rights import Rights, View, ViewRequest
 
 IDLE_SECONDS: Final = 60.0
+VIEWS_A_SESSION: Final = 32
 _log = structlog.get_logger(__name__)
 
 
@@ -28,13 +30,26 @@ class Views:
     def __init__(self, rights: Rights) -> None:
         self._rights = rights
         self._used: dict[UUID, float] = {}
+        self._of_session: Counter[bytes] = Counter()
         self._timers: dict[UUID, asyncio.Task[None]] = {}
         self._sending: dict[UUID, set[asyncio.Transport]] = {}
 
     async def open(self, session: Session, request: ViewRequest) -> View:
-        """A view that runs until it is ended, cut, or not renewed. Raises as `Rights.open`."""
-        station = await self._rights.find_station(session)
-        view = await self._rights.open(session, request, station=station)
+        """A view that runs until it is ended, cut, or not renewed.
+
+        Raises:
+            TooMany: `too_many_views`: the session has as many as a person can have use of.
+            As `Rights.open`.
+        """
+        if self._of_session[session.token_hash] >= VIEWS_A_SESSION:
+            raise TooMany("too_many_views", most=VIEWS_A_SESSION)
+        self._of_session[session.token_hash] += 1
+        try:
+            station = await self._rights.find_station(session)
+            view = await self._rights.open(session, request, station=station)
+        except BaseException:
+            self._let_go(session)
+            raise
         self._sending[view.id] = set()
         view.on_cut(lambda: self._cut(view.id))
         self.renew(view)
@@ -60,7 +75,8 @@ class Views:
         """It runs no more."""
         self._cut(view.id)
         self._used.pop(view.id, None)
-        self._sending.pop(view.id, None)
+        if self._sending.pop(view.id, None) is not None:
+            self._let_go(view.session)
         await view.end(reason)
         timer = self._timers.pop(view.id, None)
         if timer is not None and timer is not asyncio.current_task():
@@ -84,6 +100,11 @@ class Views:
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
+
+    def _let_go(self, session: Session) -> None:
+        self._of_session[session.token_hash] -= 1
+        if not self._of_session[session.token_hash]:
+            del self._of_session[session.token_hash]
 
     def _cut(self, view: UUID) -> None:
         for transport in self._sending.get(view, ()):
