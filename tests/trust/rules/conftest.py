@@ -122,6 +122,7 @@ class World:
                 watermark=rng.random() < 0.5,
                 depth_days=rng.choice([None, 10, 30]),
                 log=rng.choice(list(LogLevel)),
+                cache_seconds=rng.choice([0, 60, 3600]),
             ),
             in_force_from=DAYS[begin],
             in_force_until=end,

@@ -205,6 +205,7 @@ def test_a_party_of_unknown_kind_may_overlap_and_of_another_kind_does_not(world:
         ("second_person", Obligations(second_person=True)),
         ("log", Obligations(log=LogLevel.FULL)),
         ("reason", Obligations(reason=True)),
+        ("cache_seconds", Obligations(cache_seconds=60)),
     ],
 )
 def test_the_same_fields_under_other_obligations_are_found(world: Any, key: str, obligations: Any) -> None:

@@ -130,6 +130,17 @@ def test_several_permits_give_their_union_and_oblige_to_the_strictest(world: Any
     assert bank.decide(world.request(fields={"f1"})).obligations == one
 
 
+@pytest.mark.parametrize(("one", "other", "both"), [(60, 30, 30), (60, 0, 0), (0, 0, 0), (60, 60, 60)])
+def test_an_answer_is_kept_no_longer_than_every_permit_used_lets_it(
+    world: Any, one: int, other: int, both: int
+) -> None:
+    first, second = Obligations(cache_seconds=one), Obligations(cache_seconds=other)
+    bank = RuleBank([world.rule(obligations=first), world.rule(id="q", fields={"f3"}, obligations=second)])
+    assert bank.decide(world.request(fields={"f1", "f3"})).obligations.cache_seconds == both
+    assert bank.decide(world.request(fields={"f1"})).obligations.cache_seconds == one
+    assert first.and_also(second) == second.and_also(first)
+
+
 def test_a_later_version_takes_over_on_its_day(world: Any) -> None:
     later = world.rule(version=2, fields={"f3"}, in_force_from=date(2026, 9, 1))
     bank = RuleBank([later, world.rule()])

@@ -61,6 +61,7 @@ def test_an_explanation_reads_in_three_languages(world: Any) -> None:
         second_person=True,
         log=LogLevel.FULL,
         reason=True,
+        cache_seconds=60,
     )
     explanation = explain(
         RuleBank([world.rule(conditions=(DOSSIER,), obligations=duties)]),
@@ -71,6 +72,9 @@ def test_an_explanation_reads_in_three_languages(world: Any) -> None:
     assert "Autorisé." in texts["fr"]
     assert "Good until 01/01/2027 00:00" in texts["en"]
     assert "at most 3 days back" in texts["en"]
+    assert "een antwoord van de bron mag 60 seconden" in texts["nl"]
+    assert "une réponse de la source peut servir 60 secondes" in texts["fr"]
+    assert "may serve the same question for 60 seconds" in texts["en"]
     assert "art. 1" in texts["fr"]
     assert len({text.count("\n") for text in texts.values()}) == 1
 

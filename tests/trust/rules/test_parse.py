@@ -180,6 +180,8 @@ REFUSED: list[tuple[str, str, str, str, int]] = [
     ('yes_no = ["amount"]', 'keep = ["owner"]', "obligation_without_field", "obligations.keep", 36),
     ('yes_no = ["amount"]', 'masks = ["hats"]', "unknown_mask", "obligations.masks", 36),
     ("depth_days = 30", "depth_days = -1", "rule_malformed", "obligations.depth_days", 37),
+    ("depth_days = 30", "cache_seconds = 0", "rule_malformed", "obligations.cache_seconds", 37),
+    ("depth_days = 30", "cache_seconds = 86401", "rule_malformed", "obligations.cache_seconds", 37),
     ('log = "full"', 'log = "loud"', "rule_malformed", "obligations.log", 38),
     ('log = "full"', 'log = "full"\nloud = true', "rule_malformed", "obligations.loud", 39),
     ('effect = "permit"', 'effect = "forbid"', "rule_malformed", "obligations", 35),
@@ -312,6 +314,39 @@ def test_a_vocabulary_with_unknown_keys_or_missing_languages_is_refused(tmp_path
     assert missing.value.code == "vocabulary_missing"
     vocabulary = parse_vocabulary(WORDS)
     assert vocabulary_from_document(vocabulary.document()) == vocabulary
+
+
+def test_a_rule_names_how_long_an_answer_may_be_kept_or_nothing_is(words: Vocabulary) -> None:
+    without = parse_rule(DOCUMENT, "a.toml", words)
+    kept = parse_rule(
+        DOCUMENT.replace("depth_days = 30", "depth_days = 30\ncache_seconds = 60"), "a.toml", words
+    )
+    assert (without.obligations.cache_seconds, kept.obligations.cache_seconds) == (0, 60)
+    assert rule_document(kept)["obligations"]["cache_seconds"] == 60
+    assert rule_from_document(rule_document(kept)) == kept
+    assert rule_digest(kept) != rule_digest(without)
+
+
+def test_a_rule_that_lets_nothing_be_kept_has_the_digest_that_was_signed_before(words: Vocabulary) -> None:
+    # Of the same document, before an answer could be kept at all.
+    signed = "359e296c3516f93cedc57bbdb216d39e2892ce3e14afef1a96ef0c5dd97fffd6"
+    assert rule_digest(parse_rule(DOCUMENT, "a.toml", words)) == signed
+    document = rule_document(parse_rule(DOCUMENT, "a.toml", words))
+    document["obligations"]["cache_seconds"] = 0
+    with pytest.raises(Invalid) as refused:
+        rule_from_document(document)
+    assert refused.value.code == "rule_malformed"
+
+
+def test_of_the_demo_regions_rules_only_what_the_cbe_says_of_enterprises_may_be_kept() -> None:
+    keys = {"keep", "yes_no", "masks", "watermark", "depth_days", "second_person", "log", "reason"}
+    kept = {}
+    for rule in parse_rules(DEMO):
+        if rule.obligations.cache_seconds:
+            kept[rule.id] = rule.obligations.cache_seconds
+        else:
+            assert rule_document(rule)["obligations"].keys() == keys
+    assert kept == {"contractor-check.kbo-enterprise": 60}
 
 
 def test_the_rules_of_the_demo_region_are_well_formed_and_marked() -> None:

@@ -335,7 +335,7 @@ def _differing(one: Obligations, other: Obligations, shared: frozenset[str]) -> 
     kept = [shared if each.keep is None else each.keep & shared for each in (one, other)]
     if kept[0] != kept[1]:
         yield "keep"
-    for name in ("masks", "watermark", "depth_days", "second_person", "log", "reason"):
+    for name in ("masks", "watermark", "depth_days", "second_person", "log", "reason", "cache_seconds"):
         if getattr(one, name) != getattr(other, name):
             yield name
 

@@ -16,7 +16,7 @@ from koinon.trust.rules.model import Basis, Condition, Facts, LogLevel, Obligati
 
 
 def rule_document(rule: Rule) -> dict[str, Any]:
-    """`rule` as JSON values: lists sorted, days as `YYYY-MM-DD`, every key present."""
+    """`rule` as JSON values: lists sorted, days as `YYYY-MM-DD`, every key present (see `obligations_document`)."""
     return {
         "id": rule.id,
         "version": rule.version,
@@ -81,6 +81,7 @@ def rule_from_document(document: Mapping[str, Any]) -> Rule:
                 second_person=obligations["second_person"],
                 log=LogLevel[obligations["log"].upper()],
                 reason=obligations["reason"],
+                cache_seconds=obligations.get("cache_seconds", 0),
             ),
             basis=Basis(document["basis"]["article"], msgspec.convert(document["basis"]["text"], Text)),
             deliberation=document["deliberation"],
@@ -197,8 +198,11 @@ def decision_document(decision: Decision) -> dict[str, Any]:
 
 
 def obligations_document(obligations: Obligations) -> dict[str, Any]:
-    """`obligations` as JSON values, every key present."""
-    return {
+    """`obligations` as JSON values, every key present but one: `cache_seconds` only where something is kept.
+
+    It came later than the others; a rule that does not name it keeps the bytes that were signed before.
+    """
+    document = {
         "keep": None if obligations.keep is None else sorted(obligations.keep),
         "yes_no": sorted(obligations.yes_no),
         "masks": sorted(obligations.masks),
@@ -208,6 +212,7 @@ def obligations_document(obligations: Obligations) -> dict[str, Any]:
         "log": obligations.log.name.lower(),
         "reason": obligations.reason,
     }
+    return document | {"cache_seconds": obligations.cache_seconds} if obligations.cache_seconds else document
 
 
 def _text(text: Text) -> dict[str, str]:

@@ -295,6 +295,8 @@ def obligation_lines(
         yield say(language, "log_full")
     if obligations.reason:
         yield say(language, "reason")
+    if obligations.cache_seconds:
+        yield say(language, "cache_seconds", seconds=obligations.cache_seconds)
 
 
 def value_text(value: FactValue, language: Language) -> str:

@@ -56,6 +56,7 @@ class Obligations(msgspec.Struct, frozen=True):
         second_person: a second person of the party must join before anything is released.
         log: how much of the use is traced.
         reason: a written reason must be given beside the purpose.
+        cache_seconds: how long a source's answer may be kept and used again for the same question; 0: not at all.
     """
 
     keep: frozenset[str] | None = None
@@ -66,6 +67,7 @@ class Obligations(msgspec.Struct, frozen=True):
     second_person: bool = False
     log: LogLevel = LogLevel.STANDARD
     reason: bool = False
+    cache_seconds: int = 0
 
     def and_also(self, other: "Obligations") -> "Obligations":
         """The obligations that satisfy both: commutative, associative, and at least as strict as either."""
@@ -80,6 +82,7 @@ class Obligations(msgspec.Struct, frozen=True):
             second_person=self.second_person or other.second_person,
             log=max(self.log, other.log),
             reason=self.reason or other.reason,
+            cache_seconds=min(self.cache_seconds, other.cache_seconds),
         )
 
 

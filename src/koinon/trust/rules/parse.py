@@ -42,6 +42,7 @@ LIMITS = {  # number of items in each list
 }
 LIMIT_TEXT = 2000  # characters of a text or a name
 LIMIT_DAYS = 36_525  # of history: a century
+LIMIT_CACHE_SECONDS = 86_400  # that an answer may be kept: a day
 YEARS = range(1800, 2500)  # in which dates of law and of birth lie; others are typing errors
 
 _IDENTITY = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
@@ -75,6 +76,7 @@ class _Obligations(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     second_person: bool = False
     log: str = "standard"
     reason: bool = False
+    cache_seconds: int | None = None
 
 
 class _Basis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -211,6 +213,7 @@ def _rule(document: _Document, vocabulary: Vocabulary) -> Rule:
         second_person=obligations.second_person,
         log=LogLevel[obligations.log.upper()],
         reason=obligations.reason,
+        cache_seconds=obligations.cache_seconds or 0,
     )
     return Rule(
         id=document.id,
@@ -411,6 +414,10 @@ def _wrong_obligations(document: _Document, vocabulary: Vocabulary) -> _Found:
         yield "rule_malformed", "obligations.log", "standard or full"
     if obligations.depth_days is not None and not 0 <= obligations.depth_days <= LIMIT_DAYS:
         yield "rule_malformed", "obligations.depth_days", f"0 to {LIMIT_DAYS}"
+    kept = obligations.cache_seconds
+    if kept is not None and not 1 <= kept <= LIMIT_CACHE_SECONDS:
+        why = f"1 to {LIMIT_CACHE_SECONDS}; a rule that does not name it has nothing kept"
+        yield "rule_malformed", "obligations.cache_seconds", why
 
 
 _HEADER = re.compile(r"\s*\[(\[?)\s*([A-Za-z0-9_.-]+)\s*\]\]?")

@@ -156,4 +156,9 @@ WORDS: dict[str, Text] = {
     ),
     "log_full": Text("volledig spoor", "trace complète", "full trace"),
     "reason": Text("een reden moet worden opgegeven", "un motif doit être indiqué", "a reason must be given"),
+    "cache_seconds": Text(
+        "een antwoord van de bron mag {seconds} seconden voor dezelfde vraag dienen",
+        "une réponse de la source peut servir {seconds} secondes pour la même question",
+        "an answer of the source may serve the same question for {seconds} seconds",
+    ),
 }
