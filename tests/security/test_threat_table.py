@@ -55,6 +55,7 @@ THREATS = [
     "another site's page opening a socket",
     "publications compared to find somebody out",
     "hold bypassed, or placed to keep what must go",
+    "public register that tells of cameras that are not shared",
 ]
 NAMED = re.compile(r"`([\w/]+\.py)::([\w*]+)`")
 

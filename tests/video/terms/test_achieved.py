@@ -25,6 +25,7 @@ async def test_what_is_kept_and_what_went_is_told_for_each_owner_in_the_register
     camera, stream = await site.camera(owner=owner)
     empty, _ = await site.camera("empty", owner=owner)
     await site.camera("elsewhere")
+    await site.rows("UPDATE cameras.camera SET shared = true WHERE code = 'cam' RETURNING code")
     await site.unit(stream, NOW - timedelta(days=31))
     oldest = NOW - timedelta(days=12)
     await site.unit(stream, oldest)
@@ -42,6 +43,8 @@ async def test_what_is_kept_and_what_went_is_told_for_each_owner_in_the_register
         "camera": "cam", "regime": "standard", "rule": None, "maximum_days": 30, "term_days": 30,
         "oldest": "2026-11-12T09:00Z", "deleted": 1, "early": 0, "within": True,
     }  # fmt: skip
+    # Anybody reads the register: that there is a camera which is not shared is no part of it.
+    assert {each["camera"] for each in mine.public["cameras"]} == {"cam", None}
     assert mine.public["day"] == "2026-11-24"
     assert await tell(site, clock, tmp_path, sealer) == {} and len(await register(site)) == 2
 

@@ -32,7 +32,8 @@ async def set_mask(
 
     In a transaction. What was recorded before stays under the mask of its time, and cannot be changed.
 
-    Records: `masks.set` (register log): that, and how much of the picture; where it lies is for who may see the camera.
+    Records: `masks.set` (register log): that, and how much of the picture; where it lies is for who may see the camera,
+        and which camera that is, unless it is shared.
 
     Raises:
         NotAllowed: `camera_managers_only`.
@@ -60,7 +61,10 @@ async def set_mask(
     await store.insert_mask(connection, mask)
     entry = Entry(
         log=Log.REGISTER, kind="masks.set", at=now,
-        public={"party": str(author.party), "camera": found.code, "polygons": len(polygons), "masked_as": kind.value},
+        public={
+            "party": str(author.party), "camera": found.code if found.shared else None, "polygons": len(polygons),
+            "masked_as": kind.value,
+        },
     )  # fmt: skip
     await append(connection, sealer, [entry])
     return mask

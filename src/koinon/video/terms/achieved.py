@@ -126,7 +126,7 @@ def _cell(
         "deleted_units": units, "deleted_bytes": size, "early_units": early, "within": there.overdue == 0,
     }  # fmt: skip
     cell = {
-        "camera": camera.code, "regime": limit.regime, "rule": limit.rule, "maximum_days": limit.days,
+        "camera": camera.public_code, "regime": limit.regime, "rule": limit.rule, "maximum_days": limit.days,
         "term_days": term, "oldest": rfc3339(there.oldest, minutes=True) if there.oldest else None,
         "deleted": units, "early": early, "within": there.overdue == 0,
     }  # fmt: skip

@@ -168,6 +168,6 @@ async def set_own_term(
     await store.set_own_term(connection, camera, days, author.person, now)
     entry = Entry(
         log=Log.REGISTER, kind="terms.own_term_set", at=now,
-        public={"party": str(author.party), "camera": kept.code, "days": days, "maximum_days": most},
+        public={"party": str(author.party), "camera": kept.public_code, "days": days, "maximum_days": most},
     )  # fmt: skip
     await append(connection, sealer, [entry])

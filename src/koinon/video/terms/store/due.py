@@ -21,6 +21,7 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         own_days: what its owner keeps, where that is shorter than the law; None: no own term.
+        shared: whether everybody may know that there is such a camera.
     """
 
     camera: CameraId
@@ -31,6 +32,12 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     streams: tuple[StreamId, ...]
     assignments: tuple[Assignment, ...]
     own_days: int | None
+    shared: bool
+
+    @property
+    def public_code(self) -> str | None:
+        """How the register log, which anybody reads, names it; None for one that is not shared."""
+        return self.code if self.shared else None
 
 
 class Gone(NamedTuple):
@@ -59,7 +66,7 @@ async def list_kept(connection: Connection, owner: PartyId | None = None) -> lis
     """Every camera there ever was, or those of one owner, by code."""
     rows = await connection.fetch(
         """
-        SELECT c.id, c.owner, c.code, c.name, c.regime,
+        SELECT c.id, c.owner, c.code, c.name, c.regime, c.shared,
                array(SELECT s.id FROM cameras.stream s WHERE s.camera = c.id ORDER BY s.id) AS streams,
                array(SELECT a.since FROM terms.assignment a WHERE a.camera = c.id ORDER BY a.since) AS sinces,
                array(SELECT a.regime FROM terms.assignment a WHERE a.camera = c.id ORDER BY a.since) AS regimes,
@@ -73,7 +80,7 @@ async def list_kept(connection: Connection, owner: PartyId | None = None) -> lis
             camera=row["id"], owner=row["owner"], code=row["code"], name=row["name"], regime=row["regime"],
             streams=tuple(row["streams"]),
             assignments=tuple(map(Assignment, map(_aware, row["sinces"]), row["regimes"])),
-            own_days=row["own_days"],
+            own_days=row["own_days"], shared=row["shared"],
         )
         for row in rows
     ]  # fmt: skip
