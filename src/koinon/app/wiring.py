@@ -133,7 +133,7 @@ async def open_platform(
                 stack.push_async_callback(source.close)
         sandboxes = Sandboxes(database, keeper)
         sources = separate({**sources, "debts": DebtsSource(database, keys, keeper)}, sandboxes)
-        meter = Meter(database, clock)
+        meter = Meter(database, clock, kind=kind)
         await meter.start()
         stack.push_async_callback(meter.stop)
         integrator = MeteredIntegrator(

@@ -14,6 +14,7 @@ from koinon.integrator.deferred.policy import question_type, record_key, result_
 from koinon.integrator.deferred.running import Runner
 from koinon.integrator.deferred.sealed import SealedObjects
 from koinon.integrator.deferred.service import Deferred, forget
+from koinon.integrator.deferred.store import list_terms
 
 __all__ = [
     "ADMISSION_INPUTS",
@@ -34,6 +35,7 @@ __all__ = [
     "SealedObjects",
     "SqlSource",
     "forget",
+    "list_terms",
     "question_type",
     "record_key",
     "result_type",

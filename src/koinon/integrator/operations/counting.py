@@ -7,12 +7,12 @@ entry of the ledger, which is written before an answer leaves and is what counts
 import asyncio
 import contextlib
 from collections import Counter
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
 from koinon.base.clock import Clock
-from koinon.base.database import BROKEN, Database
+from koinon.base.database import BROKEN, Database, ProcessKind
 from koinon.base.errors import Unavailable
 from koinon.base.ids import new_id
 from koinon.base.metrics import counter, histogram
@@ -22,6 +22,8 @@ from koinon.integrator.operations.policy import class_of, merge
 from koinon.trust.parties import PartyId
 
 FLUSH_SECONDS = 5.0
+# After so long without a write nobody knows whether a question could have been answered meanwhile.
+_LONGEST_GAP = timedelta(seconds=30)
 # While the database is away, counts are kept; beyond so many different ones the newest are dropped, and counted.
 _MOST_KEYS = 50_000
 
@@ -41,12 +43,15 @@ class Meter:
     `observe` does no input or output and never fails a question; `start` writes every `seconds` until `stop`.
     """
 
-    def __init__(self, database: Database, clock: Clock, *, seconds: float = FLUSH_SECONDS) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, *, kind: ProcessKind = "web", seconds: float = FLUSH_SECONDS
+    ) -> None:
         self._database = database
         self._clock = clock
         self._seconds = seconds
-        self._process = new_id()
-        self._since = clock.now()
+        self._kind = kind
+        self._life = new_id()
+        self._since = self._written = clock.now()
         self._counts: Counter[_Key] = Counter()
         self._asked: Counter[tuple[datetime, str]] = Counter()
         self._failed: Counter[tuple[datetime, str]] = Counter()
@@ -74,17 +79,32 @@ class Meter:
             _sources.labels(seen.flow, source, status).inc()
             counts[hour, seen.flow, seen.party, "source", f"{source}:{status}"] += 1
 
+    def observe_stream(self, flow: str, party: PartyId, name: str, number: int = 1) -> None:
+        """So many persons (`persons`) were told about in a stream, or one was `begun`, or refused with that code."""
+        if len(self._counts) >= _MOST_KEYS:
+            _dropped.inc()
+            return
+        hour = self._clock.now().replace(minute=0, second=0, microsecond=0)
+        self._counts[hour, flow, party, "stream", name] += number
+
     async def flush(self) -> None:
-        """What was observed stands in the database, and that this process lives.
+        """What was observed stands in the database, and that this process lives and reaches it.
 
         When that fails it is kept for the next time: nothing is written twice, since all of it is one transaction.
+        After a while without a write a new life begins: while the database was away, nothing could be answered.
         """
         counts, self._counts = self._counts, Counter()
         asked, self._asked = self._asked, Counter()
         failed, self._failed = self._failed, Counter()
         try:
             async with self._database.transaction() as connection:
-                await store.extend_alive(connection, self._process, self._since, self._clock.now())
+                # Reached, or so long not reached that a new life begins.
+                at = self._clock.now()
+                if at - self._written > _LONGEST_GAP:
+                    self._life, self._since = new_id(), at
+                await store.extend_alive(
+                    connection, self._life, self._since, max(self._since, at), self._kind
+                )
                 if counts:
                     await store.add_counts(
                         connection, merge([Count(*key, number) for key, number in counts.items()])
@@ -99,6 +119,7 @@ class Meter:
             self._asked.update(asked)
             self._failed.update(failed)
             raise
+        self._written = at
 
     async def start(self) -> None:
         """Counts are written from now on."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 from koinon.base.database import BROKEN
@@ -11,8 +12,8 @@ from koinon.integrator.operations.counting import Meter
 from koinon.integrator.operations.model import RELEASED, Observation
 from koinon.integrator.operations.policy import is_failure
 from koinon.integrator.operations.sandbox import Sandboxes, personas
-from koinon.integrator.service import Exchange, Integrator
-from koinon.trust.gate import Actor, ExchangeId
+from koinon.integrator.service import Exchange, Integrator, Row
+from koinon.trust.gate import Actor, ExchangeId, Released, Use
 
 
 class MeteredIntegrator(Integrator):
@@ -48,6 +49,30 @@ class MeteredIntegrator(Integrator):
             raise
         self._observe(request.flow, actor, began, RELEASED, failed=False, done=done)
         return done
+
+    async def stream(
+        self, flow_name: str, purpose: str, case: str, actor: Actor, *, piece: int = 10
+    ) -> tuple[Use, AsyncIterator[Released[list[Row]]]]:
+        """See `Integrator.stream`; persons are counted as their piece leaves, with what became of a stream."""
+        if flow_name not in self.flows:
+            return await super().stream(flow_name, purpose, case, actor, piece=piece)
+        try:
+            use, pieces = await super().stream(flow_name, purpose, case, actor, piece=piece)
+        except KoinonError as error:
+            self._meter.observe_stream(flow_name, actor.party, error.code)
+            raise
+        self._meter.observe_stream(flow_name, actor.party, "begun")
+
+        async def counted() -> AsyncIterator[Released[list[Row]]]:
+            try:
+                async for each in pieces:
+                    self._meter.observe_stream(flow_name, actor.party, "persons", len(each.value))
+                    yield each
+            except KoinonError as error:
+                self._meter.observe_stream(flow_name, actor.party, error.code)
+                raise
+
+        return use, counted()
 
     async def _demand_persona(self, request: ExchangeRequest, actor: Actor) -> None:
         """Returns only for a question about a persona: a sandbox asks about nobody else.

@@ -21,7 +21,7 @@ BOUNDS_MS: tuple[int, ...] = (
 # The class of everything longer.
 BEYOND_MS = 3_600_000
 
-CountKind = Literal["outcome", "failure", "latency", "filtered", "source"]
+CountKind = Literal["outcome", "failure", "latency", "filtered", "source", "stream"]
 AlertKind = Literal["errors", "silence", "latency"]
 Step = Literal["hour", "day"]
 
@@ -92,6 +92,7 @@ class FlowReport(msgspec.Struct, frozen=True, kw_only=True):
         points: every step in order, also those in which nothing was asked.
         outcomes: `released` and codes of refusals; failures: codes of faults of ours.
         filtered: fields; sources: `source/service:status`.
+        streams: persons told about (`persons`), streams begun (`begun`), and codes of refusals and faults.
         consumers: who asked most first; only a participant or the operator may see it.
     """
 
@@ -105,6 +106,7 @@ class FlowReport(msgspec.Struct, frozen=True, kw_only=True):
     failures: Mapping[str, int]
     filtered: Mapping[str, int]
     sources: Mapping[str, int]
+    streams: Mapping[str, int]
     consumers: Sequence[Consumer]
 
 

@@ -59,6 +59,17 @@ class Monitoring:
             raise NotFound("flow_unknown", flow=name[:64])
         return flow
 
+    def demand_visible(self, name: str, by: Author) -> Flow:
+        """The flow of that name, for somebody who may see its numbers.
+
+        Raises:
+            NotFound: `flow_unknown`. NotAllowed: `not_a_participant`.
+        """
+        flow = self.get_flow(name)
+        if not self._may_see(flow, by):
+            raise NotAllowed("not_a_participant", flow=flow.name)
+        return flow
+
     def list_visible(self, by: Author) -> list[Flow]:
         """The flows of which this person may see the numbers."""
         return [flow for flow in self._integrator.flows.values() if self._may_see(flow, by)]
@@ -93,9 +104,7 @@ class Monitoring:
             NotAllowed: `not_a_participant`.
             Invalid: `period_empty`, `period_too_long` (31 days by the hour, 400 by the day).
         """
-        flow = self.get_flow(flow_name)
-        if not self._may_see(flow, by):
-            raise NotAllowed("not_a_participant", flow=flow.name)
+        flow = self.demand_visible(flow_name, by)
         check_period(since, until, step)
         since = beginning_of(since, step)
         async with self._database.acquire() as connection:
@@ -116,6 +125,7 @@ class Monitoring:
             failures=names_of(counts, "failure"),
             filtered=names_of(counts, "filtered"),
             sources=names_of(counts, "source"),
+            streams=names_of(counts, "stream"),
             consumers=tuple(
                 Consumer(party, found.name if found is not None else Text("", "", ""), number)
                 for party, number in by_party.most_common()
@@ -140,7 +150,7 @@ class Monitoring:
         Raises:
             NotAllowed: `profile_not_held`. NotFound: `flow_unknown`. Invalid: `alert_rule_malformed`.
         """
-        person = _operator(by)
+        person = demand_operator(by)
         flow = self.get_flow(flow_name)
         check_rule(kind, threshold, window_minutes)
         rule = AlertRule(
@@ -161,7 +171,7 @@ class Monitoring:
         Raises:
             NotAllowed: `profile_not_held`. NotFound: `alert_rule_unknown`.
         """
-        _operator(by)
+        demand_operator(by)
         async with self._database.transaction() as connection:
             if not await store.end_rule(connection, rule, self._clock.now()):
                 raise NotFound("alert_rule_unknown")
@@ -185,7 +195,7 @@ class Monitoring:
         Raises:
             NotAllowed: `profile_not_held`. NotFound: `alert_unknown`, also when it is over or was seen.
         """
-        person = _operator(by)
+        person = demand_operator(by)
         async with self._database.transaction() as connection:
             if not await store.see_alert(connection, alert, person, self._clock.now()):
                 raise NotFound("alert_unknown")
@@ -214,7 +224,12 @@ async def forget(connection: Connection, now: datetime) -> int:
     return await store.forget(connection, oldest_kept(now))
 
 
-def _operator(by: Author) -> UUID:
+def demand_operator(by: Author) -> UUID:
+    """The operator's person.
+
+    Raises:
+        NotAllowed: `profile_not_held`.
+    """
     if by.profile != OPERATOR or by.person is None:
         raise NotAllowed("profile_not_held", profile=OPERATOR)
     return by.person

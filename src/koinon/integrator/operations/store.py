@@ -36,16 +36,19 @@ async def add_minutes(connection: Connection, minutes: Sequence[tuple[datetime, 
     )
 
 
-async def extend_alive(connection: Connection, process: UUID, since: datetime, until: datetime) -> None:
-    """The process is known to have lived until then."""
+async def extend_alive(
+    connection: Connection, process: UUID, since: datetime, until: datetime, kind: str
+) -> None:
+    """The process is known to have lived, and reached this database, until then."""
     await connection.execute(
         """
-        INSERT INTO operations.alive AS a (process, since, until) VALUES ($1, $2, $3)
+        INSERT INTO operations.alive AS a (process, since, until, kind) VALUES ($1, $2, $3, $4)
         ON CONFLICT (process) DO UPDATE SET until = greatest(a.until, excluded.until)
         """,
         process,
         since,
         until,
+        kind,
     )
 
 

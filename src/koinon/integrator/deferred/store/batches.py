@@ -174,6 +174,30 @@ async def _step(
     )
 
 
+async def list_terms(
+    connection: Connection, flow: str, since: datetime, until: datetime
+) -> list[tuple[datetime, datetime | None, bool]]:
+    """Of each batch of the flow whose whole file came in the period: when it came, when its result or the refusal of
+    its file was there, and whether it stands stopped.
+    """
+    rows = await connection.fetch(
+        """
+        SELECT min(s.at) FILTER (WHERE s.state = 'received') AS received,
+               max(s.at) FILTER (WHERE s.state = b.state AND b.state IN ('done', 'refused')) AS ended,
+               b.state = 'stopped' AS stopped
+        FROM deferred.batch b JOIN deferred.step s ON s.batch = b.id
+        WHERE b.flow = $1 AND b.moved_at >= $2 AND b.created_at < $3
+        GROUP BY b.id
+        HAVING min(s.at) FILTER (WHERE s.state = 'received') >= $2
+            AND min(s.at) FILTER (WHERE s.state = 'received') < $3
+        """,
+        flow,
+        since,
+        until,
+    )
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
 async def set_checked(connection: Connection, batch: BatchId, records: int, rejected: int) -> None:
     """What the check found is known."""
     await connection.execute(
