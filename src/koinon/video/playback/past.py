@@ -8,6 +8,7 @@ from koinon.base.clock import Clock
 from koinon.base.database import Database
 from koinon.base.errors import Invalid
 from koinon.trust.gate import Actor
+from koinon.trust.parties import PartyId
 from koinon.trust.standing import Standing
 from koinon.video.cameras import Camera, CameraId
 from koinon.video.cameras.model import StreamId
@@ -44,8 +45,10 @@ class Past:
         since: datetime,
         until: datetime,
         visible: Mapping[StreamId, Stretch | None] | None = None,
+        viewer: PartyId | None = None,
     ) -> dict[StreamId, list[Span]]:
-        """The timeline of each stream from `since` up to `until`; what the viewer may not see is cut.
+        """The timeline of each stream from `since` up to `until`; what the viewer may not see is cut. That something is
+        held is told to the party of `viewer`, where it may know.
 
         Raises:
             Invalid: `invalid_interval`, `too_many_cameras`.
@@ -62,7 +65,7 @@ class Past:
             recorded = await store.list_recorded(connection, streams, since, until)
             gaps = await store.list_gaps(connection, streams, since, until)
             deleted = await store.list_deleted(connection, streams, since, until)
-            held = await store.list_held(connection, streams, self._clock.now())
+            held = await store.list_held(connection, streams, self._clock.now(), viewer)
         now = self._clock.now()
         return {
             stream: draw(

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from koinon.base.database import Connection
+from koinon.trust.parties import PartyId
 from koinon.video import terms
 from koinon.video.cameras.model import CameraId, StreamId
 from koinon.video.recordings.model import LONGEST, SampleEntry, StoredUnit
@@ -151,16 +152,24 @@ async def list_deleted(
 
 
 async def list_held(
-    connection: Connection, streams: Sequence[StreamId], at: datetime
+    connection: Connection, streams: Sequence[StreamId], at: datetime, viewer: PartyId | None
 ) -> dict[StreamId, list[Stretch]]:
-    """What of each stream a hold keeps at `at`. That it is kept is told; by whom and why is not."""
-    cameras = await connection.fetch(
-        "SELECT id, camera FROM cameras.stream WHERE id = ANY($1::integer[])", streams
-    )
+    """What of each stream a hold keeps at `at`, as far as the viewer's party may know: its own holds, and those on its
+    own cameras. To others a hold would tell of an inquiry.
+    """
     found: dict[StreamId, list[Stretch]] = {stream: [] for stream in streams}
-    for row in cameras:
+    if viewer is None:
+        return found
+    rows = await connection.fetch(
+        "SELECT s.id, s.camera, c.owner FROM cameras.stream s JOIN cameras.camera c ON c.id = s.camera"
+        " WHERE s.id = ANY($1::integer[])",
+        streams,
+    )
+    for row in rows:
         holds = await terms.list_standing(connection, row["camera"], at)
-        found[row["id"]] = [Stretch(hold.since, hold.until) for hold in holds]
+        found[row["id"]] = [
+            Stretch(hold.since, hold.until) for hold in holds if viewer in (hold.owner, row["owner"])
+        ]
     return found
 
 

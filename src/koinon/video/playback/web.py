@@ -139,7 +139,7 @@ async def show_timelines(
         for each in asked
         if each in streams
     }
-    drawn = await playback.past.draw(list(visible), since, until, visible)
+    drawn = await playback.past.draw(list(visible), since, until, visible, session.party)
     told = {}
     for each in asked:
         edge = edges[each]

@@ -23,6 +23,7 @@ DEFAULT_PORTS = {"http": 80, "https": 443, "postgresql": 5432, "sftp": 22}
 NEVER: tuple[Network, ...] = tuple(
     ipaddress.ip_network(block)
     for block in (
+        "168.63.129.16/32",  # a cloud host's own address, which counts as public
         "169.254.0.0/16",
         "fe80::/10",
         "fd00:ec2::254/128",
