@@ -214,9 +214,16 @@ async def test_a_question_about_a_company_is_asked_by_its_enterprise_number(serv
     answer = (await served.post(body))[0].json()
     assert answer["answer"]["active"] == {"status": "value", "value": True}
     assert answer["authorisation"]["number"] == "2026/002"
+    assert "cached" not in answer["sources"][0]
+    # The rule of this question lets the answer serve again, and the response says so.
     served.sources["kbo"].silent = True
     answer = (await served.post(body))[0].json()
-    assert answer["answer"]["active"] == {"status": "no_answer"}
+    assert answer["answer"]["active"] == {"status": "value", "value": True}
+    assert answer["sources"][0]["cached"] == 1
+    # About fewer fields it is another question.
+    fewer = msgspec.json.encode({**msgspec.json.decode(body), "fields": ["active"]})
+    answer = (await served.post(fewer))[0].json()
+    assert answer["sources"][0]["cached"] == 1
 
 
 async def test_only_the_asked_fields_come_back(served: Served) -> None:

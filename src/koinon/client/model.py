@@ -25,13 +25,15 @@ class FieldAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SourceReport(msgspec.Struct, frozen=True, kw_only=True):
-    """How a source answered, whatever it said."""
+    """How a source answered, whatever it said; of `cached` subjects by what it said `age_seconds` ago at most."""
 
     source: str
     service: str
     status: str
     fault: str | None = None
     milliseconds: float = 0.0
+    cached: int = 0
+    age_seconds: float = 0.0
 
 
 class Filtered(msgspec.Struct, frozen=True, kw_only=True):

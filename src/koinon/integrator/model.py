@@ -30,7 +30,13 @@ class FieldAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class SourceReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How a source answered: named whatever it did, never what it said."""
+    """How a source answered: named whatever it did, never what it said.
+
+    Attributes:
+        subjects: about how many.
+        cached: about how many of these it was not asked: a rule lets its answer of before serve again for a while.
+        age_seconds: of the oldest of those answers.
+    """
 
     source: str
     service: str
@@ -38,6 +44,8 @@ class SourceReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     fault: str | None = None
     subjects: int = 1
     milliseconds: float = 0.0
+    cached: int = 0
+    age_seconds: float = 0.0
 
 
 class Parameter(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -10,7 +10,10 @@ from koinon.base.errors import Invalid, NotFound
 from koinon.base.text import Text
 from koinon.integrator.directory import DirectoryKeys, DossierLine, list_dossiers
 from koinon.integrator.drivers import (
+    Asking,
     Context,
+    Keeping,
+    KeptAnswers,
     Source,
     SourceAnswer,
     gather,
@@ -58,6 +61,7 @@ class Integrator:
         flows: by name.
         sources: by the first part of their resources.
         origin: ours, which assertions of end users must name as their audience.
+        kept: answers of sources that a rule lets serve again for a while; none outlives a change of standing.
     """
 
     def __init__(
@@ -78,6 +82,8 @@ class Integrator:
         self.keys = keys
         self._origin = origin
         self._source_seconds = source_seconds
+        self.kept = KeptAnswers(gate.clock)
+        gate.keeper.listen(self.kept.drop)
         # What an ask takes from its flow, reckoned once.
         self._fields = {flow.name: frozenset(flow.fields) for flow in flows.values()}
         self._resources = {flow.name: flow.plan.resources for flow in flows.values()}
@@ -158,9 +164,7 @@ class Integrator:
         passage = await self.gate.open(ask, exchange)
         combined, reports = await self._gather(flow, passage, ask.subjects[0])
         fields = combined.fields if request.explain else _unexplained(combined.fields)
-        released = await passage.release(
-            fields, note={"sources": {f"{r.source}/{r.service}": r.status for r in reports}}
-        )
+        released = await passage.release(fields, note=_note(reports))
         notes = combined.notes if request.explain else None
         return Exchange(released, flow, passage.ask, reports, combined.parameters, notes)
 
@@ -223,7 +227,8 @@ class Integrator:
             deadline=time.monotonic() + self._source_seconds,
             parameters=flow.parameters(at),
         )
-        answers = await gather(flow.plan, subject, self.sources, context, passage.allowed)
+        keeping = Keeping(self.kept, _asking(passage, context.parameters))
+        answers = await gather(flow.plan, subject, self.sources, context, passage.allowed, keeping)
         return flow.combine(subject, answers, at), _reports(answers)
 
 
@@ -242,6 +247,31 @@ def read_subject(subject: Mapping[str, str], flow: Flow) -> str:
     return number
 
 
+def _asking(passage: Passage, parameters: Mapping[str, str]) -> Asking:
+    """Under what copies may serve this passage: the rules on each source's service say for how long."""
+    ask, decisions = passage.ask, passage.decisions
+
+    def seconds(resource: str) -> int:
+        decision = decisions.get(resource)
+        return decision.obligations.cache_seconds if decision is not None and decision.allowed else 0
+
+    return Asking(
+        party=str(ask.actor.party),
+        purpose=ask.purpose,
+        parameters=parameters,
+        epoch=passage.epoch,
+        seconds=seconds,
+        good_until=passage.good_until,
+    )
+
+
+def _note(reports: Sequence[SourceReport]) -> dict[str, Any]:
+    """What the trace says of the sources; where copies served, how old (seconds) the oldest of each service was."""
+    note: dict[str, Any] = {"sources": {f"{each.source}/{each.service}": each.status for each in reports}}
+    cached = {f"{each.source}/{each.service}": round(each.age_seconds) for each in reports if each.cached}
+    return note | {"cached": cached} if cached else note
+
+
 def _unexplained(fields: Mapping[str, FieldAnswer]) -> dict[str, FieldAnswer]:
     return {
         name: msgspec.structs.replace(field, explanation=()) if field.explanation else field
@@ -257,6 +287,7 @@ def _reports(answers: Sequence[SourceAnswer]) -> Sequence[SourceReport]:
     reports = []
     for group in by_service.values():
         worst = group[0] if len(group) == 1 else min(group, key=lambda answer: _WORST.index(answer.status))
+        ages = [answer.age_seconds for answer in group if answer.age_seconds is not None]
         reports.append(
             SourceReport(
                 source=worst.source,
@@ -265,6 +296,8 @@ def _reports(answers: Sequence[SourceAnswer]) -> Sequence[SourceReport]:
                 fault=worst.fault,
                 subjects=len(group),
                 milliseconds=round(max(answer.milliseconds for answer in group), 1),
+                cached=len(ages),
+                age_seconds=round(max(ages, default=0.0), 1),
             )
         )
     return reports

@@ -13,6 +13,7 @@ from koinon.integrator.drivers.driver import (
     WireFault,
 )
 from koinon.integrator.drivers.kbo import Kbo
+from koinon.integrator.drivers.kept import Asking, Keeping, KeptAnswers
 from koinon.integrator.drivers.ksz import CardProof, IdentityProof, Ksz, Registered, Registration
 from koinon.integrator.drivers.magda import Magda
 from koinon.integrator.drivers.numbers import (
@@ -37,6 +38,7 @@ from koinon.integrator.drivers.wires import HttpClient, Reachable, SqlClient, re
 __all__ = [
     "FAULTS",
     "REGISTERS",
+    "Asking",
     "Candidates",
     "CardProof",
     "Context",
@@ -47,6 +49,8 @@ __all__ = [
     "HttpClient",
     "IdentityProof",
     "Kbo",
+    "Keeping",
+    "KeptAnswers",
     "Ksz",
     "Magda",
     "PartialDate",

@@ -129,6 +129,7 @@ class SourceAnswer(msgspec.Struct, frozen=True, kw_only=True):
         replaced_by: the number that took the place of the asked one, where it was followed.
         reference: the source's ticket, to be quoted to its help desk.
         milliseconds: between asking and knowing.
+        age_seconds: of the kept copy that this is; None: the source said it just now.
     """
 
     source: str
@@ -141,6 +142,7 @@ class SourceAnswer(msgspec.Struct, frozen=True, kw_only=True):
     replaced_by: str | None = None
     reference: str | None = None
     milliseconds: float = 0.0
+    age_seconds: float | None = None
 
     @property
     def resource(self) -> str:

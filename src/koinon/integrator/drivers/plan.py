@@ -13,6 +13,7 @@ import structlog
 
 from koinon.base.errors import KoinonError
 from koinon.integrator.drivers.driver import Context, Source, SourceAnswer
+from koinon.integrator.drivers.kept import Keeping
 
 _log = structlog.get_logger()
 _GRACE_SECONDS = 0.25  # a driver's own deadline comes first
@@ -50,11 +51,13 @@ async def gather(
     sources: Mapping[str, Source],
     context: Context,
     allowed: Callable[[str], frozenset[str]] | None = None,
+    keeping: Keeping | None = None,
 ) -> list[SourceAnswer]:
     """All answers of the plan.
 
     Nothing is asked beyond `allowed(resource)`: a resource of which no asked field is allowed, or whose
-    source is not connected, is answered here (`not_allowed`, `no_answer`) for each of its subjects.
+    source is not connected, is answered here (`not_allowed`, `no_answer`) for each of its subjects. With `keeping`, an
+    answer that a rule let be kept serves again; about the others the source is asked.
     """
     answers: list[SourceAnswer] = []
     for step in plan.steps:
@@ -72,13 +75,39 @@ async def gather(
             elif source not in sources:
                 answers.extend(_unasked(source, service, subjects, "no_answer", "unreachable"))
             else:
-                pending.append(_ask(sources[source], source, service, subjects, fields, context))
+                pending.append(
+                    _find_or_ask(sources[source], source, service, subjects, fields, context, keeping)
+                )
         if len(pending) == 1:
             answers.extend(await pending[0])
         else:
             for found in await asyncio.gather(*pending):
                 answers.extend(found)
     return answers
+
+
+async def _find_or_ask(
+    asked: Source,
+    source: str,
+    service: str,
+    subjects: Sequence[str],
+    fields: frozenset[str],
+    context: Context,
+    keeping: Keeping | None,
+) -> Sequence[SourceAnswer]:
+    """One answer a subject: its copy where there is one that may serve, else what the source says."""
+    if keeping is None:
+        return await _ask(asked, source, service, subjects, fields, context)
+    kept, asking = keeping
+    generation = kept.generation
+    known = kept.find(asking, source, service, subjects, fields)
+    missing = [subject for subject in subjects if subject not in known]
+    if not missing:
+        return tuple(known[subject] for subject in subjects)
+    answers = await _ask(asked, source, service, missing, fields, context)
+    kept.keep(asking, fields, answers, generation)
+    known |= {answer.subject: answer for answer in answers}
+    return tuple(known[subject] for subject in subjects)
 
 
 async def _ask(

@@ -298,6 +298,8 @@ def _shown(answer: ExchangeAnswer, flow: Flow) -> dict[str, Any]:
                 "why": FAULTS.get(each.fault) if each.fault else None,
                 "subjects": each.subjects,
                 "milliseconds": each.milliseconds,
+                "cached": each.cached,
+                "age": round(each.age_seconds),
             }
             for each in answer.sources
         ],
