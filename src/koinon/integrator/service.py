@@ -227,7 +227,7 @@ class Integrator:
             deadline=time.monotonic() + self._source_seconds,
             parameters=flow.parameters(at),
         )
-        keeping = Keeping(self.kept, _asking(passage, context.parameters))
+        keeping = Keeping(self.kept, copies_for(passage, context.parameters))
         answers = await gather(flow.plan, subject, self.sources, context, passage.allowed, keeping)
         return flow.combine(subject, answers, at), _reports(answers)
 
@@ -247,7 +247,7 @@ def read_subject(subject: Mapping[str, str], flow: Flow) -> str:
     return number
 
 
-def _asking(passage: Passage, parameters: Mapping[str, str]) -> Asking:
+def copies_for(passage: Passage, parameters: Mapping[str, str]) -> Asking:
     """Under what copies may serve this passage: the rules on each source's service say for how long."""
     ask, decisions = passage.ask, passage.decisions
 
