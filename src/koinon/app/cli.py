@@ -28,6 +28,7 @@ PARTS = {
     "integrator": ("koinon.integrator.cli", "messages and stored answers of sources"),
     "oversight": ("koinon.trust.oversight.cli", "acts of the Commission and the Committee"),
     "conform": ("koinon.integrator.conform.cli", "named cases: a platform, your own system, your own source"),
+    "sandbox": ("koinon.integrator.operations.sandbox.cli", "parties that try: open, reset, what to expect"),
     "bench": ("koinon.app.bench", "measure the numbers that the project claims"),
 }
 

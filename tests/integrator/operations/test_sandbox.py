@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 from tests.integrator.test_exchange_api import ORIGIN, SUBJECT, told
 
@@ -15,14 +16,20 @@ from koinon.integrator.model import ExchangeRequest
 from koinon.integrator.operations import Meter, MeteredIntegrator
 from koinon.integrator.operations.sandbox import (
     Sandboxes,
+    list_sandboxes,
     open_sandbox,
     personas,
+    refusals,
     reset_sandbox,
     separate,
 )
+from koinon.integrator.operations.sandbox.export import expectations
 from koinon.integrator.registration import DossierRequest, register_dossier
 from koinon.trust.ledger import Log, find_entries
 from koinon.trust.parties import Author
+from koinon.trust.parties.policy import INSTALLER
+
+FILED = {number: persona for number, persona in personas().items() if persona.has_file}
 
 
 class Tried:
@@ -62,7 +69,7 @@ class Tried:
 
     async def reset(self) -> int:
         return await reset_sandbox(
-            self.gate.database, self.gate.sealer, self.keys, list(FLOWS.values()), self.party,
+            self.gate.database, self.gate.sealer, self.keys, FLOWS.values(), self.party, self.operator,
             self.world.clock.now(),
         )  # fmt: skip
 
@@ -91,11 +98,42 @@ async def test_each_persona_is_answered_as_promised_and_no_source_is_asked(tried
     for source in tried.real.values():
         source.asked.clear()
     await tried.open()
-    for number, persona in personas().items():
+    for number, persona in FILED.items():
         answer = (await tried.ask(number)).released.value
         told_ = {name: answer[name].value for name in persona.answer if answer[name].status == "value"}
         assert told_ == dict(persona.answer), persona.text.en
     assert tried.asked == 0
+
+
+async def test_each_question_that_must_be_refused_is_with_the_promised_code_and_status(tried: Tried) -> None:
+    await tried.open()
+    seen = set()
+    for each in expectations(FLOWS):
+        if "code" not in each:
+            continue
+        with pytest.raises(KoinonError) as caught:
+            await tried.integrator.ask(
+                msgspec.convert(each["question"], ExchangeRequest), tried.world.system(NORTH)
+            )
+        assert (caught.value.code, caught.value.status) == (each["code"], each["status"]), each["text"]
+        seen.add(each["code"])
+    assert len(seen) == len(refusals()) > 0
+    assert tried.asked == 0
+
+
+async def test_the_command_line_may_open_and_reset_and_a_case_handler_may_not(tried: Tried) -> None:
+    at = tried.world.clock.now()
+    handler = Author(person=tried.operator.person, party=tried.party, profile="case_handler")
+    with pytest.raises(NotAllowed) as refused:
+        await reset_sandbox(
+            tried.gate.database, tried.gate.sealer, tried.keys, FLOWS.values(), tried.party, handler, at
+        )
+    assert refused.value.code == "profile_not_held"
+    async with tried.world.database.transaction() as connection:
+        await connection.execute("DELETE FROM integrator.dossier WHERE party = $1", tried.party)
+    await open_sandbox(tried.gate.database, tried.gate.sealer, tried.party, INSTALLER, at)
+    (found,) = await list_sandboxes(tried.gate.database)
+    assert (found.party, found.opened_by, found.reset_at) == (tried.party, None, None)
 
 
 async def test_a_sandbox_asks_about_nobody_who_is_no_persona_and_that_is_recorded(tried: Tried) -> None:
@@ -125,7 +163,7 @@ async def test_a_sandbox_cannot_register_a_person_nor_stream_what_a_source_says(
     assert refused.value.code == "evidence_refused"
     use, pieces = await tried.integrator.stream(FLOW, PURPOSE, "TRY-2", tried.world.system(NORTH))
     seen = {subject async for piece in pieces for subject, _ in piece.value}
-    assert seen == set(personas())
+    assert seen == set(FILED)
     assert tried.asked == 0
     assert use
 
@@ -154,4 +192,4 @@ async def test_a_reset_gives_every_persona_one_file_again(tried: Tried) -> None:
         standing = await connection.fetchval(
             "SELECT count(*) FROM integrator.dossier WHERE party = $1 AND ended_at IS NULL", tried.party
         )
-    assert standing == len(personas())
+    assert standing == len(FILED)

@@ -58,6 +58,20 @@ class Count(NamedTuple):
     number: int
 
 
+class Term(NamedTuple):
+    """How long one batch took, or takes.
+
+    Attributes:
+        received_at: when its whole file was there.
+        ended_at: when its result, or the refusal of its file, was there; None while it is not.
+        stopped: its grounds were taken away or its consumer cancelled it: nothing is promised any more.
+    """
+
+    received_at: datetime
+    ended_at: datetime | None
+    stopped: bool = False
+
+
 class Latency(msgspec.Struct, frozen=True):
     """Percentiles in milliseconds: upper bounds of the classes they fall in; None when nothing was asked."""
 
@@ -93,6 +107,7 @@ class FlowReport(msgspec.Struct, frozen=True, kw_only=True):
         outcomes: `released` and codes of refusals; failures: codes of faults of ours.
         filtered: fields; sources: `source/service:status`.
         streams: persons told about (`persons`), streams begun (`begun`), and codes of refusals and faults.
+        batches: whose whole file came in the period: how many `ended`, are `awaited`, were `stopped`.
         consumers: who asked most first; only a participant or the operator may see it.
     """
 
@@ -107,6 +122,7 @@ class FlowReport(msgspec.Struct, frozen=True, kw_only=True):
     filtered: Mapping[str, int]
     sources: Mapping[str, int]
     streams: Mapping[str, int]
+    batches: Mapping[str, int]
     consumers: Sequence[Consumer]
 
 

@@ -18,6 +18,7 @@ from koinon.integrator.operations.model import (
     Measure,
     Point,
     Step,
+    Term,
 )
 
 # An error share over fewer questions says nothing.
@@ -126,6 +127,14 @@ def names_of(counts: Iterable[Count], kind: str) -> dict[str, int]:
         if count.kind == kind:
             found[count.name] += count.number
     return dict(found.most_common())
+
+
+def count_terms(terms: Iterable[Term]) -> dict[str, int]:
+    """How many batches ended, are awaited, were stopped."""
+    found = Counter(
+        "stopped" if term.stopped else "awaited" if term.ended_at is None else "ended" for term in terms
+    )
+    return {name: found[name] for name in ("ended", "awaited", "stopped")}
 
 
 def check_rule(kind: AlertKind, threshold: float, window_minutes: int) -> None:

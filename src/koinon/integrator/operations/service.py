@@ -13,14 +13,16 @@ from koinon.base.errors import Invalid, NotAllowed, NotFound
 from koinon.base.ids import new_id
 from koinon.base.metrics import gauge
 from koinon.base.text import Text
+from koinon.integrator.deferred import list_terms
 from koinon.integrator.model import Flow
 from koinon.integrator.operations import store
-from koinon.integrator.operations.model import Alert, AlertKind, AlertRule, Consumer, FlowReport, Step
+from koinon.integrator.operations.model import Alert, AlertKind, AlertRule, Consumer, FlowReport, Step, Term
 from koinon.integrator.operations.policy import (
     LONGEST,
     beginning_of,
     check_period,
     check_rule,
+    count_terms,
     judge,
     names_of,
     oldest_kept,
@@ -109,6 +111,7 @@ class Monitoring:
         since = beginning_of(since, step)
         async with self._database.acquire() as connection:
             counts = await store.list_counts(connection, flow.name, since, until)
+            terms = await list_terms(connection, flow.name, since, until)
         by_party: Counter[UUID] = Counter()
         for count in counts:
             if count.kind in ("outcome", "failure"):
@@ -126,6 +129,7 @@ class Monitoring:
             filtered=names_of(counts, "filtered"),
             sources=names_of(counts, "source"),
             streams=names_of(counts, "stream"),
+            batches=count_terms(Term(*each) for each in terms),
             consumers=tuple(
                 Consumer(party, found.name if found is not None else Text("", "", ""), number)
                 for party, number in by_party.most_common()

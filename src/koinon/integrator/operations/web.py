@@ -10,9 +10,11 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect
 
+import koinon.integrator.operations.sandbox.web as sandbox
 from koinon.base.clock import BRUSSELS, Clock
 from koinon.base.errors import Invalid, KoinonError
 from koinon.integrator.operations.export import as_csv, as_json
+from koinon.integrator.operations.levels import web as levels
 from koinon.integrator.operations.model import RELEASED, FlowReport, Point, Step
 from koinon.integrator.operations.service import OPERATOR, Monitoring, read_kind
 from koinon.portal import N_, NavigationItem, portal_of, render
@@ -34,6 +36,7 @@ STATUS_NAMES = {
     "no_answer": N_("no answer"),
     "not_allowed": N_("not allowed"),
 }
+STREAM_NAMES = {"persons": N_("persons told about"), "begun": N_("streams begun")}
 # What a page shows: the last 24 hours, 31 days.
 _SHOWN: Mapping[Step, timedelta] = {"hour": timedelta(hours=23), "day": timedelta(days=30)}
 problems = {
@@ -43,6 +46,8 @@ problems = {
     "alert_unknown": N_("There is no such alert, or it is over or was seen."),
     "period_empty": N_("The period ends before it begins."),
     "period_too_long": N_("The period is longer than %(limit_days)s days."),
+    **levels.problems,
+    **sandbox.problems,
 }
 
 
@@ -197,6 +202,9 @@ async def _flow_page(
         filtered=[(flow.fields.get(field, field), number) for field, number in report.filtered.items()],
         sources=[(*each.rpartition(":")[::2], number) for each, number in report.sources.items()],
         statuses=STATUS_NAMES,
+        streams=list(report.streams.items()),
+        stream_names=STREAM_NAMES,
+        batches=report.batches,
         alerts=await monitoring.list_alerts(by, flow.name),
         rules=[rule for rule in await monitoring.list_rules(by) if rule.flow == flow.name],
         operates=session.profile == OPERATOR,
@@ -235,4 +243,6 @@ handlers = [
     see_alert,
     get_report,
     get_report_csv,
+    *levels.handlers,
+    *sandbox.handlers,
 ]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from koinon.base.clock import start_of
 from koinon.base.errors import Invalid
 from koinon.base.text import Text
-from koinon.integrator.operations.levels.model import Level, Life, Maintenance, Minutes, NewLevel, Term
+from koinon.integrator.operations.levels.model import Level, Life, Maintenance, Minutes, NewLevel
 from koinon.integrator.operations.levels.policy import (
     MINUTE,
     add_up,
@@ -26,6 +26,7 @@ from koinon.integrator.operations.levels.policy import (
     read_moment,
     read_month,
 )
+from koinon.integrator.operations.model import Term
 
 AT = datetime(2026, 11, 10, 9, 0, tzinfo=UTC)
 WHY = Text("werken", "travaux", "works")

@@ -62,20 +62,6 @@ class Life(NamedTuple):
     until: datetime
 
 
-class Term(NamedTuple):
-    """How long one batch took, or takes.
-
-    Attributes:
-        received_at: when its whole file was there.
-        ended_at: when its result, or the refusal of its file, was there; None while it is not.
-        stopped: its grounds were taken away or its consumer cancelled it: nothing is promised any more.
-    """
-
-    received_at: datetime
-    ended_at: datetime | None
-    stopped: bool = False
-
-
 class Minutes(msgspec.Struct, frozen=True, kw_only=True):
     """How many minutes were what.
 

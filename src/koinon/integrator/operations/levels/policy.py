@@ -16,9 +16,8 @@ from koinon.integrator.operations.levels.model import (
     Minutes,
     NewLevel,
     Promise,
-    Term,
 )
-from koinon.integrator.operations.model import BOUNDS_MS
+from koinon.integrator.operations.model import BOUNDS_MS, Term
 from koinon.integrator.operations.policy import LEAST_ASKED, oldest_kept
 
 MINUTE = timedelta(minutes=1)
@@ -217,14 +216,6 @@ def judge_deferred(level: Level, terms: Iterable[Term], now: datetime) -> Promis
         promised=level.deferred_hours,
         measured=max(hours, default=None),
     )
-
-
-def count_terms(terms: Iterable[Term]) -> dict[str, int]:
-    """How many batches ended, are awaited, were stopped."""
-    found = Counter(
-        "stopped" if term.stopped else "awaited" if term.ended_at is None else "ended" for term in terms
-    )
-    return {name: found[name] for name in ("ended", "awaited", "stopped")}
 
 
 def read_moment(text: str) -> datetime:

@@ -11,12 +11,11 @@ from koinon.base.text import Text
 from koinon.integrator.deferred import list_terms
 from koinon.integrator.operations import store as counts_store
 from koinon.integrator.operations.levels import store
-from koinon.integrator.operations.levels.model import Level, Maintenance, MonthReport, NewLevel, Term
+from koinon.integrator.operations.levels.model import Level, Maintenance, MonthReport, NewLevel
 from koinon.integrator.operations.levels.policy import (
     add_up,
     check_level,
     check_maintenance,
-    count_terms,
     is_planned,
     judge_availability,
     judge_deferred,
@@ -26,7 +25,8 @@ from koinon.integrator.operations.levels.policy import (
     period_of,
     read_month,
 )
-from koinon.integrator.operations.policy import point_of
+from koinon.integrator.operations.model import Term
+from koinon.integrator.operations.policy import count_terms, point_of
 from koinon.integrator.operations.service import Monitoring, demand_operator
 from koinon.trust.ledger import Entry, Log, Sealer, append
 from koinon.trust.parties import Author
@@ -103,7 +103,7 @@ class Levels:
             await self._record(
                 connection,
                 "maintenance.announced",
-                {"id": str(new.id), "flow": flow, "since": rfc3339(since), "until": rfc3339(until)},
+                {"maintenance": str(new.id), "flow": flow, "since": rfc3339(since), "until": rfc3339(until)},
                 now,
             )
         return new
@@ -122,7 +122,7 @@ class Levels:
         async with self._database.transaction() as connection:
             if not await store.withdraw(connection, maintenance, person, now):
                 raise NotFound("maintenance_unknown")
-            await self._record(connection, "maintenance.withdrawn", {"id": str(maintenance)}, now)
+            await self._record(connection, "maintenance.withdrawn", {"maintenance": str(maintenance)}, now)
 
     async def list_levels(self, flow: str, by: Author) -> list[Level]:
         """What was and will be promised, the last first.

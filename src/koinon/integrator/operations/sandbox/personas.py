@@ -16,6 +16,7 @@ class Persona(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     Attributes:
         flow, answer: fields of that flow with the value that is promised.
+        has_file: whether a reset gives the sandbox a file on them.
     """
 
     number: str
@@ -26,6 +27,7 @@ class Persona(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     flow: str
     answer: Mapping[str, Any]
     full_ownership: bool = False
+    has_file: bool = True
 
     def values(self, resource: str) -> Mapping[str, Value] | None:
         """What the source says about this person; None where it has nothing."""
@@ -48,8 +50,38 @@ class Persona(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
                 return None
 
 
+class Refusal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A question that is refused, with the code that is promised.
+
+    Attributes:
+        purpose, fields: where they differ from a good question: the first purpose of the flow, all its fields.
+        status: of HTTP.
+    """
+
+    text: Text
+    flow: str
+    number: str
+    code: str
+    status: int
+    purpose: str | None = None
+    fields: tuple[str, ...] | None = None
+    case: str = "TRY-1"
+
+
 class _File(msgspec.Struct, forbid_unknown_fields=True):
     persona: tuple[Persona, ...]
+    refusal: tuple[Refusal, ...]
+
+
+@cache
+def _read() -> _File:
+    text = files("koinon.integrator.operations.sandbox").joinpath("personas.toml").read_bytes()
+    return msgspec.toml.decode(text, type=_File)
+
+
+def refusals() -> tuple[Refusal, ...]:
+    """The questions that a sandbox must see refused."""
+    return _read().refusal
 
 
 @cache
@@ -59,8 +91,7 @@ def personas() -> Mapping[str, Persona]:
     Raises:
         ValueError: one could be a real person.
     """
-    text = files("koinon.integrator.operations.sandbox").joinpath("personas.toml").read_bytes()
-    found = msgspec.toml.decode(text, type=_File).persona
+    found = _read().persona
     for persona in found:
         if not is_synthetic(persona.number):
             raise ValueError("a persona has a number that a person could have")

@@ -1,6 +1,10 @@
 """Opening a sandbox for a party, and beginning anew in it."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
+from uuid import UUID
+
+import msgspec
 
 from koinon.base.database import Connection, Database
 from koinon.base.errors import Conflict, NotAllowed, NotFound
@@ -9,10 +13,29 @@ from koinon.integrator.model import Flow
 from koinon.integrator.operations.sandbox.personas import personas
 from koinon.trust.ledger import Entry, Log, Sealer, append
 from koinon.trust.parties import Author, PartyId
+from koinon.trust.parties.policy import INSTALLER
 
 OPERATOR = "operator"
 CASE = "SANDBOX"
 LASTS = timedelta(days=365)
+
+
+class Sandbox(msgspec.Struct, frozen=True, kw_only=True):
+    """A party that tries. `opened_by` None: somebody at the machine's own command line."""
+
+    party: PartyId
+    opened_by: UUID | None
+    opened_at: datetime
+    reset_at: datetime | None
+
+
+async def list_sandboxes(database: Database) -> list[Sandbox]:
+    """Every party that is one, in the order in which they became it."""
+    async with database.acquire() as connection:
+        rows = await connection.fetch(
+            "SELECT party, opened_by, opened_at, reset_at FROM operations.sandbox ORDER BY opened_at, party"
+        )
+    return [Sandbox(**row) for row in rows]
 
 
 async def open_sandbox(database: Database, sealer: Sealer, party: PartyId, by: Author, at: datetime) -> None:
@@ -44,19 +67,29 @@ async def open_sandbox(database: Database, sealer: Sealer, party: PartyId, by: A
 
 
 async def reset_sandbox(
-    database: Database, sealer: Sealer, keys: DirectoryKeys, flows: list[Flow], party: PartyId, at: datetime
+    database: Database,
+    sealer: Sealer,
+    keys: DirectoryKeys,
+    flows: Iterable[Flow],
+    party: PartyId,
+    by: Author,
+    at: datetime,
 ) -> int:
-    """The sandbox has a fresh dossier on each persona for every purpose of its flow, and no other; returns how many.
+    """The sandbox has a fresh dossier on each persona that is to have one, for every purpose of its flow, and no other;
+    returns how many.
 
     Raises:
+        NotAllowed: `profile_not_held`.
         NotFound: `sandbox_unknown`: the party is none.
 
     Records: `sandbox.reset` in the register log.
     """
+    _demand_operator(by)
     purposes = {flow.name: tuple(flow.purposes) for flow in flows}
     lines = [
         new_line(purpose, persona.number, CASE, "sandbox", at, at + LASTS)
         for persona in personas().values()
+        if persona.has_file
         for purpose in purposes.get(persona.flow, ())
     ]
     async with database.transaction() as connection:
@@ -80,5 +113,5 @@ async def _record(connection: Connection, sealer: Sealer, kind: str, party: Part
 
 
 def _demand_operator(by: Author) -> None:
-    if by.profile != OPERATOR or by.person is None:
+    if by != INSTALLER and (by.profile != OPERATOR or by.person is None):
         raise NotAllowed("profile_not_held", profile=OPERATOR)
