@@ -136,7 +136,7 @@ def _publish(url: str, home: Path) -> dict[str, Any]:
 
 
 async def _make_table(home: Path) -> str:
-    """Made-up applications by zone and kind of household; one group is of four."""
+    """Made-up applications by zone and kind of household; one group is of four, and three others protect it."""
     settings = load_settings({}, home=home)
     url = settings.database_url or embedded.ensure_running(home)
     counts = {

@@ -5,6 +5,7 @@ that slices register; without them the words of its status are used.
 """
 
 import logging
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -170,10 +171,17 @@ def problem_response(portal: "Portal", request: Request[Any, Any, Any], problem:
 
 
 def problem_document(portal: "Portal", connection: Connection, error: Exception) -> dict[str, Any]:
-    """`error` as an RFC 9457 document in the reader's language, for an edge that answers by itself."""
+    """`error` as an RFC 9457 document in the reader's language, for an edge that answers by itself.
+
+    A reason that somebody gave in three languages, as the Commission does, stands in the detail in the reader's.
+    """
     problem = describe(error)
     kind, _, detail = _words(portal, connection, problem)
-    title = portal.catalogues.in_language(_language(portal, connection), kind.title)
+    language = _language(portal, connection)
+    given = problem.facts.get("reason")
+    if isinstance(given, Mapping) and given.get(language):
+        detail = f"{detail} {given[language]}"
+    title = portal.catalogues.in_language(language, kind.title)
     return {**problem.document(detail, connection.url.path), "title": title}
 
 

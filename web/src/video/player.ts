@@ -320,7 +320,9 @@ export class Player {
   /** Who watches and when, over the picture: whoever films the screen films that too. */
   private mark(): void {
     if (!this.watermark || !this.socket) return;
-    const time = new Date().toLocaleString(document.documentElement.lang, { timeZone: "Europe/Brussels" });
+    const time = new Date().toLocaleString(`${document.documentElement.lang}-${document.documentElement.lang === "en" ? "GB" : "BE"}`, {
+      timeZone: "Europe/Brussels",
+    });
     const text = `${this.watermark} · ${time}`;
     if (this.marks.childElementCount === 0) {
       for (let index = 0; index < 6; index++) this.marks.append(document.createElement("span"));
