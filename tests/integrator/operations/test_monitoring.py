@@ -11,7 +11,7 @@ from tests.integrator.processing.test_web import client, sign_in  # noqa: F401 -
 
 from koinon.base.clock import SystemClock
 from koinon.base.database import Database
-from koinon.base.errors import NotAllowed, NotFound, Unavailable
+from koinon.base.errors import Invalid, NotAllowed, NotFound, Unavailable
 from koinon.base.ids import new_id
 from koinon.demo.region import FLOW, NORTH, PURPOSE, SOUTH
 from koinon.integrator.model import ExchangeRequest
@@ -90,6 +90,21 @@ async def test_what_was_asked_released_refused_and_filtered_is_counted_once(moni
     assert report.sources["rijksregister/person:no_answer"] == 2
     assert sum(point.asked for point in report.points) == 3
     assert [each.asked for each in report.consumers] == [3]
+
+
+async def test_a_stream_is_counted_by_the_person_and_is_no_question(monitored: Monitored) -> None:
+    actor = monitored.world.system()
+    use, pieces = await monitored.platform.integrator.stream(FLOW, PURPOSE, "C-2", actor)
+    told = 0
+    async for piece in pieces:
+        told += len(piece.value)
+    assert use and told > 0
+    with pytest.raises(Invalid):
+        await monitored.platform.integrator.stream(FLOW, "curiosity", "C-2", actor)
+    await monitored.meter.flush()
+    report = await monitored.report()
+    assert report.streams == {"persons": told, "begun": 1, "purpose_unknown": 1}
+    assert report.total.asked == 0
 
 
 async def test_a_name_that_somebody_made_up_is_not_counted(monitored: Monitored) -> None:

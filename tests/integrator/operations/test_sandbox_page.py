@@ -1,6 +1,9 @@
 """The page and the document of the sandbox, and the command that tells what to expect."""
 
+import asyncio
 import json
+import os
+import sys
 from typing import Any
 
 import httpx
@@ -82,3 +85,33 @@ def test_the_command_tells_each_question_with_what_must_come() -> None:
     told = json.loads(done.output)
     assert len([each for each in told if "code" in each]) == len(refusals())
     assert all(("answer" in each) != ("code" in each) for each in told)
+
+
+async def test_the_command_opens_lists_and_resets_and_says_why_not(world: Any) -> None:
+    south = world.region.parties[SOUTH]
+    async with world.database.transaction() as connection:
+        await connection.execute("DELETE FROM integrator.dossier WHERE party = $1", south)
+    environment = os.environ | {"KOINON_HOME": str(world.home), "KOINON_DATABASE_URL": world.url}
+
+    async def call(*words: str) -> tuple[int | None, str]:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "koinon.app.cli", "sandbox", *words, env=environment,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        out, _ = await process.communicate()
+        return process.returncode, out.decode()
+
+    assert "sandbox_unknown" in (await call("reset", str(south)))[1]
+    code, out = await call("open", str(south), "--json")
+    assert (code, json.loads(out)["party"]) == (0, str(south)), out
+    code, out = await call("open", str(south))
+    assert code != 0 and "sandbox_open" in out
+    code, out = await call("open", str(world.region.parties[NORTH]))
+    assert code != 0 and "sandbox_has_dossiers" in out
+    code, out = await call("open", "0000000000")
+    assert code != 0 and "party_unknown" in out
+    assert (await call("reset", str(south)))[0] == 0
+    code, out = await call("list", "--json")
+    (told,) = json.loads(out)
+    assert (told["party"], told["opened_by"]) == (str(south), None)
+    assert told["reset_at"] > told["opened_at"]

@@ -49,11 +49,6 @@ async def open_sandbox(database: Database, sealer: Sealer, party: PartyId, by: A
     """
     _demand_operator(by)
     async with database.transaction() as connection:
-        # One that is being registered at this moment slips past; the reset ends it, and no source answers about it.
-        if await connection.fetchval(
-            "SELECT EXISTS (SELECT FROM integrator.dossier WHERE party = $1)", party
-        ):
-            raise Conflict("sandbox_has_dossiers")
         done: str = await connection.execute(
             "INSERT INTO operations.sandbox (party, opened_by, opened_at) VALUES ($1, $2, $3)"
             " ON CONFLICT DO NOTHING",
@@ -63,6 +58,11 @@ async def open_sandbox(database: Database, sealer: Sealer, party: PartyId, by: A
         )
         if not done.endswith(" 1"):
             raise Conflict("sandbox_open")
+        # One that is being registered at this moment slips past; the reset ends it, and no source answers about it.
+        if await connection.fetchval(
+            "SELECT EXISTS (SELECT FROM integrator.dossier WHERE party = $1)", party
+        ):
+            raise Conflict("sandbox_has_dossiers")
         await _record(connection, sealer, "sandbox.opened", party, at)
 
 
