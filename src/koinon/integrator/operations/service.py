@@ -1,7 +1,7 @@
 """Monitoring: reports of flows for their participants, alerts for the operator."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -49,6 +49,11 @@ class Monitoring:
         self._clock = clock
         self._integrator = integrator
         self._keepers = keepers
+
+    @property
+    def flows(self) -> Mapping[str, Flow]:
+        """Every flow, by name."""
+        return self._integrator.flows
 
     def get_flow(self, name: str) -> Flow:
         """The flow of that name.

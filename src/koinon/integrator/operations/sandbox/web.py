@@ -11,6 +11,8 @@ from litestar.response import Redirect
 from koinon.base.clock import Clock
 from koinon.base.database import Database
 from koinon.base.errors import KoinonError, NotFound
+from koinon.base.settings import Settings
+from koinon.integrator.directory import DirectoryKeys
 from koinon.integrator.operations.sandbox.export import expectations
 from koinon.integrator.operations.sandbox.personas import personas, refusals
 from koinon.integrator.operations.sandbox.service import (
@@ -19,7 +21,7 @@ from koinon.integrator.operations.sandbox.service import (
     open_sandbox,
     reset_sandbox,
 )
-from koinon.integrator.service import Integrator
+from koinon.integrator.operations.service import Monitoring
 from koinon.portal import N_, portal_of, render
 from koinon.trust.ledger import Sealer
 from koinon.trust.parties import PartyId
@@ -38,22 +40,23 @@ problems = {
 async def show_sandbox(
     request: Request[Any, Any, Any],
     session: Session,
-    integrator: NamedDependency[Integrator],
+    monitoring: NamedDependency[Monitoring],
     keeper: NamedDependency[StandingKeeper],
     database: NamedDependency[Database],
 ) -> Any:
     """Personas, what flows must say about them, and what must be refused."""
-    return await _page(request, session, integrator, keeper, database, None)
+    return await _page(request, session, monitoring, keeper, database, None)
 
 
 @post("/operations/sandbox/{what:str}", status_code=200, include_in_schema=False)
 async def change_sandbox(
     request: Request[Any, Any, Any],
     session: Session,
-    integrator: NamedDependency[Integrator],
+    monitoring: NamedDependency[Monitoring],
     keeper: NamedDependency[StandingKeeper],
     database: NamedDependency[Database],
     sealer: NamedDependency[Sealer],
+    settings: NamedDependency[Settings],
     clock: Clock,
     what: FromPath[str],
 ) -> Any:
@@ -66,25 +69,27 @@ async def change_sandbox(
             await open_sandbox(database, sealer, party, by, now)
         elif what != "reset":
             raise NotFound("not_found")
-        await reset_sandbox(database, sealer, integrator.keys, integrator.flows.values(), party, by, now)
+        await reset_sandbox(
+            database, sealer, DirectoryKeys.load(settings.home), monitoring.flows.values(), party, by, now
+        )
     except KoinonError as error:
         if error.code not in problems:
             raise
-        return await _page(request, session, integrator, keeper, database, error)
+        return await _page(request, session, monitoring, keeper, database, error)
     return Redirect("/operations/sandbox", status_code=303)
 
 
 @get("/api/operations/sandbox", tags=["operations"])
-async def get_sandbox(session: Session, integrator: NamedDependency[Integrator]) -> list[dict[str, Any]]:
+async def get_sandbox(session: Session, monitoring: NamedDependency[Monitoring]) -> list[dict[str, Any]]:
     """Each question of a sandbox with the answer, or the code and status, that must come."""
     session.author()
-    return expectations(integrator.flows)
+    return expectations(monitoring.flows)
 
 
 async def _page(
     request: Request[Any, Any, Any],
     session: Session,
-    integrator: Integrator,
+    monitoring: Monitoring,
     keeper: StandingKeeper,
     database: Database,
     error: KoinonError | None,
@@ -100,11 +105,11 @@ async def _page(
         status_code=error.status if error else 200,
         flows=[
             (flow, [each for each in personas().values() if each.flow == name and each.has_file], refused)
-            for name, flow in integrator.flows.items()
+            for name, flow in monitoring.flows.items()
             for refused in ([each for each in refusals() if each.flow == name],)
             if refused or any(each.flow == name for each in personas().values())
         ],
-        without=[flow for name, flow in integrator.flows.items()
+        without=[flow for name, flow in monitoring.flows.items()
                  if not any(each.flow == name for each in personas().values())],
         own=session.party in opened,
         sandboxes=[(each, parties[each.party].name if each.party in parties else str(each.party))
