@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from litestar import Request, Response, get
 from litestar.di import NamedDependency
+from litestar.openapi import ResponseSpec
 from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect
 
@@ -37,7 +38,13 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     rules: list[FieldRule]
 
 
-@get("/api/catalogue", opt={"public": True}, tags=["catalogue"])
+# In RDF it is text, so that only the JSON has a schema.
+_CATALOGUE = {
+    200: ResponseSpec(dict[str, Any], description="The catalogue; in JSON unless RDF is asked for.")
+}
+
+
+@get("/api/catalogue", opt={"public": True}, tags=["catalogue"], responses=_CATALOGUE)
 async def get_catalogue(
     request: Request[Any, Any, Any], settings: NamedDependency[Settings], format: FromQuery[str | None] = None
 ) -> Response[bytes]:

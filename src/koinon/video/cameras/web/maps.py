@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from litestar import Request, Response, get
 from litestar.di import NamedDependency
+from litestar.openapi import ResponseSpec
 
 from koinon.base.clock import Clock
 from koinon.base.database import Connection, Database
@@ -219,6 +220,7 @@ async def show_public_map(
     tags=["cameras"],
     summary="Shared cameras in public places",
     media_type=GEOJSON,
+    responses={200: ResponseSpec(dict[str, Any], description="A FeatureCollection.", media_type=GEOJSON)},
 )
 async def show_public_data(
     request: Request[Any, Any, Any],
