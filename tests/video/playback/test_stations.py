@@ -8,7 +8,9 @@ from koinon.demo.region_video import PUBLIC_ORDER
 
 async def test_what_needs_a_work_station_opens_once_the_session_is_at_one(scene: Scene) -> None:
     world = scene.film.world
+    epoch = scene.rights._gate.keeper.current.epoch
     await agree_on_stations(world)
+    await scene.rights._gate.keeper.refresh(beyond=epoch)
     request = scene.request(purpose=PUBLIC_ORDER)
     async with scene.watch(request) as player:
         assert (await player.hear("problem"))["code"] == "work_station_only"
