@@ -140,10 +140,9 @@ async def _make_table(home: Path) -> str:
     settings = load_settings({}, home=home)
     url = settings.database_url or embedded.ensure_running(home)
     counts = {
-        ("north", "single"): 61,
-        ("north", "family"): 47,
-        ("south", "single"): 38,
-        ("south", "family"): 4,
+        (zone, household): count
+        for zone, row in {"north": (61, 24, 47), "south": (38, 17, 29), "west": (52, 13, 4)}.items()
+        for household, count in zip(("single", "couple", "family"), row, strict=True)
     }
     rows = [key for key, count in counts.items() for _ in range(count)]
     table = pyarrow.table(
