@@ -179,7 +179,7 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
         logging_config=None,
         debug=False,
     )
-    debts_api = DebtsApi(platform.integrator, debts, key=platform.key, authority=settings.authority)
+    debts_api = DebtsApi(debts, key=platform.key, authority=settings.authority)
     exchanges = ExchangeApi(platform.integrator, key=platform.key, authority=settings.authority)
     batch_api = BatchApi(deferred, key=platform.key, authority=settings.authority)
     mutations_api = MutationsApi(

@@ -15,28 +15,14 @@
 Every request and every answer is signed (RFC 9421).
 """
 
-import asyncio
 from typing import Any
 from uuid import UUID
 
 import msgspec
-import structlog
 
 from koinon.base.crypto import SigningKey
-from koinon.base.database import BROKEN
-from koinon.base.errors import PROBLEM_TYPE, Invalid, KoinonError, NotFound, Unavailable
-from koinon.base.http_signatures import JSON
+from koinon.base.errors import Invalid, NotFound
 from koinon.base.ids import parse_id
-from koinon.integrator.api import (
-    BODY_SECONDS,
-    ExchangeApi,
-    Receive,
-    Scope,
-    Send,
-    _decode,
-    _read_body,
-    _unidentified,
-)
 from koinon.integrator.mutations.model import (
     PublicationRequest,
     PushAddress,
@@ -45,70 +31,47 @@ from koinon.integrator.mutations.model import (
 )
 from koinon.integrator.mutations.publishing import Publishing
 from koinon.integrator.mutations.service import Mutations
+from koinon.integrator.signed import Accepts, Call, Scope, SignedApi, decode, encode
 from koinon.trust.gate import Actor
 
 PREFIX = "/api/mutations"
 # A thousand mutations with everything that they may have.
 BODY_BYTES = 512 * 1024
-_log = structlog.get_logger()
-_encode = msgspec.json.Encoder().encode
 _read_publication = msgspec.json.Decoder(PublicationRequest).decode
 _read_subscription = msgspec.json.Decoder(SubscriptionRequest).decode
 _read_until = msgspec.json.Decoder(Until).decode
 _read_push = msgspec.json.Decoder(PushAddress).decode
 
 
-class MutationsApi(ExchangeApi):
+class MutationsApi(SignedApi):
     """The ASGI application of `/api/mutations`."""
 
     def __init__(
         self, mutations: Mutations, publishing: Publishing, *, key: SigningKey, authority: str
     ) -> None:
-        super().__init__(mutations.integrator, key=key, authority=authority)
+        super().__init__(mutations.integrator.gate, key=key, authority=authority)
         self._mutations = mutations
         self._publishing = publishing
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        signed: bytes | None = None
-        try:
-            path = scope["path"].removeprefix(PREFIX).strip("/")
-            try:
-                async with asyncio.timeout(BODY_SECONDS):
-                    body = await _read_body(scope, receive, BODY_BYTES)
-            except TimeoutError:
-                raise Invalid("body_incomplete") from None
-            gate = self._integrator.gate
-            await gate.keeper.settle()
-            actor, admission, signed = self._identify(scope, body)
-            await gate.admit(admission)
-            answer = await self._answer(scope["method"], path.split("/"), body, actor)
-            await self._respond(send, 200, JSON, _encode(answer), signed)
-        except KoinonError as error:
-            if signed is None:
-                _unidentified.labels(error.code).inc()
-            await self._respond(send, error.status, PROBLEM_TYPE, _encode(error.problem()), signed)
-        except BROKEN:
-            # Whether it was recorded is not known; asked again, numbers that were known change nothing.
-            _log.exception("mutations_call_not_recorded")
-            away = Unavailable("database_unavailable")
-            await self._respond(send, away.status, PROBLEM_TYPE, _encode(away.problem()), signed)
-        except RecursionError:  # only input is nested without end
-            await self._respond(send, 400, PROBLEM_TYPE, _encode(Invalid("body_malformed").problem()), signed)
-        except Exception:
-            _log.exception("mutations_call_failed")
-            problem = KoinonError("internal_error").problem()
-            await self._respond(send, 500, PROBLEM_TYPE, _encode(problem), signed)
+    def accepts(self, scope: Scope) -> Accepts:
+        """See `SignedApi.accepts`."""
+        return Accepts(limit_bytes=BODY_BYTES)
+
+    async def answer(self, call: Call) -> None:
+        """See `SignedApi.answer`."""
+        answer = await self._answer(call.method, call.words(PREFIX), call.body, call.actor)
+        await self.respond(call, encode(answer))
 
     async def _answer(self, method: str, words: list[str], body: bytes, actor: Actor) -> Any:
         """The body of the response."""
         mutations = self._mutations
         match method, words:
             case "POST", ["publications"]:
-                return await self._publishing.publish(_decode(_read_publication, body), actor)
+                return await self._publishing.publish(decode(_read_publication, body), actor)
             case "GET", ["sources", source]:
                 return await self._publishing.look(source, actor)
             case "POST", ["subscriptions"]:
-                view, new = await mutations.subscribe(_decode(_read_subscription, body), actor)
+                view, new = await mutations.subscribe(decode(_read_subscription, body), actor)
                 return {"new": new, "subscription": view}
             case "GET", ["subscriptions"]:
                 return {"subscriptions": await mutations.page(actor)}
@@ -119,11 +82,11 @@ class MutationsApi(ExchangeApi):
             case "GET", ["subscriptions", id_, "after", after, "wait", seconds]:
                 return await mutations.read(_id(id_), _number(after), actor, wait_seconds=_number(seconds))
             case "POST", ["subscriptions", id_, "acknowledge"]:
-                return await mutations.acknowledge(_id(id_), _decode(_read_until, body).until, actor)
+                return await mutations.acknowledge(_id(id_), decode(_read_until, body).until, actor)
             case "POST", ["subscriptions", id_, "resynchronised"]:
-                return await mutations.resynchronised(_id(id_), _decode(_read_until, body).until, actor)
+                return await mutations.resynchronised(_id(id_), decode(_read_until, body).until, actor)
             case "POST", ["subscriptions", id_, "push"]:
-                return await mutations.set_push(_id(id_), _decode(_read_push, body).address, actor)
+                return await mutations.set_push(_id(id_), decode(_read_push, body).address, actor)
             case "POST", ["subscriptions", id_, "end"]:
                 return await mutations.end(_id(id_), actor)
             case _:

@@ -8,73 +8,34 @@
 The statement is the flow `debt-recovery` at `POST /api/exchanges`. Every request and every answer is signed (RFC 9421).
 """
 
-import asyncio
 from typing import Any
 
-import msgspec
-import structlog
-
 from koinon.base.crypto import SigningKey
-from koinon.base.database import BROKEN
-from koinon.base.errors import PROBLEM_TYPE, Invalid, KoinonError, NotFound, Unavailable
-from koinon.base.http_signatures import JSON
-from koinon.integrator.api import (
-    BODY_SECONDS,
-    ExchangeApi,
-    Receive,
-    Scope,
-    Send,
-    _decode,
-    _read_body,
-    _unidentified,
-)
+from koinon.base.errors import Invalid, NotFound
 from koinon.integrator.procedures.service import REQUESTS, Debts
-from koinon.integrator.service import Integrator
+from koinon.integrator.signed import Accepts, Call, Scope, SignedApi, decode, encode
 from koinon.trust.gate import Actor
 
 PREFIX = "/api/debts/"
-_log = structlog.get_logger()
-_encode = msgspec.json.Encoder().encode
 
 
-class DebtsApi(ExchangeApi):
+class DebtsApi(SignedApi):
     """The ASGI application of `/api/debts/`."""
 
-    def __init__(self, integrator: Integrator, debts: Debts, *, key: SigningKey, authority: str) -> None:
-        super().__init__(integrator, key=key, authority=authority)
+    def __init__(self, debts: Debts, *, key: SigningKey, authority: str) -> None:
+        super().__init__(debts.gate, key=key, authority=authority)
         self._debts = debts
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        signed: bytes | None = None
-        try:
-            if scope["method"] != "POST":
-                raise Invalid("method_not_allowed", allowed=["POST"])
-            try:
-                async with asyncio.timeout(BODY_SECONDS):
-                    body = await _read_body(scope, receive)
-            except TimeoutError:
-                raise Invalid("body_incomplete") from None
-            gate = self._integrator.gate
-            await gate.keeper.settle()
-            actor, admission, signed = self._identify(scope, body)
-            await gate.admit(admission)
-            answer = await self._answer(scope["path"].removeprefix(PREFIX), body, actor)
-            await self._respond(send, 200, JSON, _encode(answer), signed)
-        except KoinonError as error:
-            if signed is None:
-                _unidentified.labels(error.code).inc()
-            await self._respond(send, error.status, PROBLEM_TYPE, _encode(error.problem()), signed)
-        except BROKEN:
-            # Whether it was recorded is not known, so nothing is said; the caller asks how it stands.
-            _log.exception("debt_call_not_recorded")
-            away = Unavailable("database_unavailable")
-            await self._respond(send, away.status, PROBLEM_TYPE, _encode(away.problem()), signed)
-        except RecursionError:  # only input is nested without end
-            await self._respond(send, 400, PROBLEM_TYPE, _encode(Invalid("body_malformed").problem()), signed)
-        except Exception:
-            _log.exception("debt_call_failed")
-            problem = KoinonError("internal_error").problem()
-            await self._respond(send, 500, PROBLEM_TYPE, _encode(problem), signed)
+    def accepts(self, scope: Scope) -> Accepts:
+        """See `SignedApi.accepts`."""
+        if scope["method"] != "POST":
+            raise Invalid("method_not_allowed", allowed=["POST"])
+        return Accepts()
+
+    async def answer(self, call: Call) -> None:
+        """See `SignedApi.answer`."""
+        what = call.scope["path"].removeprefix(PREFIX)
+        await self.respond(call, encode(await self._answer(what, call.body, call.actor)))
 
     async def _answer(self, what: str, body: bytes, actor: Actor) -> Any:
         """The body of the response."""
@@ -84,7 +45,7 @@ class DebtsApi(ExchangeApi):
         read = REQUESTS.get(what)
         if read is None:
             raise NotFound("route_unknown", method="POST")
-        request = _decode(read, body)
+        request = decode(read, body)
         match what:
             case "announcements":
                 return (await self._debts.announce(request, actor)).answer
