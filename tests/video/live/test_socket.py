@@ -169,7 +169,7 @@ async def test_a_cut_of_a_reader_who_takes_nothing_leaves_nothing_behind(tapped,
 
 
 async def test_who_signs_out_sees_nothing_more(tapped, site_of, wait_until, monkeypatch):
-    monkeypatch.setattr("koinon.video.live.socket._SESSION_SECONDS", 0.2)
+    monkeypatch.setattr("koinon.video.live.socket.SESSION_SECONDS", 0.2)
     monkeypatch.setattr("koinon.video.live.socket._TICK_SECONDS", 0.1)
     site = await site_of(await tapped())
     async with dial(site) as socket:
@@ -185,7 +185,7 @@ async def test_who_signs_out_sees_nothing_more(tapped, site_of, wait_until, monk
 
 
 async def test_a_session_has_only_so_many_views(tapped, site_of, monkeypatch):
-    monkeypatch.setattr("koinon.video.live.socket.VIEWS_A_SESSION", 2)
+    monkeypatch.setattr("koinon.video.live.socket.LiveSocket.views_a_session", 2)
     site = await site_of(await tapped())
     async with dial(site) as first, dial(site) as second, dial(site) as third:
         assert "opened" in await opened(first) and "opened" in await opened(second)

@@ -19,6 +19,7 @@ import msgspec
 from koinon.video.live.timeline import Placed
 from koinon.video.recorder import boxes
 from koinon.video.recorder.nal import Format
+from koinon.video.rights.sockets import frame
 
 OPENING: Final = 1
 MEDIA: Final = 2
@@ -29,29 +30,16 @@ HEAD: Final = struct.Struct(">BBHIQQ")
 def opening(format_: Format) -> bytes:
     """How the media that follow are to be decoded."""
     codec = format_.codec_string.encode("ascii")
-    return _frame(
-        2, HEAD.pack(OPENING, 0, 0, 0, 0, 0), bytes((len(codec),)), codec, boxes.opening(format_, 0)
-    )
+    return frame(2, HEAD.pack(OPENING, 0, 0, 0, 0, 0), bytes((len(codec),)), codec, boxes.opening(format_, 0))
 
 
 def media(number: int, placed: Placed, wall_us: int, key: bool, data: bytes) -> bytes:
     """One frame."""
     sample = boxes.Sample(placed.duration, len(data), key, placed.composition)
     head = HEAD.pack(MEDIA, KEY if key else 0, 0, placed.duration, wall_us, max(0, placed.shown))
-    return _frame(2, head, boxes.fragment(number & 0xFFFFFFFF, placed.decode, [sample]), data)
+    return frame(2, head, boxes.fragment(number & 0xFFFFFFFF, placed.decode, [sample]), data)
 
 
 def text(**told: Any) -> bytes:
     """A text message: one JSON object."""
-    return _frame(1, msgspec.json.encode(told, enc_hook=str))
-
-
-def _frame(opcode: int, *parts: bytes) -> bytes:
-    size = sum(map(len, parts))
-    if size < 126:
-        head = struct.pack(">BB", 0x80 | opcode, size)
-    elif size < 1 << 16:
-        head = struct.pack(">BBH", 0x80 | opcode, 126, size)
-    else:
-        head = struct.pack(">BBQ", 0x80 | opcode, 127, size)
-    return b"".join((head, *parts))
+    return frame(1, msgspec.json.encode(told, enc_hook=str))

@@ -13,8 +13,6 @@ the timeline that lies (`SourceBuffer.timestampOffset`). Ticks are of 1/90000 s.
 import struct
 from typing import Any, Final
 
-import msgspec
-
 from koinon.video.playback.course import Media, Opening
 from koinon.video.playback.pieces import to_us
 from koinon.video.recorder.model import TICKS
@@ -74,8 +72,3 @@ def spans(told: list[Span]) -> list[dict[str, Any]]:
         {"start": to_us(each.start), "end": to_us(each.end), "state": each.state, "reason": each.reason}
         for each in told
     ]
-
-
-def text(**told: Any) -> str:
-    """A text message: one JSON object."""
-    return msgspec.json.encode(told, enc_hook=str).decode()

@@ -18,41 +18,38 @@ skipped.
 
 import asyncio
 import contextlib
-from collections import Counter, deque
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections import deque
+from collections.abc import Callable, MutableMapping
 from typing import Any, Final
 
 import msgspec
 import structlog
-from litestar.connection import ASGIConnection
 
-from koinon.base.connection import narrow, reset, transport_of
-from koinon.base.errors import Invalid, KoinonError, NotFound, NotIdentified, TooMany
+from koinon.base.connection import narrow, reset
+from koinon.base.errors import Invalid, KoinonError, NotIdentified
 from koinon.base.text import Language
-from koinon.portal import refuse_cross_origin
 from koinon.trust.gate import Cut, EndReason
-from koinon.trust.parties.sign_in import Session, viewer_of
 from koinon.video.playback import messages
 from koinon.video.playback.course import Ended, Media, Missing, Opening, Piece, Walk, step
 from koinon.video.playback.pace import Pace
 from koinon.video.playback.pieces import to_us
 from koinon.video.playback.service import Playback
-from koinon.video.rights import Action, Rights, View, ViewRequest
+from koinon.video.rights import Action, Rights, View
+from koinon.video.rights.sockets import (
+    REQUEST_BYTES,
+    SESSION_SECONDS,
+    STALL_SECONDS,
+    Describe,
+    Door,
+    FindSession,
+    Left,
+    Receive,
+    Send,
+    ViewSocket,
+    told,
+)
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Describe = Callable[[Any, KoinonError], dict[str, Any]]
-FindSession = Callable[[Any], Awaitable[Session | None]]
-
-VIEWS_A_SESSION: Final = 32
-REQUEST_BYTES: Final = 8 * 1024
 MOST_WAITING: Final = 32  # things said by the player that were not done yet
-_REQUEST_SECONDS: Final = 10.0
-_STALL_SECONDS: Final = 30.0
-_SESSION_SECONDS: Final = 15.0
-_PROBLEM: Final = 4403  # a close code of our own (RFC 6455 section 7.4.2)
-
 _log = structlog.get_logger(__name__)
 
 
@@ -68,12 +65,14 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
     here: int | None = None
 
 
-_read_request = msgspec.json.Decoder(ViewRequest).decode
 _read_said = msgspec.json.Decoder(Said).decode
 
 
-class PlaybackSocket:
-    """The ASGI application of `/video/playback`; parameters as those of `live.LiveSocket`."""
+class PlaybackSocket(ViewSocket):
+    """The ASGI application of `/video/playback`."""
+
+    actions = frozenset({Action.VIEW_RECORDING, Action.UNMASK})
+    views_a_session = 32
 
     def __init__(
         self,
@@ -84,65 +83,18 @@ class PlaybackSocket:
         language_of: Callable[[Any], Language],
         find_session: FindSession,
     ) -> None:
-        self._playback, self._rights = playback, rights
-        self._describe, self._language_of, self._find_session = describe, language_of, find_session
-        self._views: Counter[bytes] = Counter()
+        super().__init__(rights, describe=describe, language_of=language_of, find_session=find_session)
+        self._playback = playback
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "websocket":
-            raise NotFound("no_such_page")
-        await receive()  # websocket.connect
-        transport = transport_of(scope)
-        connection: ASGIConnection[Any, Any, Any, Any] = ASGIConnection(scope)  # type: ignore[arg-type]
-        if transport is None or not _from_own_page(connection):
-            await send({"type": "websocket.close", "code": 1008})  # before it is accepted: a plain 403
-            return
-        await send({"type": "websocket.accept"})
-        try:
-            session = viewer_of(connection)
-            if session is None:
-                raise NotIdentified("not_signed_in")
-            request = _decode(await _first_text(receive))
-            if self._views[session.token_hash] >= VIEWS_A_SESSION:
-                raise TooMany("too_many_views", most=VIEWS_A_SESSION)
-            self._views[session.token_hash] += 1
-            try:
-                await self._show(connection, session, request, transport, receive, send)
-            finally:
-                self._views[session.token_hash] -= 1
-                if not self._views[session.token_hash]:
-                    del self._views[session.token_hash]
-        except _Left:
-            return
-        except KoinonError as error:
-            problem = self._describe(connection, error)
-        except Exception:
-            _log.exception("playback_failed")
-            problem = self._describe(connection, KoinonError("internal_error"))
-        else:
-            return
-        with contextlib.suppress(Exception):  # who has gone hears nothing
-            await send({"type": "websocket.send", "text": messages.text(problem=problem)})
-            await send({"type": "websocket.close", "code": _PROBLEM})
-
-    async def _show(
-        self,
-        connection: Any,
-        session: Session,
-        request: ViewRequest,
-        transport: asyncio.Transport,
-        receive: Receive,
-        send: Send,
-    ) -> None:
-        """The view has been opened, shown and ended."""
-        station = await self._rights.find_station(session)
-        view = await self._rights.open(session, request, station=station)
+    async def show(self, door: Door, view: View) -> None:
+        """See `ViewSocket.show`."""
+        connection, transport, send = door.connection, door.transport, door.send
         reason = EndReason.FAILED
         begun = False
         try:
             assert view.since is not None
             assert view.until is not None
-            stream = await self._playback.find_stream(request.camera)
+            stream = await self._playback.find_stream(door.request.camera)
             since_us, until_us = to_us(view.since), to_us(view.until)
             course = await self._playback.walk(view, stream, since_us, until_us)
             words = view.watermark
@@ -151,10 +103,10 @@ class PlaybackSocket:
             await send(
                 {
                     "type": "websocket.send",
-                    "text": messages.text(
+                    "text": told(
                         opened={
                             "view": view.id,
-                            "watermark": words and words.in_(self._language_of(connection)),
+                            "watermark": words and words.in_(self.language_of(connection)),
                             "since": since_us,
                             "until": until_us,
                             "base": showing.base_us,
@@ -164,10 +116,10 @@ class PlaybackSocket:
                 }
             )
             narrow(transport)
-            view.on_cut(lambda: self._cut(connection, view, transport))
-            await self._run(connection, showing, receive)
+            view.on_cut(lambda: self.end_with_reason(door, view))
+            await self._run(door, showing)
             reason = EndReason.LEFT
-        except _Left:
+        except Left:
             reason = EndReason.LEFT
         except Cut as cut:
             reason = cut.end
@@ -175,10 +127,10 @@ class PlaybackSocket:
             reason = EndReason.LEFT
             raise
         except _SignedOut:
-            problem = self._describe(connection, NotIdentified("not_signed_in"))
+            problem = self.describe(connection, NotIdentified("not_signed_in"))
             with contextlib.suppress(Exception):
                 async with asyncio.timeout(1.0):
-                    await send({"type": "websocket.send", "text": messages.text(cut=problem)})
+                    await send({"type": "websocket.send", "text": told(cut=problem)})
             reason = EndReason.LEFT
         except KoinonError:
             if not begun:
@@ -189,16 +141,16 @@ class PlaybackSocket:
                 reset(transport)  # what waits in buffers is not for who has gone
             await asyncio.shield(view.end(reason))
 
-    async def _run(self, connection: Any, showing: "_Showing", receive: Receive) -> None:
+    async def _run(self, door: Door, showing: "_Showing") -> None:
         """Until one of the three ends: the player left, the session did, or sending failed.
 
         Raises:
-            _Left, _SignedOut, Cut.
+            Left, _SignedOut, Cut.
         """
         tasks = [
-            asyncio.create_task(showing.listen(receive)),
+            asyncio.create_task(showing.listen(door.receive)),
             asyncio.create_task(showing.send_all()),
-            asyncio.create_task(self._watch_session(connection, showing)),
+            asyncio.create_task(self._watch_session(door.connection, showing)),
         ]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -213,31 +165,14 @@ class PlaybackSocket:
         """For the small pictures of the timeline, which are fetched beside this connection."""
         assert view.since is not None
         assert view.until is not None
-        return self._rights.mint(view, since=view.since, until=view.until)
+        return self.rights.mint(view, since=view.since, until=view.until)
 
     async def _watch_session(self, connection: Any, showing: "_Showing") -> None:
         while True:
-            await asyncio.sleep(_SESSION_SECONDS)
+            await asyncio.sleep(SESSION_SECONDS)
             await showing.tell(token=self._mint(showing.view))
-            try:
-                session = await self._find_session(connection)
-            except Exception as error:
-                # The database may be away for a moment; the gate cuts what it can no longer confirm.
-                _log.warning("session_not_checked", error=repr(error))
-                continue
-            if session is None:
+            if not await self.still_signed_in(connection):
                 raise _SignedOut
-
-    def _cut(self, connection: Any, view: View, transport: asyncio.Transport) -> None:
-        """Called at once, synchronously, when the view is cut."""
-        cut = view.use.cut
-        error = Cut(EndReason.CUT, "view_ended") if cut is None else cut
-        try:
-            told = messages.text(cut=self._describe(connection, error)).encode()
-            if transport.get_write_buffer_size() == 0 and not transport.get_extra_info("sslcontext"):
-                transport.write(_text_frame(told))  # nothing waits before it, so it goes out before the reset
-        finally:
-            reset(transport)
 
 
 class _Showing:
@@ -254,11 +189,11 @@ class _Showing:
         self._resume_at: int | None = None  # where playing goes on after steps
 
     async def listen(self, receive: Receive) -> None:
-        """What the player says waits to be done. Raises: _Left."""
+        """What the player says waits to be done. Raises: Left."""
         while True:
             event = await receive()
             if event["type"] == "websocket.disconnect":
-                raise _Left
+                raise Left
             text = event.get("text")
             if not isinstance(text, str) or len(text) > REQUEST_BYTES:
                 continue
@@ -268,12 +203,12 @@ class _Showing:
                     # Who drags says it twenty times a second: only the last place counts.
                     self._said = deque(each for each in self._said if each.seek is None)
                 if len(self._said) >= MOST_WAITING:
-                    raise _Left
+                    raise Left
                 self._said.append(said)
                 self._heard.set()
 
     async def send_all(self) -> None:
-        """Pieces are sent as they are watched. Raises: Cut, _Left when the player takes nothing any more."""
+        """Pieces are sent as they are watched. Raises: Cut, Left when the player takes nothing any more."""
         while True:
             self._heard.clear()
             while self._said:
@@ -349,70 +284,20 @@ class _Showing:
         await self.view.go_on(len(data))
         await self._out({"type": "websocket.send", "bytes": data})
 
-    async def tell(self, **told: Any) -> None:
+    async def tell(self, **facts: Any) -> None:
         await self.view.go_on()
-        await self._out({"type": "websocket.send", "text": messages.text(**told)})
+        await self._out({"type": "websocket.send", "text": told(**facts)})
 
     async def _out(self, event: MutableMapping[str, Any]) -> None:
         try:
-            async with asyncio.timeout(_STALL_SECONDS):
+            async with asyncio.timeout(STALL_SECONDS):
                 await self._send(event)
         except (TimeoutError, OSError):
-            raise _Left from None
-
-
-class _Left(Exception):
-    """The player went away, or takes nothing any more."""
+            raise Left from None
 
 
 class _SignedOut(Exception):
     """The session is no more."""
-
-
-async def _first_text(receive: Receive) -> str:
-    """The first message.
-
-    Raises:
-        Invalid: `body_incomplete`, `body_malformed`.
-    """
-    try:
-        async with asyncio.timeout(_REQUEST_SECONDS):
-            event = await receive()
-    except TimeoutError:
-        raise Invalid("body_incomplete") from None
-    if event["type"] == "websocket.disconnect":
-        raise _Left
-    text = event.get("text")
-    if not isinstance(text, str) or len(text) > REQUEST_BYTES:
-        raise Invalid("body_malformed", why="one text message of at most 8 KiB is expected")
-    return text
-
-
-def _decode(text: str) -> ViewRequest:
-    try:
-        request = _read_request(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Invalid("body_malformed", why=str(error)[:200]) from None
-    if request.action not in (Action.VIEW_RECORDING, Action.UNMASK):
-        raise Invalid("action_not_here", action=request.action, only=Action.VIEW_RECORDING)
-    return request
-
-
-def _from_own_page(connection: Any) -> bool:
-    """A browser always says from where a handshake comes (RFC 6455 section 10.2); nobody else has a session."""
-    if not connection.headers.get("origin"):
-        return False
-    try:
-        refuse_cross_origin(connection)
-    except KoinonError:
-        return False
-    return True
-
-
-def _text_frame(data: bytes) -> bytes:
-    """A whole text message that is not masked (RFC 6455 section 5.2)."""
-    size = bytes((len(data),)) if len(data) < 126 else b"\x7e" + len(data).to_bytes(2, "big")
-    return b"\x81" + size + data
 
 
 def _now() -> float:
