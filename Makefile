@@ -4,8 +4,9 @@
 PY := .venv/bin/python
 UV := .venv/bin/uv
 JOBS ?= 2
+ROUNDS ?= 10
 
-.PHONY: help setup demo test check bench docs clean lock
+.PHONY: help setup demo test search check bench docs clean lock
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -30,6 +31,9 @@ demo: setup ## the Brussels demo region on http://127.0.0.1:8000, until Ctrl-C
 
 test: .venv/.tools ## the whole test suite
 	$(PY) -m pytest -n $(JOBS) --dist worksteal
+
+search: .venv/.tools ## the property tests with newly drawn examples, ROUNDS times or until one fails
+	for round in $$(seq $(ROUNDS)); do HYPOTHESIS_PROFILE=search $(PY) -m pytest -n $(JOBS) --dist worksteal -q -m hypothesis || exit 1; done
 
 check: setup ## format, lint, types, import contracts, docs, translations
 	.venv/bin/ruff format --check .

@@ -313,7 +313,7 @@ def _application(locate: Any) -> Any:
     from koinon.portal import Portal, problem_document
     from koinon.trust.parties import PartyId, PersonId
     from koinon.trust.parties.sign_in import Session, viewer_of
-    from koinon.trust.standing import StandingKeeper
+    from koinon.trust.standing import Standing
     from koinon.video import rights
     from koinon.video.cameras import Camera, CameraId, PlaceKind, Sensor
     from koinon.video.live import web
@@ -352,16 +352,13 @@ def _application(locate: Any) -> Any:
         async def list_visible_cameras(self, session: Any, action: Any) -> Any:
             return [camera]
 
-    class Keeper(StandingKeeper):
+    class Known(Standing):
         def __init__(self) -> None:
-            self.standing: Any = types.SimpleNamespace(
-                list_purposes=lambda party, action: {"public-order"},
-                register=types.SimpleNamespace(parties={PARTY: types.SimpleNamespace(name=name)}),
-            )
+            zone: Any = types.SimpleNamespace(name=Text("Zone", "Zone", "Zone"))
+            self.register: Any = types.SimpleNamespace(parties={PARTY: zone})
 
-        @property
-        def current(self) -> Any:
-            return self.standing
+        def list_purposes(self, *_: Any) -> Any:
+            return {"public-order"}
 
     class Empty(_database_type()):  # type: ignore[misc]
         def __init__(self) -> None: ...
@@ -372,7 +369,7 @@ def _application(locate: Any) -> Any:
 
     live: Any = types.SimpleNamespace(hub=Hub(locate, KEY), find=_stream_one)
     portal = Portal(packages=["koinon.video.rights", "koinon.video.live"], viewer_of=viewer_of)
-    given = {"session": session, "rights": Yes(), "keeper": Keeper(), "database": Empty()}
+    given = {"session": session, "rights": Yes(), "standing": Known(), "database": Empty()}
     pages: Any = Litestar(
         route_handlers=list(web.handlers),
         plugins=[portal],

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import pytest
 import structlog
+from hypothesis import settings
 
 from koinon.app.schemas import SCHEMAS
 from koinon.base.clock import FixedClock
@@ -27,6 +28,11 @@ pytest_plugins = ["tests.region"]  # fixtures of a seeded demo region
 
 TEMPLATE = "koinon_template"
 OpenDatabase = Callable[..., Awaitable[Database]]
+
+# The suite draws the same examples each time, so that it says the same of the same code; `make search` draws new ones.
+settings.register_profile("suite", derandomize=True, deadline=None)
+settings.register_profile("search", deadline=None, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 # Left alone structlog draws tracebacks with the values of all local variables, which takes seconds each.
 structlog.configure(

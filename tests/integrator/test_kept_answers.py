@@ -121,7 +121,7 @@ async def test_a_party_is_never_served_what_was_kept_for_another(desk: Desk, wor
         case="NORTH-2",
         subject={"enterprise_number": CONTRACTOR},
     )
-    flow, ask = desk.integrator.read_request(request, world.system())
+    flow, ask = await desk.integrator.read_request(request, world.system())
     asking = copies_for(await desk.gate.open(ask), flow.parameters(world.clock.now()))
     fields = flow.plan.resources["kbo/enterprise"]
     assert asking.party == str(world.region.parties[NORTH])

@@ -26,6 +26,7 @@ from koinon.integrator.mutations.api import PREFIX as MUTATIONS_PREFIX
 from koinon.integrator.mutations.api import MutationsApi
 from koinon.integrator.operations import Monitoring
 from koinon.integrator.operations import web as operations
+from koinon.integrator.operations.levels import Levels
 from koinon.integrator.procedures import Debts
 from koinon.integrator.procedures import web as procedures
 from koinon.integrator.procedures.api import PREFIX as DEBTS_PREFIX
@@ -44,7 +45,7 @@ from koinon.trust.parties import web as parties
 from koinon.trust.parties.sign_in import Session
 from koinon.trust.parties.sign_in.edge import SignIn, demand_session, provide_session, viewer_of
 from koinon.trust.rules import web as rules
-from koinon.trust.standing import StandingKeeper
+from koinon.trust.standing import Standing, StandingKeeper
 from koinon.video.cameras import CameraId
 from koinon.video.cameras import web as cameras
 from koinon.video.live import web as live
@@ -121,6 +122,12 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
         secure=settings.origin.startswith("https:"),
     )
     debts = Debts(platform.gate, platform.integrator.keys)
+    monitoring = Monitoring(
+        database=platform.database,
+        clock=platform.clock,
+        integrator=platform.integrator,
+        keepers=platform.keepers,
+    )
     app = Litestar(
         route_handlers=[
             show_live,
@@ -155,11 +162,12 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
                     home=settings.home,
                 ),
                 "deferred": deferred,
-                "monitoring": Monitoring(
+                "monitoring": monitoring,
+                "levels": Levels(
                     database=platform.database,
                     clock=platform.clock,
-                    integrator=platform.integrator,
-                    keepers=platform.keepers,
+                    sealer=platform.sealer,
+                    monitoring=monitoring,
                 ),
                 "mutations": mutations,
                 "rights": platform.rights,
@@ -168,7 +176,7 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
                 "sign_in": sign_in,
             }.items()
         }
-        | {"session": Provide(provide_session), "keeper": Provide(_settled(platform.keeper))},
+        | {"session": Provide(provide_session), "standing": Provide(_settled(platform.keeper))},
         middleware=[sign_in.middleware],
         guards=[demand_session],
         plugins=[portal],
@@ -289,12 +297,11 @@ def _visible(platform: Platform) -> cameras.VisibleTo:
     return cameras.VisibleTo(visible)
 
 
-def _settled(keeper: StandingKeeper) -> Callable[[], Awaitable[StandingKeeper]]:
-    """A page that asks for the standing waits a moment for the newest, instead of failing just after a change."""
+def _settled(keeper: StandingKeeper) -> Callable[[], Awaitable[Standing]]:
+    """One confirmed standing for the whole of a request, so that a change on its way does not break a page in two."""
 
-    async def provide() -> StandingKeeper:
-        await keeper.settle()
-        return keeper
+    async def provide() -> Standing:
+        return await keeper.settle()
 
     return provide
 
@@ -317,4 +324,4 @@ async def _ask_database(platform: Platform) -> None:
 
 
 async def _ask_standing(platform: Platform) -> None:
-    platform.keeper.current  # noqa: B018 - raises when it cannot be relied on
+    await platform.keeper.settle()

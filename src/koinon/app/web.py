@@ -3,21 +3,24 @@
 from typing import Any
 
 from litestar import Request, get
+from litestar.di import NamedDependency
 
 from koinon.base.database import Database
 from koinon.base.settings import Settings
 from koinon.portal import N_, NavigationItem, portal_of, render
-from koinon.trust.standing import StandingKeeper
+from koinon.trust.standing import Standing
 
 navigation = [NavigationItem(label=N_("Service description"), path="/schema", order=90, section="footer")]
 
 
 @get("/", opt={"public": True}, include_in_schema=False)
 async def show_start(
-    request: Request[Any, Any, Any], keeper: StandingKeeper, database: Database, settings: Settings
+    request: Request[Any, Any, Any],
+    standing: NamedDependency[Standing],
+    database: NamedDependency[Database],
+    settings: NamedDependency[Settings],
 ) -> Any:
     """What the platform is, what is in force on it now, and the pages that this reader may want."""
-    standing = keeper.current
     acts = standing.acts
     granted = [each for each in standing.agreements.authorisations.values() if each.digest in acts.granted]
     async with database.acquire() as connection:

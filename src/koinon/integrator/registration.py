@@ -206,7 +206,7 @@ async def _register_household(
 
 
 def _context(integrator: Integrator, passage: Passage, purpose: str) -> Context:
-    party = integrator.gate.keeper.current.register.parties[passage.ask.actor.party]
+    party = passage.standing.register.parties[passage.ask.actor.party]
     return Context(
         purpose=purpose,
         party=party.enterprise_number,

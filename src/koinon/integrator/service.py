@@ -88,14 +88,14 @@ class Integrator:
         self._fields = {flow.name: frozenset(flow.fields) for flow in flows.values()}
         self._resources = {flow.name: flow.plan.resources for flow in flows.values()}
 
-    def name_user(self, request: ExchangeRequest, actor: Actor) -> Actor:
+    async def name_user(self, request: ExchangeRequest, actor: Actor) -> Actor:
         """The actor with the end user whom the request names: on an assertion's word, or the party's own.
 
         Raises:
             NotIdentified, NotAllowed, Invalid: see `verify_user_assertion`; `user_malformed`.
         """
         if request.user_assertion is not None:
-            register, at = self.gate.keeper.current.register, self.gate.clock.now()
+            register, at = (await self.gate.keeper.settle()).register, self.gate.clock.now()
             asserted = verify_user_assertion(
                 request.user_assertion,
                 register,
@@ -110,7 +110,7 @@ class Integrator:
             return actor
         return msgspec.structs.replace(actor, user=asserted.user, user_asserted_by=asserted.by)
 
-    def read_request(self, request: ExchangeRequest, actor: Actor) -> tuple[Flow, Ask]:
+    async def read_request(self, request: ExchangeRequest, actor: Actor) -> tuple[Flow, Ask]:
         """The flow and the ask that a request means.
 
         Raises:
@@ -137,7 +137,7 @@ class Integrator:
         if not fields:
             raise Invalid("field_unknown", fields=[])
         ask = Ask(
-            actor=self.name_user(request, actor) if actor.system is not None else actor,
+            actor=await self.name_user(request, actor) if actor.system is not None else actor,
             purpose=request.purpose,
             case=case,
             action="consult",
@@ -160,7 +160,7 @@ class Integrator:
 
         Records: `exchange.released` or `exchange.refused`.
         """
-        flow, ask = self.read_request(request, actor)
+        flow, ask = await self.read_request(request, actor)
         passage = await self.gate.open(ask, exchange)
         combined, reports = await self._gather(flow, passage, ask.subjects[0])
         fields = combined.fields if request.explain else _unexplained(combined.fields)
@@ -218,7 +218,7 @@ class Integrator:
     ) -> tuple[Combined, Sequence[SourceReport]]:
         """What the flow's sources say together; only what the gate allows is asked."""
         at = self.gate.clock.now()
-        party = self.gate.keeper.current.register.parties[passage.ask.actor.party]
+        party = passage.standing.register.parties[passage.ask.actor.party]
         context = Context(
             purpose=passage.ask.purpose,
             party=party.enterprise_number,

@@ -65,6 +65,8 @@ class Told:
         self.replaced: dict[str, str] = {}
         self.dead: set[str] = set()
         self.seconds = 0.0
+        self.answers = asyncio.Event()
+        self.answers.set()
         self.asked: list[tuple[str, tuple[str, ...]]] = []
 
     async def fetch(
@@ -77,6 +79,7 @@ class Told:
     ) -> tuple[SourceAnswer, ...]:
         self.asked.append((service, tuple(subjects)))
         await asyncio.sleep(self.seconds)
+        await self.answers.wait()
         wanted = frozenset(fields)
         return tuple(self._about(service, subject, wanted) for subject in subjects)
 

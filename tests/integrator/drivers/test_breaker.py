@@ -68,7 +68,7 @@ def test_answers_to_earlier_questions_do_not_close_it_and_a_probe_that_left_lets
 
 
 @given(st.lists(st.sampled_from(["ask", "answer", "slow", "fail", "leave", "wait"]), max_size=200))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_whatever_happens_it_is_asked_again_after_its_longest_pause(events: list[str]) -> None:
     breaker, now = Breaker("b4", "s"), 0.0
     asked = 0

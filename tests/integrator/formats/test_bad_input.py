@@ -428,7 +428,7 @@ SPOILERS = [
 
 
 @given(st.lists(st.tuples(st.integers(250, 2500), st.sampled_from(SPOILERS), st.integers(0, 2)), max_size=3))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_both_lanes_of_xml_say_the_same(edits: list[tuple[int, bytes, int]]) -> None:
     data = written("xml", FIVE)
     for place, spoiler, cut in edits:
@@ -442,7 +442,7 @@ BYTES = st.sampled_from(
 
 
 @given(st.data(), st.sampled_from(EVERY.fields), st.sampled_from(["UTF-8", "ISO-8859-1", "ISO-8859-15"]))
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 def test_a_column_read_at_once_is_what_its_cells_are(
     data: st.DataObject, field: object, encoding: str
 ) -> None:

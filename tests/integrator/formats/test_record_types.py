@@ -97,7 +97,7 @@ def _read(syntax: Any, data: bytes) -> list[Record]:
 
 @pytest.mark.parametrize("name", RECORD_TYPES)
 @given(st.data())
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_any_message_of_a_flow_is_the_same_in_every_syntax(name: str, data: st.DataObject) -> None:
     record_type = RECORD_TYPES[name]
     records = data.draw(messages(record_type))

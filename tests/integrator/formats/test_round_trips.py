@@ -115,7 +115,7 @@ def messages(draw: st.DrawFn, encoding: str = "UTF-8") -> list[Record]:
 
 @pytest.mark.parametrize("syntax", SYNTAXES)
 @given(records=messages())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_message_comes_back_the_same(syntax: str, records: list[Record]) -> None:
     header, found, rejects, totals = read(syntax, written(syntax, records))
     assert header == header_of(EVERY)
@@ -129,7 +129,7 @@ def test_any_message_comes_back_the_same(syntax: str, records: list[Record]) -> 
 
 @pytest.mark.parametrize("encoding", ["ISO-8859-1", "ISO-8859-15"])
 @given(data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_message_comes_back_the_same_in_an_old_encoding(encoding: str, data: st.DataObject) -> None:
     records = data.draw(messages(encoding))
     _, found, rejects, _ = read("fixed", written("fixed", records, encoding=encoding))
@@ -137,7 +137,7 @@ def test_any_message_comes_back_the_same_in_an_old_encoding(encoding: str, data:
 
 
 @given(records=messages(), order=st.permutations(SYNTAXES))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_message_carried_from_syntax_to_syntax_ends_byte_for_byte_as_it_began(
     records: list[Record], order: list[str]
 ) -> None:
@@ -153,7 +153,7 @@ def test_a_message_carried_from_syntax_to_syntax_ends_byte_for_byte_as_it_began(
 
 
 @given(records=messages())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_what_is_written_is_valid_by_the_schemas_that_are_published(records: list[Record]) -> None:
     compiled_schema(EVERY).assertValid(etree.fromstring(written("xml", records)))
     jsonschema_rs.validate(json_schema(EVERY), json.loads(written("json", records)))

@@ -96,7 +96,7 @@ SPOILERS = [
 
 
 @given(st.data(), st.sampled_from(["UTF-8", "ISO-8859-1", "ISO-8859-15"]))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_tables_and_cells_give_the_same_records_and_rejects_on_spoiled_bytes(
     data: st.DataObject, encoding: str
 ) -> None:
@@ -112,7 +112,7 @@ def test_tables_and_cells_give_the_same_records_and_rejects_on_spoiled_bytes(
 
 
 @given(st.binary(max_size=600))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_tables_and_cells_agree_on_arbitrary_bytes_behind_a_header(noise: bytes) -> None:
     message = written("fixed", [record(1)])
     header, rest = message.split(b"\n", 1)

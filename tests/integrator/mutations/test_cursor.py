@@ -120,7 +120,7 @@ class Consumer(RuleBasedStateMachine):
         assert self.has | self.excused >= set(range(1, self.durable + 1))
 
 
-Consumer.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+Consumer.TestCase.settings = settings(max_examples=150, stateful_step_count=40)
 TestConsumer: Any = Consumer.TestCase
 
 

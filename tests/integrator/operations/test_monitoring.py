@@ -161,8 +161,8 @@ async def test_only_participants_and_the_operator_see_the_numbers_of_a_flow(moni
     with pytest.raises(NotAllowed) as caught:
         await monitored.report(stranger)
     assert caught.value.code == "not_a_participant"
-    assert monitored.monitoring.list_visible(stranger) == []
-    assert len(monitored.monitoring.list_visible(monitored.operator)) == len(
+    assert await monitored.monitoring.list_visible(stranger) == []
+    assert len(await monitored.monitoring.list_visible(monitored.operator)) == len(
         monitored.platform.integrator.flows
     )
 

@@ -95,7 +95,7 @@ TABLES = st.lists(
 
 
 @given(TABLES, st.integers(2, 4), st.integers(1, 3), st.sampled_from([0.0, 0.05]))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_any_table_with_what_is_unknown_in_it_is_made_anonymous_or_refused(
     rows: Any,
     k: int,

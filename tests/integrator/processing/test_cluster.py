@@ -135,7 +135,7 @@ def counts(draw: Any) -> Any:
 
 
 @given(counts(), st.integers(3, 12))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 def test_no_cell_left_out_can_be_worked_out_from_what_is_published(inner: Any, minimum: int) -> None:
     groups = [(*(f"k{place}" for place in at), int(count)) for at, count in numpy.ndenumerate(inner) if count]
     if not groups:
@@ -154,7 +154,7 @@ def test_no_cell_left_out_can_be_worked_out_from_what_is_published(inner: Any, m
 
 
 @given(counts(), st.integers(3, 12))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_each_small_cell_could_have_values_over_the_span_that_was_promised(inner: Any, minimum: int) -> None:
     """By moving masses round the hypercubes, as integers and never below nothing."""
     padded = numpy.zeros(tuple(size + 1 for size in inner.shape), dtype=numpy.int64)

@@ -86,7 +86,7 @@ PEOPLE = st.lists(
 
 
 @given(PEOPLE)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_each_of_many_gets_what_they_get_alone(compiled: Compiled, people: Any) -> None:
     person = [{"subject": str(n), "registered": yes} for n, (yes, _) in enumerate(people)]
     income = [

@@ -236,7 +236,7 @@ PRICES = st.lists(st.decimals("0.000001", "0.9", places=6), min_size=1, max_size
 
 
 @given(PRICES)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_any_row_of_prices_ends_where_the_next_does_not_fit(
     server_url: str, template_url: str, prices: Any
 ) -> None:

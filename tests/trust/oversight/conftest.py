@@ -215,13 +215,13 @@ class Desk:
                 for name, value in {
                     "database": office.database,
                     "sealer": office.sealer,
-                    "keeper": self.keeper,
                     "clock": office.clock,
                 }.items()
             }
             | {
                 "session": Provide(self._session, sync_to_thread=False),
                 "settings": Provide(lambda: self.settings, sync_to_thread=False),
+                "standing": Provide(self.keeper.settle),
             },
             plugins=[
                 Portal(

@@ -268,7 +268,7 @@ def meeting(conditions: list[Condition], fact: str, values: list[Any]) -> list[A
     return [value for value in values if together(checks, {fact: value})]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(rngs)
 def test_conditions_said_to_contradict_are_met_by_no_facts_and_others_by_some(
     world: Any, rng: random.Random
@@ -279,7 +279,7 @@ def test_conditions_said_to_contradict_are_met_by_no_facts_and_others_by_some(
     assert can_hold(conditions) == all(meeting(conditions, fact, values[fact]) for fact in facts)
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(rngs)
 def test_a_condition_is_implied_exactly_where_every_value_that_meets_the_others_meets_it(
     world: Any, rng: random.Random
@@ -310,7 +310,7 @@ def test_an_implication_between_days_minds_the_day_itself(given_: Any, wanted: A
     assert implies([one], [other]) == implied
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(rngs)
 def test_what_is_found_dead_changes_no_decision_when_taken_away(world: Any, rng: random.Random) -> None:
     rules = world.random_rules(rng, most=14)

@@ -167,7 +167,7 @@ def test_a_bank_refuses_the_same_version_twice_and_permits_without_end(world: An
         assert open_.value.code == "permit_too_open"
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 @given(rngs)
 def test_the_bank_decides_as_the_plain_reading_of_its_rules(world: Any, rng: random.Random) -> None:
     rules = world.random_rules(rng)
@@ -184,7 +184,7 @@ def test_the_bank_decides_as_the_plain_reading_of_its_rules(world: Any, rng: ran
         assert bool(decision.grounds) == (decision.code != "no_rule")
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(rngs)
 def test_no_date_changes_a_decision_before_good_until(world: Any, rng: random.Random) -> None:
     bank = RuleBank(world.random_rules(rng))
@@ -207,7 +207,7 @@ def _midnights(day: date) -> list[datetime]:
     return [start - timedelta(hours=hours) for hours in (0, 1, 2)]
 
 
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=800)
 @given(rngs)
 def test_removing_a_right_never_allows_more(world: Any, rng: random.Random) -> None:
     rules = [*world.random_rules(rng), world.random_rule(rng, "extra", "permit")]
@@ -239,7 +239,7 @@ def test_removing_a_right_never_allows_more(world: Any, rng: random.Random) -> N
         assert before.allowed or not after.allowed
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(rngs)
 def test_adding_a_forbid_never_allows_more(world: Any, rng: random.Random) -> None:
     rules = world.random_rules(rng)
@@ -250,7 +250,7 @@ def test_adding_a_forbid_never_allows_more(world: Any, rng: random.Random) -> No
         assert before.decide(request).allowed or not after.decide(request).allowed
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(rngs)
 def test_knowing_less_never_allows_more(world: Any, rng: random.Random) -> None:
     """Whatever value an unknown fact has in truth, with that value known at least as much is allowed."""

@@ -90,7 +90,7 @@ def test_every_sentence_exists_in_three_languages_with_the_same_blanks() -> None
         assert all(text.in_(one).strip() for one in LANGUAGES), key
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(0, 2**48).map(random.Random))
 def test_an_explanation_agrees_with_the_decision_it_explains(world: Any, rng: random.Random) -> None:
     bank = RuleBank(world.random_rules(rng))

@@ -241,7 +241,7 @@ def test_documents_that_are_too_large_or_not_toml_are_refused(words: Vocabulary)
     assert refused.value.code == "vocabulary_too_large"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_no_damage_to_a_document_gives_anything_but_a_rule_or_problems(
     words: Vocabulary, data: st.DataObject

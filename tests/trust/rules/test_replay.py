@@ -73,7 +73,7 @@ def test_cases_are_cut_at_the_limit_from_every_rule(world: Any) -> None:
     assert {case.purpose for case in cases} == {f"u{number}" for number in range(10)}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(rngs)
 def test_every_permit_that_can_apply_alone_is_met_by_a_case(world: Any, rng: random.Random) -> None:
     rule = world.random_rule(rng, "r", "permit")

@@ -47,7 +47,7 @@ async def client(world: Any, database: Any, clock: Any, home: Path) -> AsyncIter
             for name, value in {
                 "database": database,
                 "clock": clock,
-                "keeper": SimpleNamespace(current=SimpleNamespace(bank=bank)),
+                "standing": SimpleNamespace(bank=bank),
             }.items()
         },
         plugins=[

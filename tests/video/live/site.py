@@ -17,7 +17,7 @@ from koinon.base.text import Text
 from koinon.portal import Portal, problem_document
 from koinon.trust.gate import Cut, EndReason
 from koinon.trust.parties.sign_in import Session, viewer_of
-from koinon.trust.standing import StandingKeeper
+from koinon.trust.standing import Standing
 from koinon.video import rights
 from koinon.video.cameras import Camera, PlaceKind, Sensor
 from koinon.video.cameras.model import Role
@@ -91,19 +91,15 @@ class Rights(rights.Rights):
         return []
 
 
-class Keeper(StandingKeeper):
+class Known(Standing):
     """A standing in which the viewer's party has one purpose."""
 
     def __init__(self):
         zone = types.SimpleNamespace(name=Text("Zone West", "Zone Ouest", "Zone West"))
-        self.standing = types.SimpleNamespace(
-            list_purposes=lambda party, action: {"public-order"},
-            register=types.SimpleNamespace(parties={PARTY: zone}),
-        )
+        self.register = types.SimpleNamespace(parties={PARTY: zone})
 
-    @property
-    def current(self):
-        return self.standing
+    def list_purposes(self, party, action):
+        return {"public-order"}
 
 
 class Live:
@@ -145,7 +141,7 @@ class Site:
             navigation=web.navigation,
             problems=web.problems,
         )
-        given = {"session": self.session, "rights": self.rights, "keeper": Keeper(), "database": database}
+        given = {"session": self.session, "rights": self.rights, "standing": Known(), "database": database}
         pages = Litestar(
             route_handlers=list(web.handlers),
             plugins=[self.portal],

@@ -137,7 +137,7 @@ def test_frames_before_the_first_key_frame_are_not_shown(coded):
 point = st.tuples(st.floats(0, 1), st.floats(0, 1))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     point, point, point, st.tuples(*[st.floats(0, 1)] * 3), st.sampled_from([(64, 36), (50, 46), (130, 98)])
 )

@@ -67,7 +67,7 @@ h265_frame = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(h264_frame, min_size=1, max_size=5), st.integers(100, 1500))
 def test_h264_arrives_as_it_was_sent_in_single_nals_stap_a_and_fu_a(frames, largest):
     sent = [tuple(h264_nal(kind, size, size) for kind, size in frame) for frame in frames]
@@ -78,7 +78,7 @@ def test_h264_arrives_as_it_was_sent_in_single_nals_stap_a_and_fu_a(frames, larg
     assert (receiver.counts.lost_packets, receiver.counts.bad_nals) == (0, 0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(h265_frame, min_size=1, max_size=5), st.integers(100, 1500))
 def test_h265_arrives_as_it_was_sent_in_single_nals_ap_and_fu(frames, largest):
     sent = [tuple(h265_nal(kind, size, size) for kind, size in frame) for frame in frames]
@@ -88,7 +88,7 @@ def test_h265_arrives_as_it_was_sent_in_single_nals_ap_and_fu(frames, largest):
     assert [frame.key for frame in receiver.frames] == [any(k == 19 for k, _ in frame) for frame in frames]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.data())
 def test_every_lost_packet_is_counted_and_no_frame_is_delivered_that_is_not_whole(data):
     sent = [(h264_nal(5 if n == 0 else 1, 4000 + n, n),) for n in range(6)]
@@ -109,7 +109,7 @@ def test_every_lost_packet_is_counted_and_no_frame_is_delivered_that_is_not_whol
         first += len(packets)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.binary(max_size=40), max_size=30), st.sampled_from([H264Depacketiser, H265Depacketiser]))
 def test_any_bytes_at_all_are_survived(bodies, kind):
     receiver = Receiver(kind)

@@ -31,7 +31,7 @@ async def test_a_killed_recorder_is_succeeded_within_ten_seconds_and_its_unit_is
     await until(lambda: server.camera("gate").pictures > 60, 40)
     await until(lambda: any((tmp_path / "recordings").glob("gate/*/*.part")))
     other = await start("b")
-    await until(lambda: other.place is not None)
+    await until(lambda: other.folder.place is not None)
     await asyncio.sleep(1.5)
     assert not other.recordings
     killed.send_signal(signal.SIGKILL)
@@ -101,7 +101,7 @@ async def test_what_waits_for_the_database_is_bounded_and_what_is_more_is_found_
         await connection.execute("LOCK TABLE recordings.unit IN SHARE MODE")  # no insert comes through
         await until(lambda: process.indexer.overflowed, 20)
     await until(lambda: process.indexer.waiting == 0)
-    await process._reconcile()
+    await process.folder.reconcile()
     found = await rows(UNITS, stream, 0)
     numbers = [row["number"] for row in found]
     assert numbers == list(range(len(numbers)))

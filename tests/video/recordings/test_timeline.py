@@ -156,7 +156,7 @@ def state_at(known: Known, moment: datetime) -> tuple[State, str]:
     return State.UNKNOWN, "future" if known.now is not None and moment >= known.now else ""
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(knowledge)
 def test_every_moment_has_the_one_state_that_the_definition_gives(known: Known) -> None:
     spans = draw(at(0), at(60), known)
@@ -172,7 +172,7 @@ def test_every_moment_has_the_one_state_that_the_definition_gives(known: Known) 
         assert (span.state, span.reason) == state_at(known, moment)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(knowledge, st.sets(st.integers(1, 59), max_size=6))
 def test_buckets_lose_nothing(known: Known, cuts: set[int]) -> None:
     spans = draw(at(0), at(60), known)

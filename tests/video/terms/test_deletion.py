@@ -99,7 +99,7 @@ async def test_a_hold_beats_the_owners_term_and_not_the_maximum_unless_its_basis
     assert await site.starts(stream) == await site.starts(other) == []
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.integers(0, 60), min_size=1, max_size=8, unique=True),
     st.lists(st.tuples(st.integers(0, 60), st.integers(1, 30), st.sampled_from([None, 20, 60])), max_size=3),

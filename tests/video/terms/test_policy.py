@@ -119,6 +119,12 @@ def test_a_camera_that_moves_to_a_longer_regime_keeps_old_recordings_no_longer_a
     assert days_at(policy.limits_of(to_shorter, regimes, NOW), day(200)) == 30
 
 
+def test_a_first_assignment_says_nothing_of_what_was_recorded_before_it():
+    regimes = regimes_of(rule("police", 365, since=date(2020, 1, 1)))
+    limits = policy.limits_of([Assignment(day(10), "police")], regimes, NOW)
+    assert (days_at(limits, day(11)), days_at(limits, day(9))) == (30, 365)
+
+
 @given(
     st.lists(st.tuples(st.integers(0, 400), st.sampled_from(["standard", "a", "b", "none"])), max_size=6),
     st.lists(st.tuples(st.sampled_from(["a", "b"]), st.integers(0, 400), st.integers(0, 500)), max_size=6),

@@ -165,7 +165,8 @@ class Screen {
     const drift = video.currentTime - at;
     if (!run) {
       if (!video.paused) video.pause();
-      if (Math.abs(drift) > 0.015 && !video.seeking) video.currentTime = at + 0.001;
+      // Never behind, not even a little: the frame that begins at this moment would not be the one that is shown.
+      if ((drift < 0 || drift > 0.015) && !video.seeking) video.currentTime = at + 0.001;
       return;
     }
     if (Math.abs(drift) > 0.3 * Math.max(1, page.speed) && !video.seeking) video.currentTime = at;

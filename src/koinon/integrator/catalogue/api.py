@@ -18,7 +18,7 @@ from koinon.integrator.catalogue.model import Catalogue, CatalogueField
 from koinon.integrator.catalogue.reading import the_catalogue
 from koinon.integrator.catalogue.search import Found, search
 from koinon.portal import prefers_page
-from koinon.trust.standing import StandingKeeper
+from koinon.trust.standing import Standing
 
 MEDIA_TYPES = {
     "json": "application/json",
@@ -83,7 +83,7 @@ async def get_field(
     kind: FromPath[str],
     service: FromPath[str],
     field: FromPath[str],
-    keeper: NamedDependency[StandingKeeper],
+    standing: NamedDependency[Standing],
     clock: NamedDependency[Clock],
 ) -> Answer:
     """A field of the resource `kind/service`, and who may get it now under which rule.
@@ -97,7 +97,7 @@ async def get_field(
         resource=resource,
         name=field,
         field=described,
-        rules=rules_for(keeper.current.bank.rules, resource, field, clock.now()),
+        rules=rules_for(standing.bank.rules, resource, field, clock.now()),
     )
 
 

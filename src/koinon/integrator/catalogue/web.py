@@ -22,7 +22,7 @@ from koinon.integrator.catalogue.words import STANDINGS, SUBJECTS
 from koinon.portal import N_, NavigationItem, render
 from koinon.trust.parties import PROFILES
 from koinon.trust.rules import load_vocabulary
-from koinon.trust.standing import StandingKeeper
+from koinon.trust.standing import Standing
 
 navigation = [
     NavigationItem(label=N_("Catalogue"), path="/catalogue", order=50, section="footer"),
@@ -104,7 +104,7 @@ async def show_source(
     source: FromPath[str],
     settings: NamedDependency[Settings],
     database: NamedDependency[Database],
-    keeper: NamedDependency[StandingKeeper],
+    standing: NamedDependency[Standing],
     clock: NamedDependency[Clock],
 ) -> Any:
     """One source: its keeper, its law, its designation, what it can be asked, which flows ask it."""
@@ -113,7 +113,7 @@ async def show_source(
     designations = []
     if found.standing == "designation":
         async with database.acquire() as connection:
-            every_decision = await list_decisions(connection, keeper.current.chain)
+            every_decision = await list_decisions(connection, standing.chain)
         designations = [
             each.proposal
             for each in in_force(every_decision, civil_date(clock.now()))
@@ -188,7 +188,7 @@ async def show_field(
     field: FromPath[str],
     settings: NamedDependency[Settings],
     database: NamedDependency[Database],
-    keeper: NamedDependency[StandingKeeper],
+    standing: NamedDependency[Standing],
     clock: NamedDependency[Clock],
 ) -> Any:
     """One field: its meaning, its keeper, its law, and who may get it now under which rule."""
@@ -197,7 +197,7 @@ async def show_field(
     described = api.find_field(catalogue, resource, field)
     async with database.acquire() as connection:
         vocabulary = await load_vocabulary(connection)
-    rules = rules_for(keeper.current.bank.rules, resource, field, clock.now())
+    rules = rules_for(standing.bank.rules, resource, field, clock.now())
 
     def words(known: Mapping[str, Any], codes: tuple[str, ...]) -> list[Any]:
         return [N_("all") if code == "*" else known.get(code, code) for code in codes]

@@ -208,7 +208,7 @@ class Runner:
         )
         await use.go_on()
         screened = await passage.screen(questions.subjects)
-        register = self._gate.keeper.current.register
+        register = passage.standing.register
         asking = Asking(
             purpose=batch.purpose,
             party=register.parties[batch.party].enterprise_number,

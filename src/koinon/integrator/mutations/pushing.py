@@ -25,6 +25,7 @@ from koinon.integrator.mutations.model import Delivery, Until
 from koinon.integrator.mutations.service import Mutations
 from koinon.trust.gate import Ask
 from koinon.trust.parties import KeyUse
+from koinon.trust.standing import Standing
 
 _log = structlog.get_logger()
 _pushes = counter(
@@ -189,7 +190,7 @@ class Pusher:
         )
         lines = b"".join(b"%b: %b\r\n" % header for header in signed.headers)
         reply = await client.send("POST", address.path, body, lines, again=False)
-        until = self._read(turn, reply, signed.signature, delivery)
+        until = self._read(turn, reply, signed.signature, delivery, await self._gate.keeper.settle())
         async with self._database.transaction() as connection:
             if not await store.holds_turn(connection, turn):
                 raise Conflict("turn_taken")
@@ -197,16 +198,16 @@ class Pusher:
             after = policy.acknowledge(before, until)
             await store.set_cursor(connection, one.id, before, after, self._gate.clock.now())
 
-    def _read(self, turn: store.Turn, reply: HttpReply, signature: bytes, delivery: Delivery) -> int:
+    def _read(
+        self, turn: store.Turn, reply: HttpReply, signature: bytes, delivery: Delivery, standing: Standing
+    ) -> int:
         """Up to which number the subscriber's system says that it took effect."""
         if reply.status != 200:
             raise WireFault("refused", str(reply.status))
         if len(reply.body) > _MOST_ANSWER_BYTES:
             raise WireFault("too_large")
         parsed = parse_response(list(reply.headers.items()), reply.status, reply.body, signature)
-        key, verifier = self._gate.keeper.current.find_key(
-            parsed.key_id, KeyUse.REQUEST_SIGNING, self._gate.clock.now()
-        )
+        key, verifier = standing.find_key(parsed.key_id, KeyUse.REQUEST_SIGNING, self._gate.clock.now())
         one = turn.subscription
         if (key.party, key.system) != (one.party, one.system):
             raise NotIdentified("key_of_another")
@@ -241,7 +242,7 @@ class Pusher:
 
     async def _why(self, turn: store.Turn) -> str:
         try:
-            self._gate.keeper.current.find_grounds(
+            (await self._gate.keeper.settle()).find_grounds(
                 self._mutations.ask_of(turn.subscription), self._gate.clock.now()
             )
         except KoinonError as refusal:

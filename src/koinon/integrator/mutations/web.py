@@ -18,7 +18,7 @@ from koinon.portal import N_, Message, NavigationItem, portal_of, render
 from koinon.trust.gate import Actor
 from koinon.trust.gate.keepers import Keepers
 from koinon.trust.parties.sign_in import Session
-from koinon.trust.standing import StandingKeeper
+from koinon.trust.standing import Standing
 
 READING = KEEPING | {"security_adviser"}
 KEEPER = "source_keeper"
@@ -61,13 +61,13 @@ async def list_subscriptions(
     session: NamedDependency[Session],
     mutations: NamedDependency[Mutations],
     keepers: NamedDependency[Any],
-    keeper: NamedDependency[StandingKeeper],
+    standing: NamedDependency[Standing],
 ) -> Any:
     """The subscriptions of one's own party; for the keeper of a source, how far its publications have come."""
     if session.party is None or session.profile not in READING | {KEEPER}:
         raise NotAllowed("profile_not_held", profile="case_handler")
     own = await mutations.page(Actor(party=session.party, profile=session.profile))
-    party = keeper.current.register.parties[session.party]
+    party = standing.register.parties[session.party]
     streams = await _streams(mutations, keepers, party.enterprise_number)
     words = portal_of(request).problems
     return render(

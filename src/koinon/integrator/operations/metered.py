@@ -80,7 +80,7 @@ class MeteredIntegrator(Integrator):
         Raises:
             NotAllowed: `sandbox_subject_unknown`; the refusal is recorded.
         """
-        _, ask = self.read_request(request, actor)
+        _, ask = await self.read_request(request, actor)
         if any(subject not in personas() for subject in ask.subjects):
             refusal = NotAllowed("sandbox_subject_unknown")
             await self.gate.refuse(ask, refusal)

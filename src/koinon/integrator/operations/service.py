@@ -66,23 +66,23 @@ class Monitoring:
             raise NotFound("flow_unknown", flow=name[:64])
         return flow
 
-    def demand_visible(self, name: str, by: Author) -> Flow:
+    async def demand_visible(self, name: str, by: Author) -> Flow:
         """The flow of that name, for somebody who may see its numbers.
 
         Raises:
             NotFound: `flow_unknown`. NotAllowed: `not_a_participant`.
         """
         flow = self.get_flow(name)
-        if not self._may_see(flow, by):
+        if not self._may_see(flow, by, await self._integrator.gate.keeper.settle()):
             raise NotAllowed("not_a_participant", flow=flow.name)
         return flow
 
-    def list_visible(self, by: Author) -> list[Flow]:
+    async def list_visible(self, by: Author) -> list[Flow]:
         """The flows of which this person may see the numbers."""
-        return [flow for flow in self._integrator.flows.values() if self._may_see(flow, by)]
+        standing = await self._integrator.gate.keeper.settle()
+        return [flow for flow in self._integrator.flows.values() if self._may_see(flow, by, standing)]
 
-    def _may_see(self, flow: Flow, by: Author) -> bool:
-        standing = self._integrator.gate.keeper.current
+    def _may_see(self, flow: Flow, by: Author, standing: Standing) -> bool:
         return by.profile == OPERATOR or (by.party is not None and self.takes_part(flow, by.party, standing))
 
     def takes_part(self, flow: Flow, party: PartyId, standing: Standing) -> bool:
@@ -111,7 +111,7 @@ class Monitoring:
             NotAllowed: `not_a_participant`.
             Invalid: `period_empty`, `period_too_long` (31 days by the hour, 400 by the day).
         """
-        flow = self.demand_visible(flow_name, by)
+        flow = await self.demand_visible(flow_name, by)
         check_period(since, until, step)
         since = beginning_of(since, step)
         async with self._database.acquire() as connection:
@@ -121,7 +121,7 @@ class Monitoring:
         for count in counts:
             if count.kind in ("outcome", "failure"):
                 by_party[count.party] += count.number
-        parties = self._integrator.gate.keeper.current.register.parties
+        parties = (await self._integrator.gate.keeper.settle()).register.parties
         return FlowReport(
             flow=flow.name,
             since=since,
@@ -148,7 +148,7 @@ class Monitoring:
         since = until - min(timedelta(days=days - 1), LONGEST["day"])
         return [
             await self.report(flow.name, by, since=since, until=until, step="day")
-            for flow in self.list_visible(by)
+            for flow in await self.list_visible(by)
         ]
 
     async def make_rule(
@@ -187,13 +187,13 @@ class Monitoring:
 
     async def list_rules(self, by: Author) -> list[AlertRule]:
         """The rules of the flows that this person may see."""
-        visible = {flow.name for flow in self.list_visible(by)}
+        visible = {flow.name for flow in await self.list_visible(by)}
         async with self._database.acquire() as connection:
             return [rule for rule in await store.list_rules(connection) if rule.flow in visible]
 
     async def list_alerts(self, by: Author, flow: str | None = None) -> list[Alert]:
         """Open alerts, then the newest that are over, of the flows that this person may see."""
-        visible = {each.name for each in self.list_visible(by)}
+        visible = {each.name for each in await self.list_visible(by)}
         async with self._database.acquire() as connection:
             found = await store.list_alerts(connection, flow, _ALERTS)
         return [alert for alert in found if alert.rule.flow in visible]

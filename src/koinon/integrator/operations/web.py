@@ -62,7 +62,9 @@ navigation = [
 
 @get("/operations", include_in_schema=False)
 async def show_flows(
-    request: Request[Any, Any, Any], session: Session, monitoring: NamedDependency[Monitoring]
+    request: Request[Any, Any, Any],
+    session: NamedDependency[Session],
+    monitoring: NamedDependency[Monitoring],
 ) -> Any:
     """The flows of which this person may see the numbers, over a week."""
     by = session.author()
@@ -81,9 +83,9 @@ async def show_flows(
 @get("/operations/flows/{flow:str}", include_in_schema=False)
 async def show_flow(
     request: Request[Any, Any, Any],
-    session: Session,
+    session: NamedDependency[Session],
     monitoring: NamedDependency[Monitoring],
-    clock: Clock,
+    clock: NamedDependency[Clock],
     flow: FromPath[str],
     step: FromQuery[Literal["hour", "day"]] = "day",
 ) -> Any:
@@ -94,9 +96,9 @@ async def show_flow(
 @post("/operations/flows/{flow:str}/rules", status_code=200, include_in_schema=False)
 async def make_rule(
     request: Request[Any, Any, Any],
-    session: Session,
+    session: NamedDependency[Session],
     monitoring: NamedDependency[Monitoring],
-    clock: Clock,
+    clock: NamedDependency[Clock],
     flow: FromPath[str],
 ) -> Any:
     """The rule watches, or the page says why not."""
@@ -119,7 +121,7 @@ async def make_rule(
 
 @post("/operations/rules/{rule:uuid}/end", status_code=303, include_in_schema=False)
 async def end_rule(
-    session: Session, monitoring: NamedDependency[Monitoring], rule: FromPath[UUID]
+    session: NamedDependency[Session], monitoring: NamedDependency[Monitoring], rule: FromPath[UUID]
 ) -> Redirect:
     """The rule watches no more."""
     await monitoring.end_rule(rule, session.author())
@@ -128,7 +130,7 @@ async def end_rule(
 
 @post("/operations/alerts/{alert:uuid}/seen", status_code=303, include_in_schema=False)
 async def see_alert(
-    session: Session, monitoring: NamedDependency[Monitoring], alert: FromPath[UUID]
+    session: NamedDependency[Session], monitoring: NamedDependency[Monitoring], alert: FromPath[UUID]
 ) -> Redirect:
     """The operator has seen it."""
     await monitoring.see_alert(alert, session.author())
@@ -137,7 +139,7 @@ async def see_alert(
 
 @get("/api/operations/flows/{flow:str}", tags=["operations"])
 async def get_report(
-    session: Session,
+    session: NamedDependency[Session],
     monitoring: NamedDependency[Monitoring],
     flow: FromPath[str],
     since: FromQuery[datetime],
@@ -150,7 +152,7 @@ async def get_report(
 
 @get("/api/operations/flows/{flow:str}/csv", tags=["operations"])
 async def get_report_csv(
-    session: Session,
+    session: NamedDependency[Session],
     monitoring: NamedDependency[Monitoring],
     flow: FromPath[str],
     since: FromQuery[datetime],

@@ -42,6 +42,7 @@ from koinon.integrator.procedures.model import (
 from koinon.trust.gate import Actor, Ask, Gate, Passage, Released
 from koinon.trust.ledger import Entry, Log, append
 from koinon.trust.parties import Party, PartyId
+from koinon.trust.standing import Standing
 
 KEPT_DAYS = 120
 """How long a creditor's line in the directory lasts: the three months that an announcement holds, and the payment."""
@@ -90,7 +91,7 @@ class Debts:
         passage = await self._open(actor, ANNOUNCE, _case(request.case), (subject,), {"announcement"})
         at = self.gate.clock.now()
         sent = civil_date(at)
-        creditors = self._competent(at)
+        creditors = _competent(passage.standing)
         if not creditors:
             raise Conflict("creditors_missing")
         terms = {party.id: answer_term(CREDITOR_KINDS[party.kind], sent) for party in creditors}
@@ -259,17 +260,6 @@ class Debts:
         async with self.gate.database.acquire() as connection:
             return await store.list_announcements(connection, self.keys, party)
 
-    def _competent(self, at: Any) -> list[Party]:
-        """The creditors to be told: of a competent kind, taking part, and authorised to answer."""
-        standing = self.gate.keeper.current
-        found = []
-        for party in standing.register.parties.values():
-            if party.kind not in CREDITOR_KINDS:
-                continue
-            if PURPOSE in standing.list_purposes(party.id, ANSWER):
-                found.append(party)
-        return sorted(found, key=lambda party: party.enterprise_number)
-
     async def _tell(
         self, connection: Connection, announcement: Announcement, party: Party, term_ends: date
     ) -> None:
@@ -383,3 +373,13 @@ REQUESTS: Mapping[str, Reader] = {
     "deeds": msgspec.json.Decoder(DeedRequest).decode,
 }
 """The bodies of the signed API, by the last part of the path."""
+
+
+def _competent(standing: Standing) -> list[Party]:
+    """The creditors to be told: of a competent kind, taking part, and authorised to answer."""
+    found = [
+        party
+        for party in standing.register.parties.values()
+        if party.kind in CREDITOR_KINDS and PURPOSE in standing.list_purposes(party.id, ANSWER)
+    ]
+    return sorted(found, key=lambda party: party.enterprise_number)

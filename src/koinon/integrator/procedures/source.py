@@ -55,7 +55,7 @@ class DebtsSource:
 
     async def _one(self, subject: str, context: Context) -> SourceAnswer:
         began = time.monotonic()
-        parties = self._keeper.current.register.parties
+        parties = (await self._keeper.settle()).register.parties
         asking = next((party for party in parties.values() if party.enterprise_number == context.party), None)
         found = None
         if asking is not None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 from litestar import Request, get, post
+from litestar.di import NamedDependency
 
 from koinon.base.clock import Clock, civil_date
 from koinon.base.errors import Invalid, KoinonError, NotAllowed, NotFound
@@ -95,7 +96,10 @@ navigation = [
 
 @get("/notices", opt={"governed": True}, after_request=only_governed)
 async def show_notices(
-    request: Request[Any, Any, Any], session: Session, debts: Debts, clock: Clock
+    request: Request[Any, Any, Any],
+    session: NamedDependency[Session],
+    debts: NamedDependency[Debts],
+    clock: NamedDependency[Clock],
 ) -> Governed:
     """What this creditor was told, what waits longest first.
 
@@ -105,7 +109,9 @@ async def show_notices(
 
 
 @post("/notices", status_code=200, opt={"governed": True}, after_request=only_governed)
-async def answer_notice(request: Request[Any, Any, Any], session: Session, debts: Debts) -> Governed:
+async def answer_notice(
+    request: Request[Any, Any, Any], session: NamedDependency[Session], debts: NamedDependency[Debts]
+) -> Governed:
     """The creditor's answer stands, or the form says why not.
 
     Records: `debt.answered` in the exchange log.
@@ -120,7 +126,10 @@ async def answer_notice(request: Request[Any, Any, Any], session: Session, debts
 
 @get("/announcements")
 async def show_announcements(
-    request: Request[Any, Any, Any], session: Session, debts: Debts, clock: Clock
+    request: Request[Any, Any, Any],
+    session: NamedDependency[Session],
+    debts: NamedDependency[Debts],
+    clock: NamedDependency[Clock],
 ) -> Any:
     """The party's own announcements, and the form for a new one."""
     _demand(session, ANNOUNCING_KINDS)
@@ -128,7 +137,12 @@ async def show_announcements(
 
 
 @post("/announcements", status_code=200, opt={"governed": True}, after_request=only_governed)
-async def announce(request: Request[Any, Any, Any], session: Session, debts: Debts, clock: Clock) -> Governed:
+async def announce(
+    request: Request[Any, Any, Any],
+    session: NamedDependency[Session],
+    debts: NamedDependency[Debts],
+    clock: NamedDependency[Clock],
+) -> Governed:
     """The sale or seizure is announced; or, with a number, its deed is recorded.
 
     Records: `debt.announced` or `debt.deed` in the exchange log.

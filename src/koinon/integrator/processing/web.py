@@ -99,7 +99,9 @@ async def show_publication(
 
 @get("/processing", include_in_schema=False)
 async def show_data_sets(
-    request: Request[Any, Any, Any], session: Session, processing: NamedDependency[Processing]
+    request: Request[Any, Any, Any],
+    session: NamedDependency[Session],
+    processing: NamedDependency[Processing],
 ) -> Any:
     """Data sets, what is left of their budgets, and the form for a table."""
     _demand_operator(session)
@@ -108,7 +110,9 @@ async def show_data_sets(
 
 @post("/processing/tables", status_code=200, include_in_schema=False)
 async def publish_table(
-    request: Request[Any, Any, Any], session: Session, processing: NamedDependency[Processing]
+    request: Request[Any, Any, Any],
+    session: NamedDependency[Session],
+    processing: NamedDependency[Processing],
 ) -> Any:
     """The table is published, or the form says why not. Records: `statistics.published`."""
     _demand_operator(session)
@@ -136,7 +140,7 @@ async def publish_table(
 
 @post("/processing/publications/{publication:uuid}/withdraw", status_code=303, include_in_schema=False)
 async def withdraw_publication(
-    session: Session, publication: FromPath[UUID], processing: NamedDependency[Processing]
+    session: NamedDependency[Session], publication: FromPath[UUID], processing: NamedDependency[Processing]
 ) -> Redirect:
     """The publication is shown no more. Records: `statistics.withdrawn`."""
     await processing.withdraw(publication, session.author())

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 from litestar import Request, get, post
+from litestar.di import NamedDependency
 from markupsafe import Markup
 
 from koinon.base.clock import Clock, civil_date
@@ -19,7 +20,7 @@ from koinon.integrator.service import Integrator, answer_of
 from koinon.portal import N_, Message, NavigationItem, Viewer, render
 from koinon.trust.gate import Actor, Ask, Governed, only_governed
 from koinon.trust.parties.sign_in import Session
-from koinon.trust.standing import StandingKeeper
+from koinon.trust.standing import Standing
 
 SOURCE_NAMES = {
     "rijksregister": N_("National Register"),
@@ -131,24 +132,24 @@ def actor_of(session: Session) -> Actor:
 @get("/consult")
 async def show_form(
     request: Request[Any, Any, Any],
-    session: Session,
-    integrator: Integrator,
-    keeper: StandingKeeper,
-    clock: Clock,
+    session: NamedDependency[Session],
+    integrator: NamedDependency[Integrator],
+    standing: NamedDependency[Standing],
+    clock: NamedDependency[Clock],
 ) -> Any:
     """The question form, with what this person's party may ask now."""
     return _form(
-        request, integrator, _askable(integrator, keeper, actor_of(session), clock), ConsultForm(), {}
+        request, integrator, _askable(integrator, standing, actor_of(session), clock), ConsultForm(), {}
     )
 
 
 @post("/consult", status_code=200, opt={"governed": True}, after_request=only_governed)
 async def consult(
     request: Request[Any, Any, Any],
-    session: Session,
-    integrator: Integrator,
-    keeper: StandingKeeper,
-    clock: Clock,
+    session: NamedDependency[Session],
+    integrator: NamedDependency[Integrator],
+    standing: NamedDependency[Standing],
+    clock: NamedDependency[Clock],
 ) -> Governed:
     """The answer, or the refusal with its reason.
 
@@ -170,7 +171,7 @@ async def consult(
             actor,
         )
     except (Invalid, NotFound) as error:
-        askable = _askable(integrator, keeper, actor, clock)
+        askable = _askable(integrator, standing, actor, clock)
         return Governed.of(error, _form(request, integrator, askable, form, _field_errors(error)))
     except KoinonError as error:
         return Governed.of(error, _refused(request, error))
@@ -180,13 +181,13 @@ async def consult(
         render(
             request,
             "integrator/answer.html",
-            letter=_letter(answer, keeper.current.register.parties[actor.party].name, clock),
+            letter=_letter(answer, standing.register.parties[actor.party].name, clock),
             **_shown(answer, exchange.flow),
         ),
     )
 
 
-def _askable(integrator: Integrator, keeper: StandingKeeper, actor: Actor, clock: Clock) -> list[Flow]:
+def _askable(integrator: Integrator, standing: Standing, actor: Actor, clock: Clock) -> list[Flow]:
     """The flows for which this actor has grounds now, whoever it is about."""
     found = []
     for flow in integrator.flows.values():
@@ -202,7 +203,7 @@ def _askable(integrator: Integrator, keeper: StandingKeeper, actor: Actor, clock
                 sources=flow.plan.resources,
             )
             try:
-                keeper.current.find_grounds(ask, clock.now())
+                standing.find_grounds(ask, clock.now())
             except NotAllowed as refusal:
                 # Something that was stopped stays in the list: asking it gives the reason.
                 if not refusal.code.endswith(("_suspended", "_withdrawn", "_ended", "_expired")):

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 from litestar import Request, get, post
+from litestar.di import NamedDependency
 from litestar.response import Redirect
 
 from koinon.base.clock import Clock, civil_date
@@ -49,11 +50,11 @@ navigation = [NavigationItem(label=N_("Dossiers"), path="/dossiers", shown_to=_k
 @get("/dossiers")
 async def show_dossiers(
     request: Request[Any, Any, Any],
-    session: Session,
-    integrator: Integrator,
-    database: Database,
-    sealer: Sealer,
-    clock: Clock,
+    session: NamedDependency[Session],
+    integrator: NamedDependency[Integrator],
+    database: NamedDependency[Database],
+    sealer: NamedDependency[Sealer],
+    clock: NamedDependency[Clock],
     after: str | None = None,
 ) -> Any:
     """The party's own lines of the directory, and the form to add one.
@@ -66,11 +67,11 @@ async def show_dossiers(
 @post("/dossiers", status_code=200, opt={"governed": True}, after_request=only_governed)
 async def add_dossier(
     request: Request[Any, Any, Any],
-    session: Session,
-    integrator: Integrator,
-    database: Database,
-    sealer: Sealer,
-    clock: Clock,
+    session: NamedDependency[Session],
+    integrator: NamedDependency[Integrator],
+    database: NamedDependency[Database],
+    sealer: NamedDependency[Sealer],
+    clock: NamedDependency[Clock],
 ) -> Governed:
     """The dossier is registered, or the form says why not.
 
@@ -96,7 +97,11 @@ async def add_dossier(
 
 @post("/dossiers/{dossier:str}/end", status_code=303)
 async def stop_dossier(
-    session: Session, dossier: str, database: Database, sealer: Sealer, clock: Clock
+    session: NamedDependency[Session],
+    dossier: str,
+    database: NamedDependency[Database],
+    sealer: NamedDependency[Sealer],
+    clock: NamedDependency[Clock],
 ) -> Redirect:
     """The party has no file any more on that person for that purpose; what rests on the line ends.
 

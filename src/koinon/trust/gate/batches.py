@@ -152,7 +152,7 @@ class BatchPassage(Passage):
         anew = await open_batch(self.gate, self.ask, count=self.count, exchange=self.exchange)
         if any(self.allowed(resource) - anew.allowed(resource) for resource in self.ask.sources):
             raise Unavailable("standing_moved")
-        self.rest_on(anew.epoch, anew.grounds, anew.decisions)
+        self.rest_on(anew.standing, anew.grounds, anew.decisions)
 
     def _least(self, answers: Mapping[str, A]) -> tuple[dict[str, A], tuple[Filtered, ...]]:
         allowed, coarse = self.decision.fields, self.decision.obligations.yes_no
@@ -226,6 +226,6 @@ async def open_batch(gate: Gate, ask: Ask, *, count: int, exchange: ExchangeId |
     except NotAllowed as refusal:
         await gate._refuse(ask, exchange, standing, refusal, at)
         raise
-    passage = BatchPassage(gate, ask, exchange, standing.epoch, grounds, decided.decisions, None)
+    passage = BatchPassage(gate, ask, exchange, standing, grounds, decided.decisions, None)
     passage.count = count
     return passage

@@ -119,9 +119,7 @@ class Gate:
             await self._refuse(ask, exchange, standing, refusal, at)
             raise
         ends = [each.valid_until for each in dossiers if each is not None]
-        return Passage(
-            self, ask, exchange, standing.epoch, grounds, decided.decisions, min(ends, default=None)
-        )
+        return Passage(self, ask, exchange, standing, grounds, decided.decisions, min(ends, default=None))
 
     def demand_quorum(self) -> None:
         """Witnesses see the ledger, or this platform was told to go on without.
@@ -163,10 +161,10 @@ class Gate:
         """The decisions of this exchange are kept for replay, when it is in the sample."""
         if self._sample is None or not self._sample.wants(passage.exchange):
             return
-        standing, at, ask = self.keeper.current, self.clock.now(), passage.ask
+        at, ask = self.clock.now(), passage.ask
         asked = {ask.resource: ask.fields, **ask.sources}
         decided = [
-            (request_of(ask, passage.grounds, at, resource, asked[resource], standing), decision)
+            (request_of(ask, passage.grounds, at, resource, asked[resource], passage.standing), decision)
             for resource, decision in passage.decisions.items()
         ]
         self._sample.keep(passage.exchange, decided)
@@ -242,7 +240,7 @@ class Passage:
         gate: Gate,
         ask: Ask,
         exchange: ExchangeId,
-        epoch: int,
+        standing: Standing,
         grounds: Grounds,
         decisions: Mapping[str, Decision],
         dossiers_until: datetime | None,
@@ -251,15 +249,20 @@ class Passage:
         self.ask = ask
         self.exchange = exchange
         self.dossiers_until = dossiers_until
-        self.rest_on(epoch, grounds, decisions)
+        self.rest_on(standing, grounds, decisions)
 
-    def rest_on(self, epoch: int, grounds: Grounds, decisions: Mapping[str, Decision]) -> None:
+    def rest_on(self, standing: Standing, grounds: Grounds, decisions: Mapping[str, Decision]) -> None:
         """The passage rests on these, until the first of them, or a dossier, ends by itself."""
-        self.epoch = epoch
+        self.standing = standing
         self.grounds = grounds
         self.decisions = decisions
         until = end_of(grounds, decisions)
         self.good_until = until if self.dossiers_until is None else min(until, self.dossiers_until)
+
+    @property
+    def epoch(self) -> int:
+        """Of the standing that it rests on."""
+        return self.standing.epoch
 
     @property
     def decision(self) -> Decision:
@@ -382,7 +385,7 @@ class Passage:
         if any(self.allowed(resource) - anew.allowed(resource) for resource in self.ask.sources):
             raise Unavailable("standing_moved")
         self.dossiers_until = anew.dossiers_until
-        self.rest_on(anew.epoch, anew.grounds, anew.decisions)
+        self.rest_on(anew.standing, anew.grounds, anew.decisions)
 
 
 def _is_yes_or_no(value: Any) -> bool:

@@ -276,7 +276,7 @@ class Uses:
             # may begin at once.
             use.cut_now(Cut(EndReason.CUT, "standing_moved"))
             return
-        passage.rest_on(standing.epoch, grounds, decisions)
+        passage.rest_on(standing, grounds, decisions)
 
     def _standing_moved(self) -> None:
         """Called by the keeper, inside its own step: cutting must not wait for a turn of the loop."""

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 from litestar import Request, get
+from litestar.di import NamedDependency
 
 from koinon.base.clock import Clock
 from koinon.base.database import Connection, Database
@@ -21,7 +22,7 @@ from koinon.trust.ledger import Entry, Log, Private, Sealer, Stored, append, fin
 from koinon.trust.parties import Register
 from koinon.trust.parties.sign_in import Session
 from koinon.trust.rules import Vocabulary, load_vocabulary
-from koinon.trust.standing import Standing, StandingKeeper
+from koinon.trust.standing import Standing
 
 # Who of a party may read its whole trace. A case handler sees the own questions only.
 OVERSEEING = frozenset({"party_manager", "security_adviser"})
@@ -135,11 +136,11 @@ navigation = [
 @get("/uses")
 async def show_uses(
     request: Request[Any, Any, Any],
-    session: Session,
-    database: Database,
-    sealer: Sealer,
-    keeper: StandingKeeper,
-    clock: Clock,
+    session: NamedDependency[Session],
+    database: NamedDependency[Database],
+    sealer: NamedDependency[Sealer],
+    standing: NamedDependency[Standing],
+    clock: NamedDependency[Clock],
     after: str | None = None,
 ) -> Any:
     """What this party asked, newest first: all of it for its manager and adviser, the own questions for others.
@@ -169,7 +170,7 @@ async def show_uses(
                 everything
                 or (isinstance(private, Private) and private.fields.get("person") == str(session.person))
             )
-            and (use := _use(entry, private, keeper.current.register, words, said))
+            and (use := _use(entry, private, standing.register, words, said))
         ]
         await _record_reading(connection, sealer, session, "party", len(uses), clock.now())
     return render(
@@ -187,12 +188,12 @@ async def show_uses(
 @get("/uses/source")
 async def show_source_uses(
     request: Request[Any, Any, Any],
-    session: Session,
-    database: Database,
-    sealer: Sealer,
-    keeper: StandingKeeper,
-    keepers: Keepers,
-    clock: Clock,
+    session: NamedDependency[Session],
+    database: NamedDependency[Database],
+    sealer: NamedDependency[Sealer],
+    standing: NamedDependency[Standing],
+    keepers: NamedDependency[Keepers],
+    clock: NamedDependency[Clock],
     after: str | None = None,
 ) -> Any:
     """What was done with the services that this party keeps, newest first, whoever asked.
@@ -203,7 +204,6 @@ async def show_source_uses(
     """
     if session.party is None or session.profile != "source_keeper":
         raise NotAllowed("profile_not_held", profile="source_keeper")
-    standing: Standing = keeper.current
     number = standing.register.parties[session.party].enterprise_number
     mine = {
         resource

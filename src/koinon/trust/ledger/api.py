@@ -9,6 +9,7 @@ import re
 from typing import Any
 
 from litestar import Response, get
+from litestar.di import NamedDependency
 
 from koinon.base.database import Database
 from koinon.base.errors import NotFound
@@ -25,7 +26,9 @@ _IMMUTABLE = {"cache-control": "public, max-age=31536000, immutable"}
 
 
 @get("/api/ledger/{log:str}/checkpoint", opt=_PUBLIC, tags=["ledger"], media_type="text/plain")
-async def get_checkpoint(log: str, database: Database, objects: Objects) -> Response[bytes]:
+async def get_checkpoint(
+    log: str, database: NamedDependency[Database], objects: NamedDependency[Objects]
+) -> Response[bytes]:
     """The newest checkpoint, with the witnesses' cosignatures where a quorum has given them.
 
     Source: C2SP tlog-checkpoint, signed-note.
@@ -44,7 +47,9 @@ async def get_checkpoint(log: str, database: Database, objects: Objects) -> Resp
     tags=["ledger"],
     media_type="application/octet-stream",
 )
-async def get_tile(path: str, database: Database, objects: Objects) -> Response[bytes]:
+async def get_tile(
+    path: str, database: NamedDependency[Database], objects: NamedDependency[Objects]
+) -> Response[bytes]:
     """A tile or an entry bundle of the register log.
 
     Source: C2SP tlog-tiles, "Merkle tree" and "Log entries".
@@ -62,7 +67,9 @@ async def get_tile(path: str, database: Database, objects: Objects) -> Response[
 
 
 @get("/api/ledger/proofs/{entry:str}", opt=_PUBLIC, tags=["ledger"])
-async def get_entry_proof(entry: str, database: Database, objects: Objects) -> Proof:
+async def get_entry_proof(
+    entry: str, database: NamedDependency[Database], objects: NamedDependency[Objects]
+) -> Proof:
     """The proof that a receipt's entry is in the tree.
 
     Raises:

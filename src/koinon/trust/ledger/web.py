@@ -3,6 +3,7 @@
 from typing import Any
 
 from litestar import Request, get
+from litestar.di import NamedDependency
 
 from koinon.base.database import Database
 from koinon.base.errors import NotFound
@@ -22,7 +23,7 @@ problems = {
 
 
 @get("/ledger", opt={"public": True}, include_in_schema=False)
-async def show_ledger(request: Request[Any, Any, Any], database: Database) -> Any:
+async def show_ledger(request: Request[Any, Any, Any], database: NamedDependency[Database]) -> Any:
     """Sizes, newest checkpoints, verifier keys, and how to verify."""
     async with database.acquire() as connection:
         heads = await connection.fetch(
@@ -43,7 +44,10 @@ async def show_ledger(request: Request[Any, Any, Any], database: Database) -> An
 
 @get("/ledger/{entry:str}", opt={"public": True}, include_in_schema=False)
 async def show_entry(
-    request: Request[Any, Any, Any], entry: str, database: Database, objects: Objects
+    request: Request[Any, Any, Any],
+    entry: str,
+    database: NamedDependency[Database],
+    objects: NamedDependency[Objects],
 ) -> Any:
     """One entry as the tree holds it, with its proof once it is there. No private part is opened here."""
     entry_id = EntryId(parse_id(entry, "entry"))

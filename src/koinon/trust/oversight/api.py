@@ -18,7 +18,7 @@ from koinon.trust.oversight.documents import find_document
 from koinon.trust.oversight.register import PublicRegister, public_register, public_signed_act
 from koinon.trust.oversight.service import submit_act
 from koinon.trust.rules import load_rules
-from koinon.trust.standing import StandingKeeper
+from koinon.trust.standing import Standing
 from koinon.trust.standing.acts import SignedAct, check_signed, list_acts
 
 MAX_ACT_BYTES = 65_536
@@ -46,25 +46,24 @@ class RecordedAct(msgspec.Struct, frozen=True):
 @get("/api/register", opt={"public": True}, tags=["oversight"])
 async def get_register(
     database: NamedDependency[Database],
-    keeper: NamedDependency[StandingKeeper],
+    standing: NamedDependency[Standing],
     clock: NamedDependency[Clock],
 ) -> PublicRegister:
     """The public register."""
     async with database.acquire() as connection:
         rules = await load_rules(connection)
-    return public_register(keeper.current, rules, clock.now())
+    return public_register(standing, rules, clock.now())
 
 
 @get("/api/documents/{digest:str}", opt={"public": True}, tags=["oversight"])
 async def get_document(
-    digest: FromPath[str], database: NamedDependency[Database], keeper: NamedDependency[StandingKeeper]
+    digest: FromPath[str], database: NamedDependency[Database], standing: NamedDependency[Standing]
 ) -> Response[bytes]:
     """The canonical bytes of the convention, authorisation or rule version with that SHA-256.
 
     Raises:
         NotFound: `document_unknown`.
     """
-    standing = keeper.current
     async with database.acquire() as connection:
         rules = await load_rules(connection)
     # Without the register: a proposal of an adviser names a person and is nothing for the public.
@@ -87,9 +86,9 @@ async def get_acts(database: NamedDependency[Database], after: FromQuery[int] = 
 
 
 @get("/api/acts/head", opt={"public": True}, tags=["oversight"])
-async def get_act_head(keeper: NamedDependency[StandingKeeper]) -> ActHead:
+async def get_act_head(standing: NamedDependency[Standing]) -> ActHead:
     """Where the next act goes."""
-    chain = keeper.current.chain
+    chain = standing.chain
     last = chain.acts[-1].at if chain.acts else chain.genesis.at
     return ActHead(chain.next_sequence, chain.head, last.isoformat())
 
@@ -101,7 +100,7 @@ async def post_act(
     request: Request[Any, Any, Any],
     database: NamedDependency[Database],
     sealer: NamedDependency[Sealer],
-    keeper: NamedDependency[StandingKeeper],
+    standing: NamedDependency[Standing],
     clock: NamedDependency[Clock],
 ) -> RecordedAct:
     """A signed act is recorded, and in force from now on.
@@ -113,7 +112,7 @@ async def post_act(
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Invalid("act_malformed", why=str(error)) from None
     # Made-up acts must cost little: nobody gets to the database without a member's signature.
-    known = keeper.current.chain
+    known = standing.chain
     check_signed(known, signed)
     async with database.transaction() as connection:
         chain = await submit_act(connection, sealer, signed, clock.now(), known)
@@ -136,7 +135,7 @@ async def post_statement(
     request: Request[Any, Any, Any],
     database: NamedDependency[Database],
     sealer: NamedDependency[Sealer],
-    keeper: NamedDependency[StandingKeeper],
+    standing: NamedDependency[Standing],
     clock: NamedDependency[Clock],
 ) -> Statement:
     """A party has signed a convention, joined, accepted a party that joins, or given notice.
@@ -147,7 +146,6 @@ async def post_statement(
         sent = msgspec.json.decode(await request.body(), type=SentStatement)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Invalid("statement_malformed", why=str(error)) from None
-    standing = keeper.current
     check_signature(read_statement(sent.statement), standing.register)
     async with database.transaction() as connection:
         return await record_statement(

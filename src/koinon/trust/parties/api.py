@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 from litestar import get
+from litestar.di import NamedDependency
 
 from koinon.base.clock import Clock
 from koinon.base.crypto import VerifyKey
@@ -63,7 +64,7 @@ class PartyKeys(msgspec.Struct, frozen=True):
 
 
 @get("/api/parties", opt={"public": True}, tags=["parties"], summary="Who takes part")
-async def list_parties(database: Database, clock: Clock) -> PublicParties:
+async def list_parties(database: NamedDependency[Database], clock: NamedDependency[Clock]) -> PublicParties:
     """Every party with its kind, its dates and its security adviser."""
     async with database.acquire() as connection:
         register = await store.load_part(connection)
@@ -75,7 +76,7 @@ async def list_parties(database: Database, clock: Clock) -> PublicParties:
 
 
 @get("/api/parties/keys", opt={"public": True}, tags=["parties"], summary="Keys of the parties")
-async def list_keys(database: Database, clock: Clock) -> PartyKeys:
+async def list_keys(database: NamedDependency[Database], clock: NamedDependency[Clock]) -> PartyKeys:
     """Every key with its owner, use, term and state, to verify what a party signed."""
     async with database.acquire() as connection:
         register = await store.load_part(connection)

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 from litestar import Request, get
+from litestar.di import NamedDependency
 
 from koinon.base.clock import BRUSSELS, Clock, civil_date
 from koinon.base.database import Database
@@ -38,10 +39,15 @@ _LIMIT_INPUT = 200
 
 
 @get("/rules", opt={"public": True}, include_in_schema=False)
-async def show_rules(request: Request[Any, Any, Any], database: Database, keeper: Any, clock: Clock) -> Any:
+async def show_rules(
+    request: Request[Any, Any, Any],
+    database: NamedDependency[Database],
+    standing: NamedDependency[Any],
+    clock: NamedDependency[Clock],
+) -> Any:
     """All rules: in force, coming, ended, and documents that do not count (yet)."""
     at = clock.now()
-    bank: RuleBank = keeper.current.bank
+    bank: RuleBank = standing.bank
     async with database.acquire() as connection:
         stored = await store.load_rules(connection)
         vocabulary = await store.load_vocabulary(connection)
@@ -66,9 +72,9 @@ async def show_rules(request: Request[Any, Any, Any], database: Database, keeper
 async def show_rule(
     request: Request[Any, Any, Any],
     rule_id: str,
-    database: Database,
-    keeper: Any,
-    clock: Clock,
+    database: NamedDependency[Database],
+    standing: NamedDependency[Any],
+    clock: NamedDependency[Clock],
     version: int | None = None,
 ) -> Any:
     """One rule in three languages, with conditions, obligations, legal basis and versions.
@@ -79,7 +85,7 @@ async def show_rule(
         NotFound: `rule_unknown`.
     """
     at = clock.now()
-    bank: RuleBank = keeper.current.bank
+    bank: RuleBank = standing.bank
     async with database.acquire() as connection:
         versions = [each for each in await store.load_rules(connection) if each.rule.id == rule_id]
         vocabulary = await store.load_vocabulary(connection)
@@ -130,7 +136,10 @@ class Question(msgspec.Struct, frozen=True):
 
 @get("/rules/explain", opt={"public": True}, include_in_schema=False)
 async def show_explanation(
-    request: Request[Any, Any, Any], database: Database, keeper: Any, clock: Clock
+    request: Request[Any, Any, Any],
+    database: NamedDependency[Database],
+    standing: NamedDependency[Any],
+    clock: NamedDependency[Clock],
 ) -> Any:
     """A form for a request to the bank and, once it is filled in, why the bank answers as it does.
 
@@ -146,7 +155,7 @@ async def show_explanation(
     )
     async with database.acquire() as connection:
         vocabulary = await store.load_vocabulary(connection)
-    bank: RuleBank = keeper.current.bank
+    bank: RuleBank = standing.bank
     vocabulary = complete(vocabulary, (span.rule for span in bank.rules))
     fields = vocabulary.fields_of(question.resource)
     chosen = frozenset(name[:_LIMIT_INPUT] for name in sent.getall("fields", [])) & fields.keys()

@@ -35,6 +35,7 @@ class StandingKeeper:
         signals: Signals | None = None,
         poll_seconds: float = 0.2,
         limit_seconds: float = 0.7,
+        patience_seconds: float = 3,
     ) -> None:
         self._database = database
         self._load = load
@@ -42,6 +43,7 @@ class StandingKeeper:
         self._signals = signals
         self._poll_seconds = poll_seconds
         self._limit_seconds = limit_seconds
+        self._patience_seconds = patience_seconds
         self._standing: Standing | None = None
         self._confirmed_at = float("-inf")
         self._epoch_seen = 0
@@ -92,35 +94,38 @@ class StandingKeeper:
             self._alarm.cancel()
 
     async def settle(self) -> Standing:
-        """`current`, asking the database at once where this process is behind: a change a moment ago, a busy start.
+        """`current`, asking the database at once where this process is behind: a change a moment ago, a busy machine.
+
+        What is returned was confirmed within the limit; only the asking is repeated, for `patience_seconds`.
 
         Raises:
-            Unavailable: `standing_unconfirmed`, when the answer did not come within the limit.
+            Unavailable: `standing_unconfirmed`, when no answer came within the limit for that long;
+                `database_unavailable`, at once.
         """
-        try:
-            return self.current
-        except Unavailable:
-            pass
-        try:
-            async with asyncio.timeout(self._limit_seconds):
-                async with self._database.acquire() as connection:
-                    await self._confirm(connection)
-                await self._catch_up()
-        except TimeoutError:
-            raise Unavailable("standing_unconfirmed") from None
-        return self.current
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._patience_seconds
+        while True:
+            try:
+                return self.current
+            except Unavailable:
+                if loop.time() >= until:
+                    raise
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._limit_seconds):
+                    async with self._database.acquire() as connection:
+                        await self._confirm(connection)
+                    await self._catch_up()
 
     async def refresh(self, beyond: int) -> Standing:
         """A standing newer than epoch `beyond`, at once: for a caller whose recording was refused as stale.
 
         Raises:
-            Unavailable: `standing_unconfirmed`.
+            Unavailable: as `settle`.
         """
         if self._standing is None or self._standing.epoch <= beyond:
             async with self._database.acquire() as connection:
                 await self._confirm(connection)
-        await self._catch_up()
-        return self.current
+        return await self.settle()
 
     async def _poll(self) -> None:
         while True:

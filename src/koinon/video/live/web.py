@@ -13,7 +13,7 @@ from koinon.base.errors import NotFound
 from koinon.portal import MEDIA_POLICY, N_, NavigationItem, Viewer, portal_of, render
 from koinon.trust.parties.sign_in import Session
 from koinon.trust.rules.store import load_vocabulary
-from koinon.trust.standing import StandingKeeper
+from koinon.trust.standing import Standing
 from koinon.video.cameras import Camera
 from koinon.video.live.words import PROBLEMS, WORDS
 from koinon.video.rights import Action, Rights, choices_of
@@ -43,12 +43,12 @@ async def show_wall(
     request: Request[Any, Any, Any],
     session: NamedDependency[Session],
     rights: NamedDependency[Rights],
-    keeper: NamedDependency[StandingKeeper],
+    standing: NamedDependency[Standing],
     database: NamedDependency[Database],
 ) -> Any:
     """One to sixteen cameras of those that the viewer may see. Which, and how many, stands in the address."""
     cameras = await rights.list_visible_cameras(session, Action.VIEW_LIVE)
-    return await _show(request, session, rights, keeper, database, cameras)
+    return await _show(request, session, rights, standing, database, cameras)
 
 
 @get("/video/cameras/{code:str}/live", include_in_schema=False)
@@ -56,7 +56,7 @@ async def show_camera(
     request: Request[Any, Any, Any],
     session: NamedDependency[Session],
     rights: NamedDependency[Rights],
-    keeper: NamedDependency[StandingKeeper],
+    standing: NamedDependency[Standing],
     database: NamedDependency[Database],
     code: FromPath[str],
 ) -> Any:
@@ -65,14 +65,14 @@ async def show_camera(
     found = next((each for each in cameras if each.code == code), None)
     if found is None:
         raise NotFound("camera_unknown")
-    return await _show(request, session, rights, keeper, database, [found], only=found)
+    return await _show(request, session, rights, standing, database, [found], only=found)
 
 
 async def _show(
     request: Request[Any, Any, Any],
     session: Session,
     rights: Rights,
-    keeper: StandingKeeper,
+    standing: Standing,
     database: Database,
     cameras: Sequence[Camera],
     *,
@@ -80,7 +80,6 @@ async def _show(
 ) -> Any:
     portal = portal_of(request)
     language = portal.language_of(request)
-    standing = keeper.current
     offers = await rights.list_offers(session, Action.VIEW_LIVE, cameras)
     codes = standing.list_purposes(session.party, Action.VIEW_LIVE.value) if session.party else ()
     async with database.acquire() as connection:

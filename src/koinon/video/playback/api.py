@@ -6,12 +6,12 @@ A recording of one camera asked for through another, or out of the view's time, 
 import re
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 from uuid import UUID
 
 from litestar import MediaType, Request, Response, delete, get, post
 from litestar.datastructures import Cookie
-from litestar.di import NamedDependency
+from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath
 from litestar.response import Stream
 
@@ -41,6 +41,126 @@ _UNIT: Final = re.compile(r"(\d{1,16})-([01])\.m4s")
 _RANGE: Final = re.compile(r"bytes=(\d{1,12})-(\d{1,12})")
 _THUMBNAIL: Final = re.compile(r"(\d{1,16})\.jpg")
 _ENTRY: Final = re.compile(r"(\d{1,9})\.mp4")
+
+
+class Door:
+    """What every fetch passes: the token is good for this camera and interval, and the view behind it runs.
+
+    Attributes:
+        camera: whose recordings are fetched.
+        since, until: the interval of the address.
+        view: the view, if it runs in this process; None where it runs in another.
+    """
+
+    def __init__(
+        self,
+        request: Request[Any, Any, Any],
+        session: Session,
+        playback: Playback,
+        rights: Rights,
+        gate: Gate,
+        settings: Settings,
+        *,
+        camera: CameraId,
+        since: datetime,
+        until: datetime,
+        view: View | None,
+    ) -> None:
+        self.camera, self.since, self.until, self.view = camera, since, until, view
+        self._request, self._session, self._playback = request, session, playback
+        self._rights, self._gate, self._settings = rights, gate, settings
+
+    def renew(self) -> Sequence[Cookie]:
+        """The cookie with a token for the next minute."""
+        if self.view is None:
+            return []
+        token = self._rights.mint(self.view, since=_since(self.view), until=_until(self.view))
+        return [_cookie(token, self.view, self._settings)]
+
+    async def refuse(self) -> NoReturn:
+        """Something was asked for that is not there for this camera and view.
+
+        Raises:
+            NotFound: `media_unknown`.
+
+        Records: `exchange.refused`.
+        """
+        view = self.view
+        ask = Ask(
+            actor=actor_of(self._session),
+            purpose=view.request.purpose if view else "-",
+            case=view.request.case if view else "",
+            action=(view.action if view else Action.VIEW_RECORDING).value,
+            resource="cameras/unknown",
+            fields=policy.FIELDS,
+            subjects=(subject_of(self.camera),),
+        )
+        await self._gate.refuse(ask, NotAllowed("media_unknown"))
+        raise NotFound("media_unknown")
+
+    async def send(self, data: bytes) -> AsyncIterator[bytes]:
+        """The bytes in pieces; none after the view was cut."""
+        view, transport = self.view, transport_of(self._request.scope)  # type: ignore[arg-type]
+        if view is None:
+            yield data
+            return
+        if transport is not None:
+            narrow(transport)
+        with self._playback.views(self._rights).sending(view, transport):
+            for at in range(0, len(data), _PIECE):
+                piece = data[at : at + _PIECE]
+                await view.go_on(len(piece))
+                yield piece
+
+
+async def enter(
+    request: Request[Any, Any, Any],
+    view: FromPath[UUID],
+    camera: FromPath[UUID],
+    span: FromPath[str],
+    session: NamedDependency[Session],
+    playback: NamedDependency[Playback],
+    rights: NamedDependency[Rights],
+    gate: NamedDependency[Gate],
+    settings: NamedDependency[Settings],
+) -> Door:
+    """The door, passed. `span` is the interval in Unix microseconds, as `<since>-<until>`.
+
+    Raises:
+        NotFound: `media_unknown`.
+        Cut: the view was cut.
+    """
+    asked = _SPAN.fullmatch(span)
+    if asked is None:
+        raise NotFound("media_unknown")
+    since, until = of_us(int(asked[1])), of_us(int(asked[2]))
+    try:
+        action = rights.find(view, session).action
+    except NotFound:
+        action = Action.VIEW_RECORDING
+    token = request.cookies.get(COOKIE) or request.query_params.get("token") or ""
+    running = await rights.redeem(
+        token, session, camera=CameraId(camera), action=action, since=since, until=until
+    )
+    if running is not None:
+        if running.id != view:
+            raise NotFound("media_unknown")
+        playback.views(rights).renew(running)
+    return Door(
+        request,
+        session,
+        playback,
+        rights,
+        gate,
+        settings,
+        camera=CameraId(camera),
+        since=since,
+        until=until,
+        view=running,
+    )
+
+
+_ENTER: Final = {"door": Provide(enter)}
 
 
 @post("/api/video/views", status_code=201, tags=["video"])
@@ -116,27 +236,19 @@ async def end_view(
 
 @get(
     "/api/video/views/{view:uuid}/{camera:uuid}/{span:str}/playlist.m3u8",
+    dependencies=_ENTER,
     tags=["video"],
     media_type=MediaType.TEXT,
 )
 async def show_playlist(
-    request: Request[Any, Any, Any],
-    view: FromPath[UUID],
-    camera: FromPath[UUID],
-    span: FromPath[str],
-    session: NamedDependency[Session],
+    door: NamedDependency[Door],
     playback: NamedDependency[Playback],
-    rights: NamedDependency[Rights],
-    gate: NamedDependency[Gate],
-    settings: NamedDependency[Settings],
     clock: NamedDependency[Clock],
 ) -> Response[str]:
     """The media playlist: what of the interval is recorded, with the time of each unit and a mark at each gap."""
-    door = _Door(request, session, playback, rights, gate, settings)
-    running = await door.enter(view, CameraId(camera), span)
     if door.until - door.since > hls.LONGEST:
         raise Invalid("interval_malformed", why="longer than a day")
-    stream = await playback.find_stream(CameraId(camera))
+    stream = await playback.find_stream(door.camera)
     async with playback.database.acquire() as connection:
         units = await list_units(connection, stream, door.since, door.until)
     segments = list(hls.cut(units, to_us(door.since), to_us(door.until)))
@@ -145,196 +257,94 @@ async def show_playlist(
     return Response(
         hls.write(segments, whole=whole),
         media_type=_PLAYLIST,
-        cookies=door.renew(running),
+        cookies=door.renew(),
     )
 
 
-@get("/api/video/views/{view:uuid}/{camera:uuid}/{span:str}/init/{name:str}", tags=["video"])
+@get(
+    "/api/video/views/{view:uuid}/{camera:uuid}/{span:str}/init/{name:str}",
+    dependencies=_ENTER,
+    tags=["video"],
+)
 async def show_init(
-    request: Request[Any, Any, Any],
-    view: FromPath[UUID],
-    camera: FromPath[UUID],
-    span: FromPath[str],
     name: FromPath[str],
-    session: NamedDependency[Session],
+    door: NamedDependency[Door],
     playback: NamedDependency[Playback],
-    rights: NamedDependency[Rights],
-    gate: NamedDependency[Gate],
-    settings: NamedDependency[Settings],
 ) -> Response[bytes]:
     """How units are decoded (`ftyp` and `moov`), if one of this camera in the view's time is decoded so."""
-    door = _Door(request, session, playback, rights, gate, settings)
-    running = await door.enter(view, CameraId(camera), span)
     asked = _ENTRY.fullmatch(name)
     async with playback.database.acquire() as connection:
         entry = asked and await store.find_entry_of(
-            connection, CameraId(camera), int(asked[1]), door.since, door.until
+            connection, door.camera, int(asked[1]), door.since, door.until
         )
     if not entry:
-        await door.refuse(CameraId(camera), running)
-    assert entry
-    return Response(entry.init, media_type="video/mp4", cookies=door.renew(running))
+        await door.refuse()
+    return Response(entry.init, media_type="video/mp4", cookies=door.renew())
 
 
-@get("/api/video/views/{view:uuid}/{camera:uuid}/{span:str}/units/{name:str}", tags=["video"])
+@get(
+    "/api/video/views/{view:uuid}/{camera:uuid}/{span:str}/units/{name:str}",
+    dependencies=_ENTER,
+    tags=["video"],
+)
 async def show_unit(
     request: Request[Any, Any, Any],
-    view: FromPath[UUID],
-    camera: FromPath[UUID],
-    span: FromPath[str],
     name: FromPath[str],
-    session: NamedDependency[Session],
+    door: NamedDependency[Door],
     playback: NamedDependency[Playback],
-    rights: NamedDependency[Rights],
-    gate: NamedDependency[Gate],
-    settings: NamedDependency[Settings],
 ) -> Stream:
     """A segment of a unit, by exactly the byte range that the playlist names; its times count from the view's start."""
-    id_ = CameraId(camera)
-    door = _Door(request, session, playback, rights, gate, settings)
-    running = await door.enter(view, id_, span)
     asked = _UNIT.fullmatch(name)
     wanted = _RANGE.fullmatch(request.headers.get("range", ""))
     unit: StoredUnit | None = None
     if asked and wanted:
         async with playback.database.acquire() as connection:
             unit = await store.find_unit_of(
-                connection, id_, of_us(int(asked[1])), int(asked[2]), door.since, door.until
+                connection, door.camera, of_us(int(asked[1])), int(asked[2]), door.since, door.until
             )
     segment = unit and wanted and hls.find_segment(unit, int(wanted[1]), int(wanted[2]) + 1)
     if not segment or segment.us < to_us(door.since) or segment.until_us > to_us(door.until):
-        await door.refuse(id_, running)
-    assert segment
-    if await _is_masked(playback, running, id_, segment.unit.start, segment.unit.end):
+        await door.refuse()
+    if await _is_masked(playback, door.view, door.camera, segment.unit.start, segment.unit.end):
         raise _only_masked()
     data = await playback.read(segment.unit, segment.offset, segment.end - segment.offset)
     moved = shift(data, place(to_us(segment.unit.start), base_of(to_us(door.since))))
     return Stream(
-        door.send(running, moved),
+        door.send(moved),
         status_code=206,
         media_type="video/mp4",
         headers={
             "Content-Length": str(len(moved)),
             "Content-Range": f"bytes {segment.offset}-{segment.end - 1}/{segment.unit.bytes}",
         },
-        cookies=door.renew(running),
+        cookies=door.renew(),
     )
 
 
-@get("/api/video/views/{view:uuid}/{camera:uuid}/{span:str}/thumbnails/{name:str}", tags=["video"])
+@get(
+    "/api/video/views/{view:uuid}/{camera:uuid}/{span:str}/thumbnails/{name:str}",
+    dependencies=_ENTER,
+    tags=["video"],
+)
 async def show_thumbnail(
-    request: Request[Any, Any, Any],
-    view: FromPath[UUID],
-    camera: FromPath[UUID],
-    span: FromPath[str],
     name: FromPath[str],
-    session: NamedDependency[Session],
+    door: NamedDependency[Door],
     playback: NamedDependency[Playback],
-    rights: NamedDependency[Rights],
-    gate: NamedDependency[Gate],
-    settings: NamedDependency[Settings],
 ) -> Response[bytes]:
     """A small picture of the camera at a moment of the view (`<Unix microseconds>.jpg`), masked where the view is."""
-    id_ = CameraId(camera)
-    door = _Door(request, session, playback, rights, gate, settings)
-    running = await door.enter(view, id_, span)
     asked = _THUMBNAIL.fullmatch(name)
     since, until = to_us(door.since), to_us(door.until)
     if asked is None or not since <= int(asked[1]) < until:
-        await door.refuse(id_, running)
-    assert asked
-    data, taken = await playback.thumbnail(id_, running, since, until, int(asked[1]))
-    if running is not None:
-        await running.go_on(len(data))
+        await door.refuse()
+    data, taken = await playback.thumbnail(door.camera, door.view, since, until, int(asked[1]))
+    if door.view is not None:
+        await door.view.go_on(len(data))
     return Response(
         data,
         media_type="image/jpeg",
         headers={"X-Taken-At": rfc3339(of_us(taken))},
-        cookies=door.renew(running),
+        cookies=door.renew(),
     )
-
-
-class _Door:
-    """What every fetch passes: the token is good for this camera and interval, and the view behind it runs."""
-
-    def __init__(
-        self,
-        request: Request[Any, Any, Any],
-        session: Session,
-        playback: Playback,
-        rights: Rights,
-        gate: Gate,
-        settings: Settings,
-    ) -> None:
-        self._request, self._session, self._playback = request, session, playback
-        self._rights, self._gate, self._settings = rights, gate, settings
-        self.since = self.until = of_us(0)
-
-    async def enter(self, view: UUID, camera: CameraId, span: str) -> View | None:
-        """The view, if it runs in this process; None where it runs in another.
-
-        Raises:
-            NotFound: `media_unknown`.
-            Cut: the view was cut.
-        """
-        asked = _SPAN.fullmatch(span)
-        if asked is None:
-            raise NotFound("media_unknown")
-        self.since, self.until = of_us(int(asked[1])), of_us(int(asked[2]))
-        try:
-            action = self._rights.find(view, self._session).action
-        except NotFound:
-            action = Action.VIEW_RECORDING
-        token = self._request.cookies.get(COOKIE) or self._request.query_params.get("token") or ""
-        running = await self._rights.redeem(
-            token, self._session, camera=camera, action=action, since=self.since, until=self.until
-        )
-        if running is not None:
-            if running.id != view:
-                raise NotFound("media_unknown")
-            self._playback.views(self._rights).renew(running)
-        return running
-
-    def renew(self, view: View | None) -> Sequence[Cookie]:
-        """The cookie with a token for the next minute."""
-        if view is None:
-            return []
-        token = self._rights.mint(view, since=_since(view), until=_until(view))
-        return [_cookie(token, view, self._settings)]
-
-    async def refuse(self, camera: CameraId, view: View | None) -> None:
-        """Something was asked for that is not there for this camera and view.
-
-        Raises:
-            NotFound: `media_unknown`.
-
-        Records: `exchange.refused`.
-        """
-        ask = Ask(
-            actor=actor_of(self._session),
-            purpose=view.request.purpose if view else "-",
-            case=view.request.case if view else "",
-            action=(view.action if view else Action.VIEW_RECORDING).value,
-            resource="cameras/unknown",
-            fields=policy.FIELDS,
-            subjects=(subject_of(camera),),
-        )
-        await self._gate.refuse(ask, NotAllowed("media_unknown"))
-        raise NotFound("media_unknown")
-
-    async def send(self, view: View | None, data: bytes) -> AsyncIterator[bytes]:
-        """The bytes in pieces; none after the view was cut."""
-        transport = transport_of(self._request.scope)  # type: ignore[arg-type]
-        if view is None:
-            yield data
-            return
-        if transport is not None:
-            narrow(transport)
-        with self._playback.views(self._rights).sending(view, transport):
-            for at in range(0, len(data), _PIECE):
-                piece = data[at : at + _PIECE]
-                await view.go_on(len(piece))
-                yield piece
 
 
 async def _is_masked(

@@ -16,7 +16,7 @@ from koinon.base.ids import parse_id
 from koinon.portal import MEDIA_POLICY, N_, NavigationItem, Viewer, portal_of, render
 from koinon.trust.parties.sign_in import Session
 from koinon.trust.rules.store import load_vocabulary
-from koinon.trust.standing import StandingKeeper
+from koinon.trust.standing import Standing
 from koinon.video.cameras import CameraId
 from koinon.video.cameras.store import groups_of
 from koinon.video.playback import api, store
@@ -58,14 +58,13 @@ async def show_playback(
     request: Request[Any, Any, Any],
     session: NamedDependency[Session],
     rights: NamedDependency[Rights],
-    keeper: NamedDependency[StandingKeeper],
+    standing: NamedDependency[Standing],
     database: NamedDependency[Database],
 ) -> Any:
     """Recordings of one to nine cameras of those that the viewer may look back at, on one clock."""
     cameras = await rights.list_visible_cameras(session, Action.VIEW_RECORDING)
     portal = portal_of(request)
     language = portal.language_of(request)
-    standing = keeper.current
     offers = await rights.list_offers(session, Action.VIEW_RECORDING, cameras)
     codes = standing.list_purposes(session.party, Action.VIEW_RECORDING.value) if session.party else ()
     unmasking = await rights.list_offers(session, Action.UNMASK)
@@ -95,7 +94,7 @@ async def show_timelines(
     session: NamedDependency[Session],
     rights: NamedDependency[Rights],
     playback: NamedDependency[Playback],
-    keeper: NamedDependency[StandingKeeper],
+    standing: NamedDependency[Standing],
     clock: NamedDependency[Clock],
     camera: Annotated[list[str], Parameter(description="ids of cameras")],
     since: datetime,
@@ -131,7 +130,7 @@ async def show_timelines(
             camera=each, action=action, purpose=purpose, case=case, reason=reason, emergency=emergency
         )
         edges[each] = visible_since(
-            keeper.current, actor_of(session), found[each], groups.get(each, ()), request, at
+            standing, actor_of(session), found[each], groups.get(each, ()), request, at
         )
     never = Stretch(since, since)
     visible = {

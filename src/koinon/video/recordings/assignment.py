@@ -70,24 +70,26 @@ def _surplus(
         if (holder := holders.get(track)) in counts:
             counts[holder] += 1
             held[holder].add(track.stream)
-    # Room is counted up to the share rounded down: two recorders that differ by one are even.
-    least = len(tracks) // len(able)
-    room = {each: least - count for each, count in counts.items() if each != me and count < least}
-    # What nobody holds fills it first. Then the fullest gives, one at a time; all reckon alike.
-    open_ = sum(room.values()) - sum(1 for track in tracks if track not in holders)
+    # As it will be: what nobody holds goes to the emptiest; then the fullest gives to the emptiest, one at a time,
+    # until they differ by one at most. All reckon alike.
+    for _ in range(sum(1 for track in tracks if track not in holders)):
+        counts[min(counts, key=lambda each: (counts[each], each.bytes))] += 1
     most = 0
-    while open_ > 0:
+    receivers: set[RecorderId] = set()
+    while True:
         fullest = max(counts, key=lambda each: (counts[each], each.bytes))
-        if counts[fullest] <= least:
+        emptiest = min(counts, key=lambda each: (counts[each], each.bytes))
+        if counts[fullest] - counts[emptiest] < 2:
             break
         counts[fullest] -= 1
-        open_ -= 1
+        counts[emptiest] += 1
+        receivers.add(emptiest)
         most += fullest == me
     given: list[Track] = []
     for track in sorted(mine, key=lambda track: _order(track, me), reverse=True):
         if len(given) >= most:
             break
-        if any(track.stream not in held[each] for each in room):
+        if any(track.stream not in held[each] for each in receivers):
             given.append(track)
     return tuple(given)
 

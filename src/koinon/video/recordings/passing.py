@@ -22,6 +22,7 @@ from koinon.video.cameras.store import list_networks, list_unrecorded
 from koinon.video.recorder import Camera
 from koinon.video.recordings import recorders
 from koinon.video.recordings.model import RecorderId, Track
+from koinon.video.recordings.recording import configuration
 
 CHANNEL: Final = "koinon_video_watched"
 """A signal on it makes recorders look at once at what is asked for."""
@@ -101,11 +102,10 @@ class Passing:
         leases: dict[Track, int],
         tap: Watched,
         make: Make,
-        configuration: Callable[[Stream, Registered], tuple[Any, ...]],
     ) -> None:
         self.pulled: dict[Track, Pulled] = {}
         self._database, self._recorder, self._leases, self._tap = database, recorder, leases, tap
-        self._make, self._configuration = make, configuration
+        self._make = make
         self._networks: dict[Any, list[Network]] = {}
 
     async def look(self) -> None:
@@ -125,7 +125,7 @@ class Passing:
         for track, pulled in list(self.pulled.items()):
             found = wanted.get(track)
             idle = now - pulled.watched_at > _KEPT_SECONDS and track.stream not in asked
-            if found is None or idle or self._configuration(*found) != pulled.configuration:
+            if found is None or idle or configuration(*found) != pulled.configuration:
                 await self.end(track)
         take = [t for t in wanted if t.stream in asked and t not in self.pulled and t not in self._leases]
         if not take:
@@ -141,7 +141,7 @@ class Passing:
                 _log.error("camera_not_begun", camera=camera.code, why=str(error))
                 await self._release(track, fence)
                 continue
-            self.pulled[track] = Pulled(made, fence, self._configuration(stream, camera))
+            self.pulled[track] = Pulled(made, fence, configuration(stream, camera))
         PASSING.set(len(self.pulled))
 
     async def end(self, track: Track) -> None:

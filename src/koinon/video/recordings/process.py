@@ -10,12 +10,11 @@ import os
 import resource
 import socket
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Awaitable, Callable
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, Protocol, get_args
+from typing import Any, Final, get_args
 
-import msgspec
 import structlog
 
 from koinon.base.clock import Clock, SystemClock
@@ -27,30 +26,21 @@ from koinon.base.objects import Objects, open_objects
 from koinon.base.settings import Settings
 from koinon.base.signals import Signals
 from koinon.video.cameras.model import Camera as Registered
-from koinon.video.cameras.model import Driver, Network, Stream
-from koinon.video.cameras.networks import resolve
+from koinon.video.cameras.model import Network, Stream
 from koinon.video.cameras.sources import SourceKey
 from koinon.video.cameras.store import list_networks, list_recorded
-from koinon.video.recorder import (
-    Camera,
-    Disk,
-    Gap,
-    Options,
-    Reason,
-    Source,
-    Unit,
-    parse_source,
-    prepare_folder,
-)
-from koinon.video.recorder.disk import read_marker
+from koinon.video.recorder import Options, Reason, Unit
 from koinon.video.recordings import recorders, store
 from koinon.video.recordings.assignment import plan
+from koinon.video.recordings.folder import Folder
+from koinon.video.recordings.health import health_of, show
 from koinon.video.recordings.indexing import Indexer
-from koinon.video.recordings.model import Health, Place, RecorderId, Track
-from koinon.video.recordings.orphans import Spare, reconcile
+from koinon.video.recordings.model import Health, RecorderId, Track
+from koinon.video.recordings.orphans import Spare
 from koinon.video.recordings.passing import CHANNEL as WATCHED
 from koinon.video.recordings.passing import Passing
 from koinon.video.recordings.recorders import LEASE_SECONDS, Recorder
+from koinon.video.recordings.recording import CameraMaker, Recording, Tap, configuration
 from koinon.video.recordings.uploading import Uploader, open_bucket
 
 CHANNEL: Final = "koinon_video_cameras"
@@ -62,85 +52,13 @@ _HEALTH_SECONDS: Final = 5.0
 _CLEAN_SECONDS: Final = 30.0
 _OVERDUE_SECONDS: Final = 4.0  # after so long without a holder a lease is taken above one's share
 _INDEX_SECONDS: Final = 5.0  # for the last unit to be in the index, before a lease is given back
-_FPS_SECONDS: Final = 20.0  # over which frames are counted
-_FPS_TOLERANCE: Final = 0.1
 _REASONS: Final = frozenset(get_args(Reason))
 
-CAMERAS: Final = gauge("koinon_recorder_cameras", "Streams that this process holds, by state.", ["state"])
-ALARMS: Final = gauge("koinon_recorder_alarms", "Streams with an alarm, by what it is.", ["alarm"])
 AWAY: Final = gauge(
     "koinon_recorder_database_away_seconds", "Since when the database does not answer; 0 if it does."
 )
 
 _log = structlog.get_logger(__name__)
-
-
-class Tap(Protocol):
-    """What serves frames to those who watch live."""
-
-    address: str
-
-    def frame(self, stream: int, frame: Any, format_: Any = None) -> None:
-        """A frame has arrived."""
-
-    def away(self, stream: int, reason: str) -> None:
-        """No frames come from the camera now."""
-
-    def forget(self, stream: int) -> None:
-        """This process records the stream no more."""
-
-    def watched(self, stream: int) -> bool:
-        """Whether anybody watches the stream."""
-
-
-class _Tapped:
-    """The watcher of one stream, for the tap."""
-
-    def __init__(self, tap: Tap, stream: int) -> None:
-        self._frame, self._away, self._watched, self._stream = tap.frame, tap.away, tap.watched, stream
-
-    def frame(self, frame: Any, format_: Any) -> None:
-        self._frame(self._stream, frame, format_)
-
-    def away(self, reason: str) -> None:
-        self._away(self._stream, reason)
-
-    def watched(self) -> bool:
-        return self._watched(self._stream)
-
-
-class Recording:
-    """One track as this process records it."""
-
-    camera: Camera
-
-    def __init__(self, track: Track, fence: int, stream: Stream, registered: Registered) -> None:
-        self.track, self.fence, self.stream, self.registered = track, fence, stream, registered
-        self.stop = asyncio.Event()
-        self.task: asyncio.Task[None] | None = None
-        self.last: Unit | None = None
-        self.since = time.monotonic()
-        self.counted = (time.monotonic(), 0)
-        self.fps: float | None = None
-
-    @property
-    def configuration(self) -> tuple[Any, ...]:
-        """What makes a new session necessary when it changes."""
-        return configuration(self.stream, self.registered)
-
-    def measure(self, now: float) -> None:
-        """Frames a second are counted anew, every so often and only while it records."""
-        frames = self.camera.counts.frames
-        if self.camera.state != "recording":
-            self.counted, self.fps = (now, frames), None
-        elif now - self.counted[0] >= _FPS_SECONDS:
-            self.fps = (frames - self.counted[1]) / (now - self.counted[0])
-            self.counted = (now, frames)
-
-
-def configuration(stream: Stream, registered: Registered) -> tuple[Any, ...]:
-    """What makes a new session necessary when it changes."""
-    return (stream.sealed_source, stream.driver, registered.code, registered.owner)
 
 
 class Process:
@@ -149,7 +67,7 @@ class Process:
     Attributes:
         id: of this process, new at each start.
         recordings: what it records now.
-        place: the folder it writes to, once it is there.
+        folder: what it writes to.
         passing: what it pulls without recording it, if it has a tap.
     """
 
@@ -173,15 +91,12 @@ class Process:
         """
         self.id = RecorderId(new_id())
         self.recordings: dict[Track, Recording] = {}
-        self.place: Place | None = None
         self.indexer = Indexer(database)
-        self._database, self._folder, self._key = database, folder.absolute(), key
-        self._signals, self._tap, self._options = signals, tap, options
+        self.folder = Folder(database, folder, self.indexer, spare=spare, least_free=least_free)
+        self._database, self._signals, self._tap = database, signals, tap
         self._clock = clock or SystemClock()
-        self._objects, self._objects_address, self._spare = objects, objects_address, spare
-        self._least_free = least_free
-        self._disk: Disk | None = None
-        self._refusal: Reason | None = "folder_gone"
+        self._cameras = CameraMaker(key, options, self._clock, tap)
+        self._objects, self._objects_address = objects, objects_address
         self._wanted: dict[Track, tuple[Stream, Registered]] = {}
         self._networks: dict[Any, list[Network]] = {}
         self._free_since: dict[Track, float] = {}
@@ -190,11 +105,10 @@ class Process:
         self._leases: dict[Track, int] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
-        self._reconciled = False
         self._away_since: float | None = None
         self.passing: Passing | None = None
         if tap is not None:
-            self.passing = Passing(database, self.id, self._leases, tap, self._pulling, configuration)
+            self.passing = Passing(database, self.id, self._leases, tap, self._cameras.make)
 
     def stop(self) -> None:
         """`run` gives everything back and returns."""
@@ -240,8 +154,7 @@ class Process:
         with contextlib.suppress(*BROKEN):
             async with asyncio.timeout(2.0), self._database.acquire() as connection:
                 await recorders.remove(connection, self.id)
-        if self._disk is not None:
-            await asyncio.to_thread(self._disk.close)
+        await self.folder.close()
 
     # Every so often
 
@@ -294,7 +207,7 @@ class Process:
                 await recorders.clean_up(connection)
             if self.indexer.overflowed and self.indexer.waiting == 0:
                 self.indexer.overflowed = False
-                await self._reconcile()
+                await self.folder.reconcile()
 
         await self._every(_CLEAN_SECONDS, clean)
 
@@ -303,16 +216,16 @@ class Process:
         uploader: list[Uploader] = []
 
         async def open_() -> None:
-            if self._objects is not None and self.place is not None:
+            if self._objects is not None and (place := self.folder.place) is not None:
                 bucket = await open_bucket(self._database, self._objects, self._objects_address)
-                uploader.append(Uploader(self._database, self._folder, self.place, self._objects, bucket))
+                uploader.append(Uploader(self._database, self.folder.path, place, self._objects, bucket))
 
         if self._objects is None:
             await self._stopping.wait()
             return
         while not uploader:
             await asyncio.sleep(_LOOK_SECONDS)
-            if self.place is not None:
+            if self.folder.place is not None:
                 await self._once(open_)
         await uploader[0].run()
 
@@ -320,7 +233,7 @@ class Process:
 
     async def renew(self) -> None:
         """This process is seen, and has its leases for another while; what it lost is recorded no more."""
-        await self._look_at_disk()
+        await self.folder.look()
         leases = dict(self._leases)
         async with asyncio.timeout(_RENEW_SECONDS * 2), self._database.acquire() as connection:
             lost = await recorders.renew(
@@ -330,8 +243,8 @@ class Process:
                     host=socket.gethostname(),
                     pid=os.getpid(),
                     tap_address=self._tap.address if self._tap is not None else "",
-                    place=self.place.id if self.place else None,
-                    able=self._refusal is None and self._reconciled and not self._stopping.is_set(),
+                    place=self.folder.place.id if self.folder.place else None,
+                    able=self.folder.usable and not self._stopping.is_set(),
                 ),
                 leases,
             )
@@ -347,14 +260,12 @@ class Process:
 
     async def look(self) -> None:
         """What is to be recorded, and by whom, is looked at; this process takes, changes and hands over its own."""
-        if not self._reconciled or self._stopping.is_set():
+        if self.folder.disk is None or self._stopping.is_set():
             return
         async with self._database.acquire() as connection:
             recorded = await list_recorded(connection)
-            self._networks = {
-                owner: await list_networks(connection, owner)
-                for owner in {camera.owner for _, camera in recorded}
-            }
+            for owner in {camera.owner for _, camera in recorded}:
+                self._networks[owner] = await list_networks(connection, owner)
             wanted = {
                 Track(stream.id, copy): (stream, camera)
                 for stream, camera in recorded
@@ -379,7 +290,7 @@ class Process:
             if (recording := self.recordings.get(track)) is not None:
                 self._end_soon(recording, "handed_over")
         take = [track for track in what.take[: what.limit] if track not in self._leases]
-        if take and self._refusal is None:
+        if take and self.folder.usable:
             await self._take(take)
 
     async def _take(self, tracks: list[Track]) -> None:
@@ -409,9 +320,8 @@ class Process:
         recording.task = asyncio.create_task(recording.camera.record(recording.stop))
         self.recordings[track] = recording
 
-    def _recording(self, track: Track, fence: int, account: tuple[datetime, Reason] | None) -> "Recording":
+    def _recording(self, track: Track, fence: int, account: tuple[datetime, Reason] | None) -> Recording:
         stream, registered = self._wanted[track]
-        assert self._disk is not None
         recording = Recording(track, fence, stream, registered)
         on_unit, on_gap = self.indexer.listener(track)
 
@@ -419,66 +329,18 @@ class Process:
             recording.last = told
             on_unit(told)
 
-        recording.camera = self._camera(
-            track, fence, stream, registered, self._disk, unit, on_gap, account, lambda: self._networks
-        )
-        return recording
-
-    def _pulling(
-        self,
-        track: Track,
-        fence: int,
-        stream: Stream,
-        registered: Registered,
-        networks: Mapping[Any, list[Network]],
-    ) -> Camera:
-        """A camera whose frames go to the tap alone."""
-        return self._camera(
+        recording.camera = self._cameras.make(
             track,
             fence,
             stream,
             registered,
-            None,
-            lambda unit: None,
-            lambda gap: None,
-            None,
-            lambda: networks,
-        )
-
-    def _camera(
-        self,
-        track: Track,
-        fence: int,
-        stream: Stream,
-        registered: Registered,
-        disk: Disk | None,
-        on_unit: Callable[[Unit], None],
-        on_gap: Callable[[Gap], None],
-        account: tuple[datetime, Reason] | None,
-        networks: Callable[[], Mapping[Any, list[Network]]],
-    ) -> Camera:
-        async def locate(source: Source) -> Source:
-            address = await resolve(source.host, source.port, networks().get(registered.owner, []))
-            return msgspec.structs.replace(source, address=address)
-
-        url, kind = self._key.open_source(stream), Camera
-        if stream.driver == Driver.AV:
-            from koinon.video.recorder.av import SCHEMES, AvCamera
-
-            source, kind = parse_source(url, SCHEMES), AvCamera
-        else:
-            source = parse_source(url)
-        return kind(
-            source,
-            self._options(name=registered.code, stream=track.stream, copy=track.copy, fence=fence),
-            disk,
-            on_unit=on_unit,
+            self._networks,
+            disk=self.folder.disk,
+            on_unit=unit,
             on_gap=on_gap,
-            clock=self._clock,
             since=account,
-            locate=locate,
-            watcher=_Tapped(self._tap, track.stream) if self._tap is not None else None,
         )
+        return recording
 
     def _change(self) -> None:
         """What is recorded no more ends; what is recorded from elsewhere now ends too, and begins anew when free."""
@@ -526,56 +388,6 @@ class Process:
                 await recorders.tell_health(connection, [health], self._clock.now())
                 await recorders.release(connection, self.id, {track: recording.fence})
 
-    # Disk
-
-    async def _look_at_disk(self) -> None:
-        """Whether the folder is there and has room; the first time it is, files and index are brought together."""
-        if self._disk is None:
-            await self._open_disk()
-        if self._disk is not None:
-            self._refusal = await asyncio.to_thread(self._disk.refusal)
-
-    async def _open_disk(self) -> None:
-        try:
-            marker = await asyncio.to_thread(read_marker, self._folder)
-        except KoinonError:
-            async with self._database.acquire() as connection:
-                known = await store.knows_folder(connection, socket.gethostname(), str(self._folder))
-            if known:
-                # It was there once: its disk is not mounted, and nothing must be made in its stead.
-                _log.error("recordings_folder_missing", folder=str(self._folder))
-                return
-            try:
-                await asyncio.to_thread(prepare_folder, self._folder)
-                marker = await asyncio.to_thread(read_marker, self._folder)
-            except (KoinonError, OSError) as error:
-                _log.error("recordings_folder_unusable", folder=str(self._folder), why=str(error))
-                return
-        async with self._database.acquire() as connection:
-            place = await store.ensure_place(
-                connection, marker, "folder", str(self._folder), socket.gethostname()
-            )
-        disk = Disk(self._folder, least_free=self._least_free)
-        self.place, self.indexer.place, self.indexer.folder = place, place.id, disk.folder
-        await self._reconcile()
-        self._disk, self._reconciled = disk, True
-
-    async def _reconcile(self) -> None:
-        assert self.place is not None
-        async with self._database.acquire() as connection:
-            streams = {stream.id for stream, _ in await list_recorded(connection)}
-            known = await recorders.list_streams(connection)
-            since = await store.place_seen(connection, self.place.id)
-        found = await reconcile(
-            self._database,
-            self.place,
-            self._folder,
-            streams | known,
-            min(since, datetime.now(UTC)),
-            spare=self._spare,
-        )
-        _log.info("recordings_reconciled", **msgspec.structs.asdict(found))
-
     # Health
 
     async def tell(self) -> None:
@@ -587,50 +399,19 @@ class Process:
             told.append(self._health(recording))
         for track, (_, code) in self._unusable.items():
             told.append(Health(track=track, state="refused", detail=code, alarm="not_recording"))
-        states: dict[str, int] = {}
-        alarms: dict[str, int] = {}
-        for each in told:
-            states[each.state] = states.get(each.state, 0) + 1
-            if each.alarm:
-                alarms[each.alarm] = alarms.get(each.alarm, 0) + 1
-        for metric, counts in ((CAMERAS, states), (ALARMS, alarms)):
-            metric.clear()
-            for name, count in counts.items():
-                metric.labels(name).set(count)
+        show(told)
         if told:
             async with self._database.acquire() as connection:
                 await recorders.tell_health(connection, told, self._clock.now())
 
     def _health(self, recording: Recording, state: str | None = None, detail: str | None = None) -> Health:
-        camera, last = recording.camera, recording.last
-        counts = camera.counts
-        state = state or camera.state
-        said, measured = camera.frame_rate, recording.fps
-        alarm = None
-        if self._refusal is not None:
-            alarm = str(self._refusal)
-        elif state in ("recording", "connecting"):
-            if recording.track in self._single:
-                alarm = "one_copy_only"
-            elif said and measured and abs(measured / said - 1) > _FPS_TOLERANCE:
-                alarm = "fps_differs"
-            elif self.indexer.overflowed:
-                alarm = "index_behind"
-        elif state not in ("stopped", "paused"):
-            alarm = "not_recording"
-        return Health(
-            track=recording.track,
+        return health_of(
+            recording,
+            refusal=self.folder.refusal,
+            single=recording.track in self._single,
+            behind=self.indexer.overflowed,
             state=state,
-            detail=detail if detail is not None else camera.detail,
-            last_unit_at=last.start + timedelta(microseconds=last.wall_us) if last else None,
-            lost=counts.lost_packets,
-            damaged=counts.damaged_frames,
-            bad_nals=counts.bad_nals,
-            delta_us=last.delta_us if last else None,
-            camera_us=last.camera_us if last else None,
-            fps_said=said,
-            fps_measured=measured,
-            alarm=alarm,
+            detail=detail,
         )
 
 

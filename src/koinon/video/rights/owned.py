@@ -21,7 +21,7 @@ from koinon.trust.ledger import Entry, Log, Private, Sealer, Stored, append, fin
 from koinon.trust.parties import PartyId, PersonId, Register
 from koinon.trust.parties.sign_in import Session
 from koinon.trust.rules import Vocabulary, load_vocabulary
-from koinon.trust.standing import StandingKeeper
+from koinon.trust.standing import Standing
 from koinon.video.cameras import store as cameras
 from koinon.video.rights.policy import subject_of
 
@@ -62,7 +62,7 @@ async def show_uses(
     session: NamedDependency[Session],
     database: NamedDependency[Database],
     sealer: NamedDependency[Sealer],
-    keeper: NamedDependency[StandingKeeper],
+    standing: NamedDependency[Standing],
     clock: NamedDependency[Clock],
     camera: str = "",
     after: str | None = None,
@@ -101,7 +101,7 @@ async def show_uses(
                 _use(
                     entry,
                     private.fields if isinstance(private, Private) else {},
-                    keeper.current.register,
+                    standing.register,
                     words,
                     said,
                 )

@@ -205,7 +205,7 @@ class Rights:
         found = await self.list_visible_cameras(session, action) if among is None else among
         if not found:
             return []
-        standing = self._gate.keeper.current
+        standing = await self._gate.keeper.settle()
         async with self._database.acquire() as connection:
             groups = await cameras.groups_of(connection, [camera.id for camera in found])
         pairs = [(camera, groups.get(camera.id, ())) for camera in found]
@@ -447,7 +447,7 @@ class Rights:
             groups = (await cameras.groups_of(connection, [view.camera.id])).get(view.camera.id, ())
         ask = view.use.passage.ask
         verdict = policy.judge_camera(
-            self._gate.keeper.current,
+            await self._gate.keeper.settle(),
             ask.actor,
             view.camera,
             groups,

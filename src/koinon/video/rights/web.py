@@ -22,7 +22,7 @@ from koinon.trust.ledger import Sealer
 from koinon.trust.parties import PROFILES, PersonId
 from koinon.trust.parties.sign_in import Session
 from koinon.trust.rules import load_vocabulary
-from koinon.trust.standing import StandingKeeper
+from koinon.trust.standing import Standing
 from koinon.video.cameras import Camera
 from koinon.video.cameras import store as cameras
 from koinon.video.rights import confirmations, emergencies, owned, store
@@ -121,7 +121,7 @@ async def show_rights(
     request: Request[Any, Any, Any],
     session: NamedDependency[Session],
     database: NamedDependency[Database],
-    keeper: NamedDependency[StandingKeeper],
+    standing: NamedDependency[Standing],
     clock: NamedDependency[Clock],
     camera: str = "",
     person: str = "",
@@ -130,7 +130,7 @@ async def show_rights(
     if not asks_about_rights(session):
         raise NotAllowed("profile_not_held", profile=session.profile or "")
     everywhere = session.profile in OF_ALL
-    standing, at = keeper.current, clock.now()
+    at = clock.now()
     async with database.acquire() as connection:
         words = await load_vocabulary(connection)
         mine = await cameras.list_cameras(connection, owner=None if everywhere else session.party)
@@ -187,7 +187,7 @@ async def show_confirmations(
     request: Request[Any, Any, Any],
     session: NamedDependency[Session],
     database: NamedDependency[Database],
-    keeper: NamedDependency[StandingKeeper],
+    standing: NamedDependency[Standing],
     clock: NamedDependency[Clock],
 ) -> Any:
     """What people of the party asked a second person today: those that wait, then the others."""
@@ -199,7 +199,7 @@ async def show_confirmations(
         asked = await confirmations.list_open(connection, actor_of(session), at)
         ids = {each.request.camera for each in asked}
         known = {each.id: each for each in await cameras.list_cameras(connection, ids=ids)}
-    register = keeper.current.register
+    register = standing.register
     return render(
         request,
         "rights/confirmations.html",
@@ -233,7 +233,7 @@ async def answer_confirmation(
     session: NamedDependency[Session],
     database: NamedDependency[Database],
     sealer: NamedDependency[Sealer],
-    keeper: NamedDependency[StandingKeeper],
+    standing: NamedDependency[Standing],
     clock: NamedDependency[Clock],
     confirmation: FromPath[UUID],
 ) -> Redirect:
@@ -243,7 +243,7 @@ async def answer_confirmation(
         await confirmations.answer(
             connection,
             sealer,
-            keeper.current,
+            standing,
             actor_of(session),
             ConfirmationId(confirmation),
             confirms=form.get("answer") == "confirm",
@@ -303,7 +303,7 @@ async def show_emergencies(
     request: Request[Any, Any, Any],
     session: NamedDependency[Session],
     database: NamedDependency[Database],
-    keeper: NamedDependency[StandingKeeper],
+    standing: NamedDependency[Standing],
 ) -> Any:
     """Declared emergencies, those that wait for a review first."""
     if not _reviews(session):
@@ -315,7 +315,7 @@ async def show_emergencies(
             each.id: each
             for each in await cameras.list_cameras(connection, ids={each.camera for each in declared})
         }
-    register = keeper.current.register
+    register = standing.register
     return render(
         request,
         "rights/emergencies.html",

@@ -39,10 +39,10 @@ def limits_of(assignments: Iterable[Assignment], regimes: Regimes, now: datetime
 
     What was recorded at a moment is under the version of its regime of that moment; every later version, and every
     later regime of the camera, that is shorter prevails from the day it counts: the shortest legal maximum wins. A
-    regime without a version in force falls back to `standard`, and that to 30 days.
+    regime without a version in force falls back to `standard`, and that to 30 days; so does what was recorded before
+    the first assignment.
     """
-    named = sorted(each for each in assignments if each.since <= now) or [Assignment(BEGINNING, STANDARD)]
-    named[0] = Assignment(BEGINNING, named[0].regime)
+    named = [Assignment(BEGINNING, STANDARD), *sorted(each for each in assignments if each.since <= now)]
     codes = {each.regime for each in named} | {STANDARD}
     moments = {each.since for each in named}
     for code in codes:

@@ -18,7 +18,7 @@ from koinon.portal import N_, NavigationItem, Viewer, portal_of, render
 from koinon.trust.ledger import Sealer
 from koinon.trust.parties import PartyId
 from koinon.trust.parties.sign_in import Session
-from koinon.trust.standing import StandingKeeper
+from koinon.trust.standing import Standing
 from koinon.video.cameras.model import CameraId
 from koinon.video.terms import holds as service
 from koinon.video.terms.deletion import regimes_of
@@ -89,11 +89,11 @@ async def show_terms(
     request: Request[Any, Any, Any],
     session: NamedDependency[Session],
     database: NamedDependency[Database],
-    keeper: NamedDependency[StandingKeeper],
+    standing: NamedDependency[Standing],
     clock: NamedDependency[Clock],
 ) -> Any:
     """What each camera keeps, and how much of its term that is; disks and alarms."""
-    return await _show_terms(request, session, database, keeper, clock, None, None)
+    return await _show_terms(request, session, database, standing, clock, None, None)
 
 
 @post("/video/terms/{camera:uuid}", status_code=303, include_in_schema=False)
@@ -102,7 +102,7 @@ async def set_term(
     camera: FromPath[UUID],
     session: NamedDependency[Session],
     database: NamedDependency[Database],
-    keeper: NamedDependency[StandingKeeper],
+    standing: NamedDependency[Standing],
     sealer: NamedDependency[Sealer],
     clock: NamedDependency[Clock],
 ) -> Any:
@@ -116,10 +116,10 @@ async def set_term(
     try:
         async with database.transaction() as connection:
             await service.set_own_term(
-                connection, sealer, keeper.current, author, CameraId(camera), days, clock.now()
+                connection, sealer, standing, author, CameraId(camera), days, clock.now()
             )
     except Invalid as error:
-        return await _show_terms(request, session, database, keeper, clock, error, CameraId(camera))
+        return await _show_terms(request, session, database, standing, clock, error, CameraId(camera))
     return Redirect("/video/terms", status_code=303)
 
 
@@ -127,13 +127,13 @@ async def _show_terms(
     request: Request[Any, Any, Any],
     session: Session,
     database: Database,
-    keeper: StandingKeeper,
+    standing: Standing,
     clock: Clock,
     error: KoinonError | None,
     at: CameraId | None,
 ) -> Any:
     scope, now = _scope(session), clock.now()
-    regimes = regimes_of(keeper.current)
+    regimes = regimes_of(standing)
     async with database.acquire() as connection:
         cameras = await due.list_kept(connection, scope)
         limits = {each.camera: limits_of(each.assignments, regimes, now) for each in cameras}
@@ -180,13 +180,12 @@ async def list_holds(
     request: Request[Any, Any, Any],
     session: NamedDependency[Session],
     database: NamedDependency[Database],
-    keeper: NamedDependency[StandingKeeper],
+    standing: NamedDependency[Standing],
     clock: NamedDependency[Clock],
     over: FromQuery[bool] = False,
 ) -> Any:
     """Holds that stand, or those that are over; the reason only for the party that placed it."""
     scope, now = _scope(session), clock.now()
-    standing = keeper.current
     async with database.acquire() as connection:
         found = await service.list_holds(connection, scope, now, over=over)
         kept = [
@@ -218,11 +217,11 @@ async def show_hold_form(
     request: Request[Any, Any, Any],
     session: NamedDependency[Session],
     database: NamedDependency[Database],
-    keeper: NamedDependency[StandingKeeper],
+    standing: NamedDependency[Standing],
     clock: NamedDependency[Clock],
 ) -> Any:
     """The form with which images are held."""
-    return await _hold_form(request, session, database, keeper, clock, {}, [], None)
+    return await _hold_form(request, session, database, standing, clock, {}, [], None)
 
 
 @post("/video/holds/new", status_code=200, include_in_schema=False)
@@ -230,7 +229,7 @@ async def place_hold(
     request: Request[Any, Any, Any],
     session: NamedDependency[Session],
     database: NamedDependency[Database],
-    keeper: NamedDependency[StandingKeeper],
+    standing: NamedDependency[Standing],
     sealer: NamedDependency[Sealer],
     clock: NamedDependency[Clock],
 ) -> Any:
@@ -250,9 +249,9 @@ async def place_hold(
             ends_at=_read_end(form["ends_at"]),
         )
         async with database.transaction() as connection:
-            await service.place_hold(connection, sealer, keeper.current, author, asked, clock.now())
+            await service.place_hold(connection, sealer, standing, author, asked, clock.now())
     except (Invalid, NotAllowed) as error:
-        return await _hold_form(request, session, database, keeper, clock, form, chosen, error)
+        return await _hold_form(request, session, database, standing, clock, form, chosen, error)
     return Redirect("/video/holds", status_code=303)
 
 
@@ -261,15 +260,13 @@ async def end_hold(
     hold: FromPath[UUID],
     session: NamedDependency[Session],
     database: NamedDependency[Database],
-    keeper: NamedDependency[StandingKeeper],
+    standing: NamedDependency[Standing],
     sealer: NamedDependency[Sealer],
     clock: NamedDependency[Clock],
 ) -> Any:
     """The hold ends now. Records: `terms.hold_ended`."""
     async with database.transaction() as connection:
-        await service.end_hold(
-            connection, sealer, keeper.current, session.author(), HoldId(hold), clock.now()
-        )
+        await service.end_hold(connection, sealer, standing, session.author(), HoldId(hold), clock.now())
     return Redirect("/video/holds", status_code=303)
 
 
@@ -277,7 +274,7 @@ async def _hold_form(
     request: Request[Any, Any, Any],
     session: Session,
     database: Database,
-    keeper: StandingKeeper,
+    standing: Standing,
     clock: Clock,
     form: dict[str, str],
     chosen: list[str],
@@ -285,7 +282,7 @@ async def _hold_form(
 ) -> Any:
     _scope(session)
     now = clock.now()
-    bases = service.bases_of(keeper.current, session.author(), now)
+    bases = service.bases_of(standing, session.author(), now)
     if not bases:
         raise NotAllowed("hold_not_allowed", basis="")
     async with database.acquire() as connection:

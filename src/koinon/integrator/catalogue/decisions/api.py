@@ -20,7 +20,7 @@ from koinon.integrator.catalogue.decisions.service import (
     record_statement,
 )
 from koinon.trust.ledger import Sealer
-from koinon.trust.standing import StandingKeeper
+from koinon.trust.standing import Standing
 
 MAX_STATEMENT_BYTES = 65_536
 
@@ -43,12 +43,12 @@ class PublicDecision(msgspec.Struct, frozen=True, kw_only=True):
 @get("/api/catalogue/decisions", opt={"public": True}, tags=["catalogue"])
 async def get_decisions(
     database: NamedDependency[Database],
-    keeper: NamedDependency[StandingKeeper],
+    standing: NamedDependency[Standing],
     clock: NamedDependency[Clock],
 ) -> list[PublicDecision]:
     """Norms, standards, architecture, means of authentication and designations, newest first."""
     async with database.acquire() as connection:
-        every = await list_decisions(connection, keeper.current.chain)
+        every = await list_decisions(connection, standing.chain)
     return public_decisions(every, clock)
 
 
@@ -56,7 +56,7 @@ async def get_decisions(
 async def get_one_decision(
     proposal: FromPath[UUID],
     database: NamedDependency[Database],
-    keeper: NamedDependency[StandingKeeper],
+    standing: NamedDependency[Standing],
     clock: NamedDependency[Clock],
 ) -> PublicDecision:
     """One of them.
@@ -65,8 +65,8 @@ async def get_one_decision(
         NotFound: `proposal_unknown`.
     """
     async with database.acquire() as connection:
-        found = await get_decision(connection, proposal, keeper.current.chain)
-        every = await list_decisions(connection, keeper.current.chain)
+        found = await get_decision(connection, proposal, standing.chain)
+        every = await list_decisions(connection, standing.chain)
     return next(each for each in public_decisions(every, clock) if each.proposal.id == found.proposal.id)
 
 
@@ -81,7 +81,7 @@ async def post_statement(
     proposal: FromPath[UUID],
     database: NamedDependency[Database],
     sealer: NamedDependency[Sealer],
-    keeper: NamedDependency[StandingKeeper],
+    standing: NamedDependency[Standing],
     clock: NamedDependency[Clock],
 ) -> PublicDecision:
     """A member's signed statement is recorded. It proves itself: no session.
@@ -93,7 +93,7 @@ async def post_statement(
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Invalid("statement_malformed", why=str(error)[:200]) from None
     # Made-up statements must cost little: nobody gets to the database without a member's signature.
-    chain = keeper.current.chain
+    chain = standing.chain
     check_signed(signed, chain)
     async with database.transaction() as connection:
         decided = await record_statement(connection, sealer, proposal, signed, chain, clock.now())

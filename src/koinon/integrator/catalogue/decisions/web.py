@@ -25,7 +25,7 @@ from koinon.integrator.catalogue.reading import the_catalogue
 from koinon.portal import N_, NavigationItem, Viewer, portal_of, render
 from koinon.trust.ledger import Sealer
 from koinon.trust.parties.sign_in import Session, viewer_of
-from koinon.trust.standing import Standing, StandingKeeper
+from koinon.trust.standing import Standing
 
 _LONGEST = 8000
 _PROPOSERS = frozenset[str]().union(*service.PROPOSERS.values())
@@ -92,12 +92,12 @@ navigation = [
 async def show_decisions(
     request: Request[Any, Any, Any],
     database: NamedDependency[Database],
-    keeper: NamedDependency[StandingKeeper],
+    standing: NamedDependency[Standing],
     clock: NamedDependency[Clock],
 ) -> Any:
     """All decisions: in force, under way, and past."""
     async with database.acquire() as connection:
-        every = await service.list_decisions(connection, keeper.current.chain)
+        every = await service.list_decisions(connection, standing.chain)
     shown = api.public_decisions(every, clock)
     return render(
         request,
@@ -146,11 +146,11 @@ async def show_decision(
     request: Request[Any, Any, Any],
     proposal: FromPath[UUID],
     database: NamedDependency[Database],
-    keeper: NamedDependency[StandingKeeper],
+    standing: NamedDependency[Standing],
     clock: NamedDependency[Clock],
 ) -> Any:
     """One proposal: its text, votes, minutes, versions; for members the discussion and what they may sign."""
-    return await _show(request, proposal, database, keeper, clock, {}, None)
+    return await _show(request, proposal, database, standing, clock, {}, None)
 
 
 @post("/catalogue/decisions/{proposal:uuid}/remarks", status_code=200, include_in_schema=False)
@@ -159,7 +159,7 @@ async def add_remark(
     proposal: FromPath[UUID],
     session: NamedDependency[Session],
     database: NamedDependency[Database],
-    keeper: NamedDependency[StandingKeeper],
+    standing: NamedDependency[Standing],
     clock: NamedDependency[Clock],
 ) -> Any:
     """The remark is part of the discussion."""
@@ -167,12 +167,12 @@ async def add_remark(
     sent = await request.form()
     try:
         async with database.transaction() as connection:
-            decided = await service.get_decision(connection, proposal, keeper.current.chain)
+            decided = await service.get_decision(connection, proposal, standing.chain)
             await service.add_remark(
                 connection, decided, str(sent.get("text", ""))[:_LONGEST], author, clock.now()
             )
     except (Invalid, Conflict) as error:
-        return await _show(request, proposal, database, keeper, clock, {}, error)
+        return await _show(request, proposal, database, standing, clock, {}, error)
     return Redirect(f"/catalogue/decisions/{proposal}#discussion", status_code=303)
 
 
@@ -182,14 +182,14 @@ async def draft_statement(
     proposal: FromPath[UUID],
     session: NamedDependency[Session],
     database: NamedDependency[Database],
-    keeper: NamedDependency[StandingKeeper],
+    standing: NamedDependency[Standing],
     clock: NamedDependency[Clock],
 ) -> Any:
     """The statement as it would be signed, ready to be signed in the browser."""
     session.author()
     sent = await request.form()
     form = {name: str(value)[:_LONGEST].strip() for name, value in sent.items()}
-    chain = keeper.current.chain
+    chain = standing.chain
     try:
         async with database.acquire() as connection:
             decided = await service.get_decision(connection, proposal, chain)
@@ -208,7 +208,7 @@ async def draft_statement(
             at=clock.now(),
         )
     except KoinonError as error:
-        return await _show(request, proposal, database, keeper, clock, form, error)
+        return await _show(request, proposal, database, standing, clock, form, error)
     return render(
         request,
         "catalogue/sign.html",
@@ -227,12 +227,11 @@ async def _show(
     request: Request[Any, Any, Any],
     proposal: UUID,
     database: Database,
-    keeper: StandingKeeper,
+    standing: Standing,
     clock: Clock,
     form: Mapping[str, str],
     error: KoinonError | None,
 ) -> Any:
-    standing = keeper.current
     viewer = viewer_of(request)
     of_committee = isinstance(viewer, Session) and viewer.profile == "committee_member"
     async with database.acquire() as connection:

@@ -345,7 +345,8 @@ def build_rent(tables: Mapping[str, Table]) -> Table:
             (rows.dead | rows.reference_income.isnull(), no_amount),
             (~rows.over, 0),
             (rows.exempt & rows.over, 0),
-            (~rows.exempt & rows.over, half_up(rows.rooms * rows.each_room, 1200)),
+            # The least of an unknown and a known number is the known one in SQL engines: an unknown income ends here.
+            (~rows.exempt & rows.over & rows.used.notnull(), half_up(rows.rooms * rows.each_room, 1200)),
             else_=no_amount,
         ),
     )

@@ -130,7 +130,7 @@ class Levels:
         Raises:
             NotFound: `flow_unknown`. NotAllowed: `not_a_participant`.
         """
-        self._monitoring.demand_visible(flow, by)
+        await self._monitoring.demand_visible(flow, by)
         async with self._database.acquire() as connection:
             return await store.list_levels(connection, flow)
 
@@ -140,7 +140,7 @@ class Levels:
         Raises:
             NotFound: `flow_unknown`. NotAllowed: `not_a_participant`.
         """
-        self._monitoring.demand_visible(flow, by)
+        await self._monitoring.demand_visible(flow, by)
         async with self._database.acquire() as connection:
             found = await store.list_maintenance(connection, flow, self._clock.now(), None)
         return [each for each in found if each.withdrawn_at is None]
@@ -152,7 +152,7 @@ class Levels:
             NotFound: `flow_unknown`. NotAllowed: `not_a_participant`.
             Invalid: `month_malformed`, `month_not_begun`, `month_not_kept`.
         """
-        self._monitoring.demand_visible(flow, by)
+        await self._monitoring.demand_visible(flow, by)
         now = self._clock.now()
         month = read_month(month_) if month_ else civil_date(now).replace(day=1)
         since, until = period_of(month, now)

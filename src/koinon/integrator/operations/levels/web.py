@@ -11,7 +11,6 @@ from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect
 
 from koinon.base.clock import Clock, civil_date, start_of
-from koinon.base.database import Database
 from koinon.base.errors import Invalid, KoinonError
 from koinon.base.text import Text
 from koinon.integrator.operations.levels.export import as_csv, as_json
@@ -21,7 +20,6 @@ from koinon.integrator.operations.levels.service import Levels
 from koinon.integrator.operations.policy import oldest_kept
 from koinon.integrator.operations.service import OPERATOR, Monitoring
 from koinon.portal import N_, portal_of, render
-from koinon.trust.ledger import Sealer
 from koinon.trust.parties.sign_in import Session
 
 VERDICT_NAMES = {
@@ -55,31 +53,27 @@ _WIDE, _HIGH = 18, 120
 @get("/operations/flows/{flow:str}/levels", include_in_schema=False)
 async def show_levels(
     request: Request[Any, Any, Any],
-    session: Session,
+    session: NamedDependency[Session],
+    levels: NamedDependency[Levels],
     monitoring: NamedDependency[Monitoring],
-    database: NamedDependency[Database],
-    sealer: NamedDependency[Sealer],
-    clock: Clock,
+    clock: NamedDependency[Clock],
     flow: FromPath[str],
     month: FromQuery[str] = "",
 ) -> Any:
     """What was promised of the flow, and what the month kept of it."""
-    levels = _levels(database, clock, sealer, monitoring)
     return await _page(request, session, levels, monitoring, clock, flow, month, {}, None)
 
 
 @post("/operations/flows/{flow:str}/levels", status_code=200, include_in_schema=False)
 async def agree(
     request: Request[Any, Any, Any],
-    session: Session,
+    session: NamedDependency[Session],
+    levels: NamedDependency[Levels],
     monitoring: NamedDependency[Monitoring],
-    database: NamedDependency[Database],
-    sealer: NamedDependency[Sealer],
-    clock: Clock,
+    clock: NamedDependency[Clock],
     flow: FromPath[str],
 ) -> Any:
     """It is promised, or the page says why not."""
-    levels = _levels(database, clock, sealer, monitoring)
     form = await _form(request)
     try:
         deferred = form.get("deferred_hours", "")
@@ -102,15 +96,13 @@ async def agree(
 @post("/operations/flows/{flow:str}/maintenance", status_code=200, include_in_schema=False)
 async def announce(
     request: Request[Any, Any, Any],
-    session: Session,
+    session: NamedDependency[Session],
+    levels: NamedDependency[Levels],
     monitoring: NamedDependency[Monitoring],
-    database: NamedDependency[Database],
-    sealer: NamedDependency[Sealer],
-    clock: Clock,
+    clock: NamedDependency[Clock],
     flow: FromPath[str],
 ) -> Any:
     """It is announced, or the page says why not."""
-    levels = _levels(database, clock, sealer, monitoring)
     form = await _form(request)
     try:
         await levels.announce(
@@ -129,45 +121,35 @@ async def announce(
 
 @post("/operations/maintenance/{maintenance:uuid}/withdraw", status_code=303, include_in_schema=False)
 async def withdraw(
-    session: Session,
-    monitoring: NamedDependency[Monitoring],
-    database: NamedDependency[Database],
-    sealer: NamedDependency[Sealer],
-    clock: Clock,
+    session: NamedDependency[Session],
+    levels: NamedDependency[Levels],
     maintenance: FromPath[UUID],
 ) -> Redirect:
     """From now on it counts no more."""
-    await _levels(database, clock, sealer, monitoring).withdraw(maintenance, session.author())
+    await levels.withdraw(maintenance, session.author())
     return Redirect("/operations", status_code=303)
 
 
 @get("/api/operations/flows/{flow:str}/levels", tags=["operations"])
 async def get_month(
-    session: Session,
-    monitoring: NamedDependency[Monitoring],
-    database: NamedDependency[Database],
-    sealer: NamedDependency[Sealer],
-    clock: Clock,
+    session: NamedDependency[Session],
+    levels: NamedDependency[Levels],
     flow: FromPath[str],
     month: FromQuery[str] = "",
 ) -> dict[str, Any]:
     """What a month (`2026-11`; this one without) kept of what was promised: for participants and the operator."""
-    levels = _levels(database, clock, sealer, monitoring)
     return as_json(await levels.report(flow, month, session.author()))
 
 
 @get("/api/operations/flows/{flow:str}/levels/csv", tags=["operations"])
 async def get_month_csv(
-    session: Session,
-    monitoring: NamedDependency[Monitoring],
-    database: NamedDependency[Database],
-    sealer: NamedDependency[Sealer],
-    clock: Clock,
+    session: NamedDependency[Session],
+    levels: NamedDependency[Levels],
     flow: FromPath[str],
     month: FromQuery[str] = "",
 ) -> Response[bytes]:
     """Its minutes by the day, as CSV."""
-    report = await _levels(database, clock, sealer, monitoring).report(flow, month, session.author())
+    report = await levels.report(flow, month, session.author())
     return Response(
         as_csv(report),
         media_type="text/csv",
@@ -247,10 +229,6 @@ def columns_of(days: Sequence[DayMinutes]) -> list[tuple[date, list[tuple[str, f
 def _promises(report: MonthReport) -> list[tuple[str, Any]]:
     named = (("availability", report.availability), ("p95", report.p95), ("deferred", report.deferred))
     return [(name, promise) for name, promise in named if promise is not None]
-
-
-def _levels(database: Database, clock: Clock, sealer: Sealer, monitoring: Monitoring) -> Levels:
-    return Levels(database=database, clock=clock, sealer=sealer, monitoring=monitoring)
 
 
 async def _form(request: Request[Any, Any, Any]) -> dict[str, str]:

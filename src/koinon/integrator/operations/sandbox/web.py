@@ -26,7 +26,7 @@ from koinon.portal import N_, portal_of, render
 from koinon.trust.ledger import Sealer
 from koinon.trust.parties import PartyId
 from koinon.trust.parties.sign_in import Session
-from koinon.trust.standing import StandingKeeper
+from koinon.trust.standing import Standing
 
 problems = {
     "sandbox_has_dossiers": N_("This organisation has files on persons: it does not become a sandbox."),
@@ -39,32 +39,32 @@ problems = {
 @get("/operations/sandbox", include_in_schema=False)
 async def show_sandbox(
     request: Request[Any, Any, Any],
-    session: Session,
+    session: NamedDependency[Session],
     monitoring: NamedDependency[Monitoring],
-    keeper: NamedDependency[StandingKeeper],
+    standing: NamedDependency[Standing],
     database: NamedDependency[Database],
 ) -> Any:
     """Personas, what flows must say about them, and what must be refused."""
-    return await _page(request, session, monitoring, keeper, database, None)
+    return await _page(request, session, monitoring, standing, database, None)
 
 
 @post("/operations/sandbox/{what:str}", status_code=200, include_in_schema=False)
 async def change_sandbox(
     request: Request[Any, Any, Any],
-    session: Session,
+    session: NamedDependency[Session],
     monitoring: NamedDependency[Monitoring],
-    keeper: NamedDependency[StandingKeeper],
+    standing: NamedDependency[Standing],
     database: NamedDependency[Database],
     sealer: NamedDependency[Sealer],
     settings: NamedDependency[Settings],
-    clock: Clock,
+    clock: NamedDependency[Clock],
     what: FromPath[str],
 ) -> Any:
     """A party is opened or reset, or the page says why not."""
     sent = await request.form()
     by, now = session.author(), clock.now()
     try:
-        party = _party(keeper, str(sent.get("party", "")))
+        party = _party(standing, str(sent.get("party", "")))
         if what == "open":
             await open_sandbox(database, sealer, party, by, now)
         elif what != "reset":
@@ -75,12 +75,14 @@ async def change_sandbox(
     except KoinonError as error:
         if error.code not in problems:
             raise
-        return await _page(request, session, monitoring, keeper, database, error)
+        return await _page(request, session, monitoring, standing, database, error)
     return Redirect("/operations/sandbox", status_code=303)
 
 
 @get("/api/operations/sandbox", tags=["operations"])
-async def get_sandbox(session: Session, monitoring: NamedDependency[Monitoring]) -> list[dict[str, Any]]:
+async def get_sandbox(
+    session: NamedDependency[Session], monitoring: NamedDependency[Monitoring]
+) -> list[dict[str, Any]]:
     """Each question of a sandbox with the answer, or the code and status, that must come."""
     session.author()
     return expectations(monitoring.flows)
@@ -88,14 +90,14 @@ async def get_sandbox(session: Session, monitoring: NamedDependency[Monitoring])
 
 async def _page(
     request: Request[Any, Any, Any],
-    session: Session,
+    session: NamedDependency[Session],
     monitoring: Monitoring,
-    keeper: StandingKeeper,
-    database: Database,
+    standing: Standing,
+    database: NamedDependency[Database],
     error: KoinonError | None,
 ) -> Any:
     session.author()
-    parties = keeper.current.register.parties
+    parties = standing.register.parties
     found = await list_sandboxes(database)
     opened = {each.party for each in found}
     operates = session.profile == OPERATOR
@@ -123,12 +125,12 @@ async def _page(
     )  # fmt: skip
 
 
-def _party(keeper: StandingKeeper, text: str) -> PartyId:
+def _party(standing: Standing, text: str) -> PartyId:
     try:
         party = PartyId(UUID(text))
     except ValueError:
         raise NotFound("party_unknown") from None
-    if party not in keeper.current.register.parties:
+    if party not in standing.register.parties:
         raise NotFound("party_unknown")
     return party
 

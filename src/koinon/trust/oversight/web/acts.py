@@ -22,7 +22,7 @@ from koinon.trust.oversight.service import draft_act
 from koinon.trust.oversight.web.access import demand_signing
 from koinon.trust.parties.sign_in import Session
 from koinon.trust.rules import load_rules
-from koinon.trust.standing import Standing, StandingKeeper
+from koinon.trust.standing import Standing
 from koinon.trust.standing.acts import (
     REQUIREMENTS,
     Act,
@@ -55,11 +55,11 @@ async def show_act_form(
     request: Request[Any, Any, Any],
     session: NamedDependency[Session],
     database: NamedDependency[Database],
-    keeper: NamedDependency[StandingKeeper],
+    standing: NamedDependency[Standing],
 ) -> Any:
     """The form of an act: reason, outcome, and with which key."""
     demand_signing(session)
-    return await _form(request, session, database, keeper, dict(request.query_params), None)
+    return await _form(request, session, database, standing, dict(request.query_params), None)
 
 
 @post("/acts/new", status_code=200, include_in_schema=False)
@@ -67,14 +67,13 @@ async def draft(
     request: Request[Any, Any, Any],
     session: NamedDependency[Session],
     database: NamedDependency[Database],
-    keeper: NamedDependency[StandingKeeper],
+    standing: NamedDependency[Standing],
     clock: NamedDependency[Clock],
 ) -> Any:
     """The act as it would be signed, shown in the reader's language, ready to be signed in the browser."""
     demand_signing(session)
     sent = await request.form()
     form = {name: str(value)[:_LONGEST] for name, value in sent.items()}
-    standing = keeper.current
     try:
         asked = _asked(form)
         appointed = None
@@ -94,7 +93,7 @@ async def draft(
             appointed=appointed,
         )
     except KoinonError as error:
-        return await _form(request, session, database, keeper, form, error)
+        return await _form(request, session, database, standing, form, error)
     return render(
         request,
         "oversight/sign.html",
@@ -114,11 +113,11 @@ async def _form(
     request: Request[Any, Any, Any],
     session: Session,
     database: Database,
-    keeper: StandingKeeper,
+    standing: Standing,
     form: Mapping[str, str],
     error: KoinonError | None,
 ) -> Any:
-    standing, asked = keeper.current, _asked(form)
+    asked = _asked(form)
     message: Message | None = None
     if error is not None:
         message = portal_of(request).problems.get(error.code, N_("This is no act that can be signed."))

@@ -22,7 +22,7 @@ from koinon.trust.oversight.web.access import demand_commission
 from koinon.trust.oversight.web.console import act_address
 from koinon.trust.parties import PartyId
 from koinon.trust.parties.sign_in import Session
-from koinon.trust.standing import StandingKeeper
+from koinon.trust.standing import Standing
 from koinon.trust.standing.acts import TargetKind
 
 navigation = [
@@ -59,11 +59,10 @@ async def list_complaints(
     request: Request[Any, Any, Any],
     session: NamedDependency[Session],
     database: NamedDependency[Database],
-    keeper: NamedDependency[StandingKeeper],
+    standing: NamedDependency[Standing],
 ) -> Any:
     """Complaints, newest first; who complains and why is on each one's own page."""
     demand_commission(session)
-    standing = keeper.current
     async with database.acquire() as connection:
         complaints = await store.list_complaints(connection, limit=_PAGE)
     return render(
@@ -84,11 +83,11 @@ async def list_complaints(
 async def show_complaint_form(
     request: Request[Any, Any, Any],
     session: NamedDependency[Session],
-    keeper: NamedDependency[StandingKeeper],
+    standing: NamedDependency[Standing],
 ) -> Any:
     """The form in which the secretariat writes down a complaint that somebody brings."""
     demand_commission(session)
-    return _form(request, keeper, {}, None)
+    return _form(request, standing, {}, None)
 
 
 @post("/commission/complaints/new", status_code=200, include_in_schema=False)
@@ -97,7 +96,7 @@ async def file_complaint(
     session: NamedDependency[Session],
     database: NamedDependency[Database],
     sealer: NamedDependency[Sealer],
-    keeper: NamedDependency[StandingKeeper],
+    standing: NamedDependency[Standing],
     clock: NamedDependency[Clock],
 ) -> Any:
     """The complaint has been received. Records: `complaint.received`."""
@@ -120,10 +119,10 @@ async def file_complaint(
         )
         async with database.transaction() as connection:
             complaint = await service.file_complaint(
-                connection, sealer, filing, keeper.current.register, author, clock.now()
+                connection, sealer, filing, standing.register, author, clock.now()
             )
     except (Invalid, NotFound) as error:
-        return _form(request, keeper, form, error)
+        return _form(request, standing, form, error)
     return Redirect(f"/commission/complaints/{complaint.id}", status_code=303)
 
 
@@ -134,11 +133,11 @@ async def show_complaint(
     session: NamedDependency[Session],
     database: NamedDependency[Database],
     sealer: NamedDependency[Sealer],
-    keeper: NamedDependency[StandingKeeper],
+    standing: NamedDependency[Standing],
     clock: NamedDependency[Clock],
 ) -> Any:
     """A complaint with its words. Records: `complaint.read`."""
-    return await _show(request, complaint, session, database, sealer, keeper, clock, opened=None)
+    return await _show(request, complaint, session, database, sealer, standing, clock, opened=None)
 
 
 @post("/commission/complaints/{complaint:uuid}/exchanges", status_code=200, include_in_schema=False)
@@ -148,7 +147,7 @@ async def open_exchanges(
     session: NamedDependency[Session],
     database: NamedDependency[Database],
     sealer: NamedDependency[Sealer],
-    keeper: NamedDependency[StandingKeeper],
+    standing: NamedDependency[Standing],
     clock: NamedDependency[Clock],
 ) -> Any:
     """The exchanges that the complaint is about, opened. Records: `complaint.exchanges_read`."""
@@ -157,7 +156,7 @@ async def open_exchanges(
         found = await service.get_complaint(connection, complaint)
         opened = await service.read_exchanges(connection, sealer, found, author, clock.now())
     shown = [(entry, private.fields if isinstance(private, Private) else None) for entry, private in opened]
-    return await _show(request, complaint, session, database, sealer, keeper, clock, opened=shown)
+    return await _show(request, complaint, session, database, sealer, standing, clock, opened=shown)
 
 
 @post("/commission/complaints/{complaint:uuid}/state", status_code=303, include_in_schema=False)
@@ -187,7 +186,7 @@ async def _show(
     session: Session,
     database: Database,
     sealer: Sealer,
-    keeper: StandingKeeper,
+    standing: Standing,
     clock: Clock,
     *,
     opened: Any,
@@ -195,7 +194,6 @@ async def _show(
     author = demand_commission(session)
     async with database.transaction() as connection:
         found, words = await service.read_complaint(connection, sealer, complaint, author, clock.now())
-    standing = keeper.current
     state = service.state_of(found, standing)
     outcome = standing.acts.complaints.get(str(found.id))
     return render(
@@ -216,12 +214,12 @@ async def _show(
 
 
 def _form(
-    request: Request[Any, Any, Any], keeper: StandingKeeper, form: dict[str, str], error: KoinonError | None
+    request: Request[Any, Any, Any], standing: Standing, form: dict[str, str], error: KoinonError | None
 ) -> Any:
     message = None
     if error is not None:
         message = MISSING.get(error.code) or portal_of(request).problems.get(error.code)
-    parties = keeper.current.register.parties.values()
+    parties = standing.register.parties.values()
     return render(
         request,
         "oversight/complaint_new.html",

@@ -40,7 +40,7 @@ from koinon.trust.oversight.web.register import AUTHORISATION_STATES
 from koinon.trust.parties import PartyId
 from koinon.trust.parties.sign_in import Session
 from koinon.trust.rules import load_rules, load_vocabulary
-from koinon.trust.standing import StandingKeeper
+from koinon.trust.standing import Standing
 from koinon.trust.standing.acts import Deed, TargetKind
 
 navigation = [
@@ -58,12 +58,12 @@ async def show_overview(
     request: Request[Any, Any, Any],
     session: NamedDependency[Session],
     database: NamedDependency[Database],
-    keeper: NamedDependency[StandingKeeper],
+    standing: NamedDependency[Standing],
     clock: NamedDependency[Clock],
 ) -> Any:
     """In force, suspended, ending soon, waiting."""
     demand_commission(session)
-    standing, now = keeper.current, clock.now()
+    now = clock.now()
     async with database.acquire() as connection:
         rules = await load_rules(connection)
     return render(
@@ -80,7 +80,7 @@ async def show_overview(
         states=AUTHORISATION_STATES,
         in_force=AuthorisationState.IN_FORCE,
         suspended=[
-            (TARGETS[kind], _suspended_name(kind, id_, keeper), held, act_address("resume", kind, id_))
+            (TARGETS[kind], _suspended_name(kind, id_, standing), held, act_address("resume", kind, id_))
             for (kind, id_), held in sorted(standing.acts.suspended.items())
         ],
         ending=list_ending_soon(standing.agreements, standing.acts, now),
@@ -97,7 +97,7 @@ async def show_overview(
                 act_address("suspend", TargetKind.FLOW, flow),
                 act_address("end_flow", TargetKind.FLOW, flow),
             )
-            for flow in _flows(keeper)
+            for flow in _flows(standing)
         ],
         register=public_register(standing, [], now),
     )
@@ -111,9 +111,8 @@ def act_address(deed: str, kind: TargetKind | str, id: str, digest: str | None =
     return f"/acts/new?{urlencode(asked)}"
 
 
-def _flows(keeper: StandingKeeper) -> list[str]:
+def _flows(standing: Standing) -> list[str]:
     """Flows that an authorisation names and that were not ended."""
-    standing = keeper.current
     named = {
         resource.removeprefix("flow/")
         for each in standing.agreements.authorisations.values()
@@ -123,8 +122,8 @@ def _flows(keeper: StandingKeeper) -> list[str]:
     return sorted(flow for flow in named if not standing.acts.is_ended(flow))
 
 
-def _suspended_name(kind: TargetKind, id: str, keeper: StandingKeeper) -> Text | str:
-    register = keeper.current.register
+def _suspended_name(kind: TargetKind, id: str, standing: Standing) -> Text | str:
+    register = standing.register
     if kind is TargetKind.PARTY:
         return party_name(register, PartyId(parse_id(id)))
     if kind is TargetKind.PERSON:
@@ -138,11 +137,10 @@ async def show_requests(
     request: Request[Any, Any, Any],
     session: NamedDependency[Session],
     database: NamedDependency[Database],
-    keeper: NamedDependency[StandingKeeper],
+    standing: NamedDependency[Standing],
 ) -> Any:
     """Everything that waits for an act, oldest first."""
     demand_commission(session)
-    standing = keeper.current
     async with database.acquire() as connection:
         rules = await load_rules(connection)
     waiting = list_waiting(standing.agreements, standing.register, rules, standing.acts)
@@ -165,12 +163,12 @@ async def show_authorisation(
     serial: FromPath[str],
     session: NamedDependency[Session],
     database: NamedDependency[Database],
-    keeper: NamedDependency[StandingKeeper],
+    standing: NamedDependency[Standing],
     clock: NamedDependency[Clock],
 ) -> Any:
     """An authorisation with its acts, and what can be done to it."""
     demand_commission(session)
-    standing, number = keeper.current, f"{year:04}/{serial}"
+    number = f"{year:04}/{serial}"
     found = get_authorisation(standing.agreements, number)
     async with database.acquire() as connection:
         words = await load_vocabulary(connection)
@@ -219,14 +217,14 @@ def _possible(state: AuthorisationState, authorisation: Authorisation) -> list[t
 async def show_grant_form(
     request: Request[Any, Any, Any],
     session: NamedDependency[Session],
-    keeper: NamedDependency[StandingKeeper],
+    standing: NamedDependency[Standing],
     clock: NamedDependency[Clock],
 ) -> Any:
     """The form of an authorisation that the Commission deliberates on."""
     demand_commission(session)
     today = civil_date(clock.now())
     form = {"valid_from": today.isoformat(), "valid_until": date(today.year + 2, 1, 1).isoformat()}
-    return _grant_form(request, keeper, form, None)
+    return _grant_form(request, standing, form, None)
 
 
 @post("/commission/authorisations/new", status_code=200, include_in_schema=False)
@@ -235,7 +233,7 @@ async def ask_for_authorisation(
     session: NamedDependency[Session],
     database: NamedDependency[Database],
     sealer: NamedDependency[Sealer],
-    keeper: NamedDependency[StandingKeeper],
+    standing: NamedDependency[Standing],
     clock: NamedDependency[Clock],
 ) -> Any:
     """The document exists under its number; the next page grants it.
@@ -247,12 +245,12 @@ async def ask_for_authorisation(
     form = {name: str(value)[:20_000] for name, value in sent.items()}
     now = clock.now()
     try:
-        number = next_number(keeper.current.agreements, civil_date(now).year)
+        number = next_number(standing.agreements, civil_date(now).year)
         authorisation = _read_authorisation(form, number)
         async with database.transaction() as connection:
             await request_authorisation(connection, sealer, authorisation, now)
     except KoinonError as error:
-        return _grant_form(request, keeper, form, error)
+        return _grant_form(request, standing, form, error)
     return Redirect(
         act_address("grant", TargetKind.AUTHORISATION, authorisation.number, authorisation.digest),
         status_code=303,
@@ -261,11 +259,11 @@ async def ask_for_authorisation(
 
 def _grant_form(
     request: Request[Any, Any, Any],
-    keeper: StandingKeeper,
+    standing: Standing,
     form: Mapping[str, str],
     error: KoinonError | None,
 ) -> Any:
-    parties = keeper.current.register.parties.values()
+    parties = standing.register.parties.values()
     message = None
     if error is not None:
         message = portal_of(request).problems.get(error.code, N_("The document is not complete."))

@@ -23,7 +23,7 @@ from koinon.trust.oversight.documents import BODIES, RANKS
 from koinon.trust.oversight.web.access import SIGNING_PROFILES, demand_signing
 from koinon.trust.oversight.web.console import act_address
 from koinon.trust.parties.sign_in import Session
-from koinon.trust.standing import StandingKeeper
+from koinon.trust.standing import Standing
 from koinon.trust.standing.acts import (
     Body,
     Rank,
@@ -59,12 +59,11 @@ async def show_members(
     request: Request[Any, Any, Any],
     session: NamedDependency[Session],
     database: NamedDependency[Database],
-    keeper: NamedDependency[StandingKeeper],
+    standing: NamedDependency[Standing],
     settings: NamedDependency[Settings],
 ) -> Any:
     """Members in office with their keys, keys that were offered, and the forms to offer one."""
     demand_signing(session)
-    standing = keeper.current
     async with database.acquire() as connection:
         offered = [
             msgspec.json.decode(each.document, type=Signer)

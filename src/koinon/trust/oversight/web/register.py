@@ -18,7 +18,7 @@ from koinon.trust.oversight.register import public_register
 from koinon.trust.oversight.web.conditions import describe_condition
 from koinon.trust.parties import PARTY_KINDS
 from koinon.trust.rules import load_rules, load_vocabulary
-from koinon.trust.standing import StandingKeeper
+from koinon.trust.standing import Standing
 from koinon.trust.standing.acts import TargetKind, is_personal
 
 navigation = [NavigationItem(label=N_("Public register"), path="/register", order=80)]
@@ -48,12 +48,11 @@ _PAGE = 50
 async def show_register(
     request: Request[Any, Any, Any],
     database: NamedDependency[Database],
-    keeper: NamedDependency[StandingKeeper],
+    standing: NamedDependency[Standing],
     clock: NamedDependency[Clock],
     before: FromQuery[int | None] = None,
 ) -> Any:
     """The public register; acts newest first, those before sequence `before`."""
-    standing = keeper.current
     async with database.acquire() as connection:
         rules = await load_rules(connection)
     acts = standing.chain.acts[: max(0, before - 1) if before else None]
@@ -87,7 +86,7 @@ async def show_authorisation(
     year: FromPath[int],
     serial: FromPath[str],
     database: NamedDependency[Database],
-    keeper: NamedDependency[StandingKeeper],
+    standing: NamedDependency[Standing],
     clock: NamedDependency[Clock],
 ) -> Any:
     """An authorisation in full, with its acts.
@@ -95,7 +94,7 @@ async def show_authorisation(
     Raises:
         NotFound: `authorisation_unknown`.
     """
-    standing, number = keeper.current, f"{year:04}/{serial}"
+    number = f"{year:04}/{serial}"
     register = public_register(standing, [], clock.now())
     found = next((each for each in register.authorisations if each.number == number), None)
     if found is None:

@@ -39,7 +39,7 @@ from koinon.trust.rules.parse import LIMIT_BYTES, Problem, check_rule
 from koinon.trust.rules.policy import APPROVERS
 from koinon.trust.rules.store import list_passed, list_reports, load_vocabulary
 from koinon.trust.rules.web import in_words
-from koinon.trust.standing import Standing, StandingKeeper
+from koinon.trust.standing import Standing
 from koinon.trust.standing.acts import TargetKind
 
 navigation = [
@@ -72,12 +72,11 @@ async def show_proposals(
     request: Request[Any, Any, Any],
     session: NamedDependency[Session],
     database: NamedDependency[Database],
-    keeper: NamedDependency[StandingKeeper],
+    standing: NamedDependency[Standing],
     clock: NamedDependency[Clock],
 ) -> Any:
     """What waits for the reader, and every version with its state."""
     _demand(session)
-    standing = await _standing(keeper)
     async with database.acquire() as connection:
         followed = await _follow(connection, standing, clock)
     chosen = str(request.query_params.get("state", ""))
@@ -116,7 +115,7 @@ async def preview(
     request: Request[Any, Any, Any],
     session: NamedDependency[Session],
     database: NamedDependency[Database],
-    keeper: NamedDependency[StandingKeeper],
+    standing: NamedDependency[Standing],
     clock: NamedDependency[Clock],
 ) -> Any:
     """The rule in words, what the analysis finds and what it would change; nothing is kept yet."""
@@ -129,7 +128,7 @@ async def preview(
         if rule is None or broken:
             return _form(request, text, [*broken, *problems])
         try:
-            found = await examine_rule(connection, rule, (await _standing(keeper)).acts, clock.now())
+            found = await examine_rule(connection, rule, standing.acts, clock.now())
         except KoinonError as error:
             return _form(request, text, error=error)
         before = _before(rule, await load_rules(connection))
@@ -152,7 +151,7 @@ async def keep(
     session: NamedDependency[Session],
     database: NamedDependency[Database],
     sealer: NamedDependency[Sealer],
-    keeper: NamedDependency[StandingKeeper],
+    standing: NamedDependency[Standing],
     clock: NamedDependency[Clock],
 ) -> Any:
     """The version is a draft of whoever is signed in, analysed and replayed.
@@ -169,7 +168,7 @@ async def keep(
             if rule is None or broken:
                 return _form(request, text, [*broken, *problems])
             stored, _ = await propose_rule(
-                connection, sealer, rule, str(author.person), (await _standing(keeper)).acts, clock.now()
+                connection, sealer, rule, str(author.person), standing.acts, clock.now()
             )
     except KoinonError as error:
         return _form(request, text, error=error)
@@ -182,7 +181,7 @@ async def show_proposal(
     rule_id: FromPath[str],
     session: NamedDependency[Session],
     database: NamedDependency[Database],
-    keeper: NamedDependency[StandingKeeper],
+    standing: NamedDependency[Standing],
     clock: NamedDependency[Clock],
     version: FromQuery[int | None] = None,
 ) -> Any:
@@ -193,7 +192,6 @@ async def show_proposal(
         NotFound: `rule_unknown`.
     """
     _demand(session)
-    standing = await _standing(keeper)
     async with database.acquire() as connection:
         followed = await _follow(connection, standing, clock)
         vocabulary = await load_vocabulary(connection)
@@ -243,7 +241,7 @@ async def review_again(
     session: NamedDependency[Session],
     database: NamedDependency[Database],
     sealer: NamedDependency[Sealer],
-    keeper: NamedDependency[StandingKeeper],
+    standing: NamedDependency[Standing],
     clock: NamedDependency[Clock],
 ) -> Any:
     """The version has been analysed and replayed again, on what counts and what is kept now.
@@ -265,7 +263,7 @@ async def review_again(
         )
         if stored is None:
             raise NotFound("rule_unknown", rule=rule_id, version=version)
-        await review_rule(connection, sealer, stored, (await _standing(keeper)).acts, clock.now())
+        await review_rule(connection, sealer, stored, standing.acts, clock.now())
     return Redirect(_address(stored), status_code=303)
 
 
@@ -273,11 +271,6 @@ def _demand(session: Session) -> Author:
     author = session.author()
     demand_reader(session.profile)
     return author
-
-
-async def _standing(keeper: StandingKeeper) -> Standing:
-    """The standing, once it has caught up: the proposal that was just kept moved it, and its author looks at once."""
-    return await keeper.refresh(0)
 
 
 async def _follow(connection: Any, standing: Standing, clock: Clock) -> list[Followed]:

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from litestar import Request, Response, get, post
+from litestar.di import NamedDependency
 from litestar.response import Redirect
 
 from koinon.base.clock import Clock, civil_date
@@ -21,7 +22,11 @@ from koinon.trust.parties.vocabulary import PROFILES
 
 @get("/me", include_in_schema=False)
 async def show_me(
-    request: Request[Any, Any, Any], sign_in: SignIn, session: Session, database: Database, clock: Clock
+    request: Request[Any, Any, Any],
+    sign_in: NamedDependency[SignIn],
+    session: NamedDependency[Session],
+    database: NamedDependency[Database],
+    clock: NamedDependency[Clock],
 ) -> Response[bytes]:
     """The person of the session: roles, charter, training, and what they may choose."""
     at = clock.now()
@@ -61,7 +66,11 @@ def _lacking(register: Register, person: Person, at: datetime) -> Iterator[str]:
 
 @post("/me/charter", include_in_schema=False, status_code=303)
 async def change_my_charter(
-    request: Request[Any, Any, Any], session: Session, database: Database, sealer: Sealer, clock: Clock
+    request: Request[Any, Any, Any],
+    session: NamedDependency[Session],
+    database: NamedDependency[Database],
+    sealer: NamedDependency[Sealer],
+    clock: NamedDependency[Clock],
 ) -> Response[Any]:
     """The person of the session has signed the charter that the page showed."""
     form = await request.form()
@@ -78,7 +87,10 @@ async def change_my_charter(
 
 @post("/me/sign-out-everywhere", include_in_schema=False, status_code=303)
 async def leave_everywhere(
-    sign_in: SignIn, session: Session, database: Database, clock: Clock
+    sign_in: NamedDependency[SignIn],
+    session: NamedDependency[Session],
+    database: NamedDependency[Database],
+    clock: NamedDependency[Clock],
 ) -> Response[Any]:
     """Every session of whoever is signed in has ended."""
     async with database.transaction() as connection:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 from litestar import Request, Response, get, post
+from litestar.di import NamedDependency
 from litestar.response import Redirect
 
 from koinon.base.clock import Clock, civil_date
@@ -251,7 +252,10 @@ CHANGES: dict[str, tuple[type[msgspec.Struct], Callable[[Change, Any], Awaitable
 
 @get("/parties", include_in_schema=False)
 async def show_parties(
-    request: Request[Any, Any, Any], session: Session, database: Database, clock: Clock
+    request: Request[Any, Any, Any],
+    session: NamedDependency[Session],
+    database: NamedDependency[Database],
+    clock: NamedDependency[Clock],
 ) -> Response[Any]:
     """Every party, for who may see them all; who looks after one party goes to that one."""
     author = session.author()
@@ -263,7 +267,11 @@ async def show_parties(
 
 @post("/parties", include_in_schema=False, status_code=303)
 async def register_party(
-    request: Request[Any, Any, Any], session: Session, database: Database, sealer: Sealer, clock: Clock
+    request: Request[Any, Any, Any],
+    session: NamedDependency[Session],
+    database: NamedDependency[Database],
+    sealer: NamedDependency[Sealer],
+    clock: NamedDependency[Clock],
 ) -> Response[Any]:
     """The party of the form is in the register as of today."""
     author = session.author()
@@ -288,7 +296,11 @@ async def register_party(
 
 @get("/parties/{party:uuid}", include_in_schema=False)
 async def show_party(
-    request: Request[Any, Any, Any], party: UUID, session: Session, database: Database, clock: Clock
+    request: Request[Any, Any, Any],
+    party: UUID,
+    session: NamedDependency[Session],
+    database: NamedDependency[Database],
+    clock: NamedDependency[Clock],
 ) -> Response[bytes]:
     """One party with its units, persons, systems, keys and advisers."""
     return await _party_page(request, PartyId(party), session.author(), database, clock)
@@ -299,11 +311,11 @@ async def change_party(
     request: Request[Any, Any, Any],
     party: UUID,
     what: str,
-    session: Session,
-    database: Database,
-    sealer: Sealer,
-    settings: Settings,
-    clock: Clock,
+    session: NamedDependency[Session],
+    database: NamedDependency[Database],
+    sealer: NamedDependency[Sealer],
+    settings: NamedDependency[Settings],
+    clock: NamedDependency[Clock],
 ) -> Response[Any]:
     """The change that the form asks is made; what is wrong with it stands above the page otherwise."""
     author = session.author()

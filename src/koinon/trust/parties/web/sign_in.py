@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 from litestar import Request, Response, get, post
+from litestar.di import NamedDependency
 from litestar.params import Parameter
 from litestar.response import Redirect
 
@@ -20,7 +21,7 @@ CHOOSE = "/sign-in/choose"
 @get("/sign-in", opt={"public": True}, include_in_schema=False)
 async def show_sign_in(
     request: Request[Any, Any, Any],
-    sign_in: SignIn,
+    sign_in: NamedDependency[SignIn],
     return_to: Annotated[str | None, Parameter(query="next")] = None,
 ) -> Response[Any]:
     """How to sign in here; who is signed in already goes on."""
@@ -54,7 +55,7 @@ def _sign_in_page(
 
 
 @post("/sign-in/local", opt={"public": True}, include_in_schema=False, status_code=303)
-async def sign_in_locally(request: Request[Any, Any, Any], sign_in: SignIn) -> Response[Any]:
+async def sign_in_locally(request: Request[Any, Any, Any], sign_in: NamedDependency[SignIn]) -> Response[Any]:
     """Somebody with an account of ours is signed in."""
     form = await request.form()
     login, password, return_to = (form.get(name) for name in ("login", "password", "next"))
@@ -71,7 +72,7 @@ async def sign_in_locally(request: Request[Any, Any, Any], sign_in: SignIn) -> R
 
 @get("/sign-in/oidc", opt={"public": True}, include_in_schema=False)
 async def go_to_provider(
-    sign_in: SignIn, return_to: Annotated[str | None, Parameter(query="next")] = None
+    sign_in: NamedDependency[SignIn], return_to: Annotated[str | None, Parameter(query="next")] = None
 ) -> Response[Any]:
     """The browser goes to the identity provider."""
     begun = await sign_in.begin_oidc(local_address(return_to))
@@ -81,7 +82,9 @@ async def go_to_provider(
 
 
 @get("/sign-in/callback", opt={"public": True}, include_in_schema=False)
-async def come_back_from_provider(request: Request[Any, Any, Any], sign_in: SignIn) -> Response[Any]:
+async def come_back_from_provider(
+    request: Request[Any, Any, Any], sign_in: NamedDependency[SignIn]
+) -> Response[Any]:
     """The browser came back from the identity provider; who it named is signed in."""
     token, return_to = await sign_in.finish_oidc(request, dict(request.query_params.items()))
     answer = _signed_in(sign_in, token, local_address(return_to))
@@ -99,10 +102,10 @@ def _signed_in(sign_in: SignIn, token: str, return_to: str) -> Response[Any]:
 @get(CHOOSE, include_in_schema=False)
 async def show_choices(
     request: Request[Any, Any, Any],
-    sign_in: SignIn,
-    session: Session,
-    database: Database,
-    clock: Clock,
+    sign_in: NamedDependency[SignIn],
+    session: NamedDependency[Session],
+    database: NamedDependency[Database],
+    clock: NamedDependency[Clock],
     return_to: Annotated[str | None, Parameter(query="next")] = None,
     again: bool = False,
 ) -> Response[Any]:
@@ -121,7 +124,11 @@ async def show_choices(
 
 @post(CHOOSE, include_in_schema=False, status_code=303)
 async def choose_profile(
-    request: Request[Any, Any, Any], sign_in: SignIn, session: Session, database: Database, clock: Clock
+    request: Request[Any, Any, Any],
+    sign_in: NamedDependency[SignIn],
+    session: NamedDependency[Session],
+    database: NamedDependency[Database],
+    clock: NamedDependency[Clock],
 ) -> Response[Any]:
     """The session acts in what was chosen, under another token."""
     form = await request.form()
@@ -138,7 +145,10 @@ async def choose_profile(
 
 @post("/sign-out", opt={"public": True}, include_in_schema=False, status_code=303)
 async def sign_out(
-    request: Request[Any, Any, Any], sign_in: SignIn, database: Database, clock: Clock
+    request: Request[Any, Any, Any],
+    sign_in: NamedDependency[SignIn],
+    database: NamedDependency[Database],
+    clock: NamedDependency[Clock],
 ) -> Response[Any]:
     """The session has ended here."""
     session = viewer_of(request)
