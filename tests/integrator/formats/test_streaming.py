@@ -75,8 +75,8 @@ def test_tens_of_megabytes_take_no_more_memory_than_one(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_a_gigabyte_takes_no_more_memory_than_one_megabyte(tmp_path: Path) -> None:
-    megabytes, growth = _grown("xml", "fixed", 4000, tmp_path)
-    assert megabytes > 1000
+def test_hundreds_of_megabytes_take_no_more_memory_than_one(tmp_path: Path) -> None:
+    """`benchmarks/formats.py` does it with a gigabyte."""
+    megabytes, growth = _grown("xml", "fixed", 900, tmp_path)
+    assert megabytes > 250
     assert growth < 16
