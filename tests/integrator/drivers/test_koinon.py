@@ -163,7 +163,7 @@ class TestConformance(JsonConformance):
     async def test_hostile_json_is_refused_at_once(self, case: Case, mode: str) -> None:
         started = time.monotonic()
         await self.refused(case, mode, "untrusted")
-        assert time.monotonic() - started < 0.5
+        assert time.monotonic() - started < 3
 
     async def test_a_simulated_source_is_refused_where_real_ones_are_required(  # type: ignore[override]
         self, case: Case, running: Running

@@ -118,7 +118,7 @@ async def test_a_view_under_the_convention_leaves_its_trace_and_is_cut_by_the_co
     with pytest.raises(websockets.ConnectionClosed):
         while True:
             last = await socket.recv()
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 5
     problem = json.loads(last)["cut"]
     assert problem["code"] == "authorisation_suspended"
     assert "Commission" in problem["detail"]
