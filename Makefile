@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
 UV := .venv/bin/uv
-JOBS ?= 2
+JOBS ?= 4
 ROUNDS ?= 10
 
 .PHONY: help setup demo test search check bench docs clean lock

