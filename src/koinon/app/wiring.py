@@ -132,7 +132,7 @@ async def open_platform(
             for source in sources.values():
                 stack.push_async_callback(source.close)
         sandboxes = Sandboxes(database, keeper)
-        sources = separate({**sources, "debts": DebtsSource(database, keys, keeper)}, sandboxes)
+        sources = separate({**sources, "debts": DebtsSource(database, keys, keeper, clock)}, sandboxes)
         meter = Meter(database, clock, kind=kind)
         await meter.start()
         stack.push_async_callback(meter.stop)

@@ -285,7 +285,7 @@ class Batches:
         return found
 
     def fetch(self, batch: UUID, name: str, path: Path) -> int:
-        """The file `name` (a syntax, `rejects`, `rejects.csv`) is at `path`, whole and verified; returns its length.
+        """The file `name`, one of `BatchView.files`, is at `path`, whole and verified; returns its length.
 
         Raises:
             Conflict: `batch_not_done`, `file_unknown`.

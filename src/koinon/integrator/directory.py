@@ -189,6 +189,21 @@ async def end_dossier(connection: Connection, party: PartyId, dossier: UUID, at:
         raise NotFound("dossier_unknown", dossier=str(dossier))
 
 
+async def end_dossiers(
+    connection: Connection, dossiers: Sequence[UUID], at: datetime
+) -> list[tuple[UUID, PartyId]]:
+    """These lines, of whatever parties, end with what gave them; which of them stood, and whose they were."""
+    rows = await connection.fetch(
+        """
+        UPDATE integrator.dossier SET ended_at = $2 WHERE id = ANY($1) AND ended_at IS NULL AND valid_until > $2
+        RETURNING id, party
+        """,
+        list(dossiers),
+        at,
+    )
+    return [(row["id"], PartyId(row["party"])) for row in rows]
+
+
 async def page_dossiers(
     connection: Connection,
     keys: DirectoryKeys,

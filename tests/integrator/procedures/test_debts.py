@@ -1,7 +1,7 @@
 """Debts from a sale, through the gate: announced, told, answered in and after the term, stated, refused, traced."""
 
 from collections.abc import AsyncIterator
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -29,6 +29,16 @@ DEBTOR = "80690112370"
 OTHER = "75721054372"
 
 
+class GateClock:
+    """The gate's own, whichever it has now."""
+
+    def __init__(self, gate: Any) -> None:
+        self._gate = gate
+
+    def now(self) -> datetime:
+        return self._gate.clock.now()  # type: ignore[no-any-return]
+
+
 class Office:
     """The procedure in one process, and who takes part in it."""
 
@@ -41,7 +51,7 @@ class Office:
             gate=gate,
             uses=uses,
             flows=FLOWS,
-            sources={"debts": DebtsSource(gate.database, self.keys, gate.keeper)},
+            sources={"debts": DebtsSource(gate.database, self.keys, gate.keeper, GateClock(gate))},
             keys=self.keys,
             origin="https://koinon.example",
         )

@@ -18,9 +18,11 @@ from koinon.integrator.formats.model import STATUS_CODES
 if TYPE_CHECKING:
     import numpy
     import pyarrow as pa
+    import pyarrow.compute as pc
 else:
     numpy = late("numpy")
     pa = late("pyarrow")
+    pc = late("pyarrow.compute")
 
 VALUE, UNKNOWN, FORBIDDEN, NONE, NO_ANSWER = (
     ord(STATUS_CODES[status]) for status in ("value", "unknown", "not_allowed", "no_data", "no_answer")
@@ -44,7 +46,7 @@ class AnswerColumn(msgspec.Struct, frozen=True, kw_only=True):
     """The answers to one field about the persons of a chunk, in their order.
 
     Attributes:
-        values: an Arrow array; null where the status is another than a value.
+        values: an Arrow array; null where the status is another than a value. Of a list its rows, see `list_of`.
         statuses: one code of `STATUS_CODES` each, as uint8.
     """
 
@@ -119,7 +121,8 @@ def encode_part(
     """The answers of a chunk as Arrow IPC, and how many records ended with each status.
 
     `kept` and `replaced_by` tell of those whose place in `mask` is 1; the others were not asked about. A field that was
-    not kept is `not_allowed`.
+    not kept is `not_allowed`. Of a list the record has how many rows there are; the rows lie beside it, for
+    `decode_rows`.
     """
     known = numpy.frombuffer(mask, numpy.uint8).astype(bool)
     count = len(known)
@@ -147,7 +150,11 @@ def encode_part(
             columns[field.name] = pa.nulls(count, pa.type_for_alias(_ARROW[field.kind]))
         else:
             codes[places] = column.statuses
-            columns[field.name] = _spread(column.values, spread).cast(pa.type_for_alias(_ARROW[field.kind]))
+            values = _spread(column.values, spread)
+            if pa.types.is_list(values.type):
+                columns[_rows_name(field.name)] = values
+                values = pc.list_value_length(values)
+            columns[field.name] = values.cast(pa.type_for_alias(_ARROW[field.kind]))
         columns[f"{field.name}.status"] = pa.array(codes)
     statuses_of = numpy.full(count, _PLACE[RecordStatus.NOT_IN_DIRECTORY], numpy.uint8)
     statuses_of[places] = record
@@ -180,6 +187,47 @@ def decode_part(data: bytes, batch: Any, record_type: RecordType) -> Columns:
         replaced_by=table["replaced_by"].to_pylist(),
         fields=tuple(fields),
     )
+
+
+def list_of(record_type: RecordType, lists: Sequence[Sequence[Mapping[str, Any]] | None]) -> pa.Array:
+    """The rows of each list as an Arrow array of lists of structs, one member a field of the rows' type; null where
+    the list is not known.
+    """
+    row = pa.struct([(field.name, pa.type_for_alias(_ARROW[field.kind])) for field in record_type.fields])
+    return pa.array(lists, pa.list_(row))
+
+
+def decode_rows(data: bytes, batch: Any, field: str, record_type: RecordType, first: int) -> Columns:
+    """The rows of that list about everybody in the chunk, in order, numbered from `first`; each names its record."""
+    table = _decode(data)
+    numbers, subjects, replaced_by = (
+        table[name].to_pylist() for name in ("number", "subject", "replaced_by")
+    )
+    owners: list[int] = []
+    values: Mapping[str, list[Any]] = {spec.name: [] for spec in record_type.fields[1:]}
+    if _rows_name(field) in table.column_names:
+        lists = table[_rows_name(field)].combine_chunks()
+        owners = pc.list_parent_indices(lists).to_pylist()
+        rows = pc.list_flatten(lists)
+        values = {name: rows.field(name).to_pylist() for name in values}
+    sequences = list(range(first, first + len(owners)))
+    fields = [Column([record_key(batch, numbers[owner]) for owner in owners])]
+    for found in values.values():
+        codes = bytes(NONE if value is None else VALUE for value in found)
+        fields.append(Column(found, None if codes.count(VALUE) == len(codes) else codes))
+    return Columns(
+        record_type=record_type,
+        numbers=sequences,
+        lines=sequences,
+        sequences=sequences,
+        subjects=[subjects[owner] for owner in owners],
+        replaced_by=[replaced_by[owner] for owner in owners],
+        fields=tuple(fields),
+    )
+
+
+def _rows_name(field: str) -> str:
+    return f"{field}.rows"
 
 
 def _spread(values: Any, places: pa.Array | None) -> Any:

@@ -16,9 +16,10 @@ from koinon.base.clock import start_of
 from koinon.base.errors import Unavailable
 from koinon.base.late import late
 from koinon.integrator.deferred.bulk import SUBJECT, BulkInput, BulkSource
-from koinon.integrator.deferred.chunks import FORBIDDEN, AnswerColumn, Questions
+from koinon.integrator.deferred.chunks import FORBIDDEN, AnswerColumn, Questions, list_of
 from koinon.integrator.deferred.policy import DOWN_SHARE, PASSING, result_type
 from koinon.integrator.drivers import Context, Plan, Source, SourceAnswer, gather
+from koinon.integrator.formats import LISTS, RECORD_TYPES, RecordType, row_values
 from koinon.integrator.formats.model import STATUS_CODES
 from koinon.integrator.model import FieldAnswer, Flow
 from koinon.integrator.processing import Compiled, TableFlow
@@ -99,6 +100,9 @@ class Interactive:
         self.records = records
         self._sources = {name: _Slices(source) for name, source in sources.items()}
         self._kinds = {field.name: field.kind for field in result_type(flow).fields}
+        self._rows: Mapping[str, RecordType] = {
+            field: RECORD_TYPES[row] for (name, field), row in LISTS.items() if name == flow.name
+        }
 
     async def compute(self, questions: Questions, asking: Asking) -> Computed:
         """See `Computation.compute`."""
@@ -134,13 +138,27 @@ class Interactive:
         return await gather_many(self.flow.plan, subjects, self._sources, context, asking.allowed)
 
     def _column(self, name: str, answers: Sequence[FieldAnswer]) -> AnswerColumn:
+        row = self._rows.get(name)
+        if row is not None:
+            return AnswerColumn(
+                values=list_of(
+                    row,
+                    [
+                        [row_values(row, one) for one in each.value] if each.status == "value" else None
+                        for each in answers
+                    ],
+                ),
+                statuses=_statuses(answers),
+            )
         values = [_plain(each.value) if each.status == "value" else None for each in answers]
-        codes = "".join(STATUS_CODES[each.status] for each in answers).encode()
         kind = self._kinds[name]
         type_ = {"flag": pa.bool_(), "number": pa.int64(), "money": pa.int64(), "date": pa.date32()}.get(kind)
-        return AnswerColumn(
-            values=pa.array(values, type_ or pa.string()), statuses=numpy.frombuffer(codes, numpy.uint8)
-        )
+        return AnswerColumn(values=pa.array(values, type_ or pa.string()), statuses=_statuses(answers))
+
+
+def _statuses(answers: Sequence[FieldAnswer]) -> Any:
+    codes = "".join(STATUS_CODES[each.status] for each in answers).encode()
+    return numpy.frombuffer(codes, numpy.uint8)
 
 
 def _silent(answers: Mapping[str, Sequence[SourceAnswer]]) -> tuple[frozenset[str], list[str]]:

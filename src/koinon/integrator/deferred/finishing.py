@@ -4,74 +4,95 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
-from typing import BinaryIO, cast
+from typing import BinaryIO, NamedTuple, cast
 
 import msgspec
 
 from koinon.base.clock import rfc3339
 from koinon.base.crypto import SigningKey, b64url, jws_sign
-from koinon.integrator.deferred.chunks import FORBIDDEN, decode_part
+from koinon.integrator.deferred.chunks import FORBIDDEN, decode_part, decode_rows
 from koinon.integrator.deferred.model import Batch, RecordStatus, ResultFile
-from koinon.integrator.deferred.policy import result_type
+from koinon.integrator.deferred.policy import result_type, rows_types
 from koinon.integrator.deferred.sealed import PiecesOut, SealedObjects
 from koinon.integrator.deferred.store import Part
-from koinon.integrator.formats import Header, Writer, open_writer
+from koinon.integrator.formats import Columns, Header, RecordType, Syntax, Writer, open_writer
 from koinon.integrator.model import Flow
 
 # What travels back names the platform as its sender.
 SENDER = "koinon"
 
 
+class _Out(NamedTuple):
+    """A file that is being written: of the records, or of the rows of `field`, which is a list."""
+
+    file: PiecesOut
+    writer: Writer
+    field: str | None
+
+
 async def write_results(
     batch: Batch, flow: Flow, parts: Sequence[Part], sealed: SealedObjects, at: datetime
 ) -> list[ResultFile]:
-    """The answers of all parts are in a file of each wanted syntax, in the order of the consumer's file."""
+    """The answers of all parts are in a file of each wanted syntax, in the order of the consumer's file; the rows of
+    each list that was asked are in files of their own.
+    """
     loop = asyncio.get_running_loop()
-    record_type = result_type(flow)
-    header = Header(
-        record_type=record_type.name,
-        version=record_type.version,
-        sender=SENDER,
-        flow=batch.flow,
-        purpose=batch.purpose,
-        reference=batch.number,
-        created=at.replace(microsecond=0),
-    )
-    files = [PiecesOut(sealed, batch.id, syntax, loop) for syntax in batch.results]
-    types = {record_type.name: record_type}
+    asked = {field: each for field, each in rows_types(flow).items() if field in batch.fields}
+    wanted: list[tuple[str | None, RecordType]] = [(None, result_type(flow)), *asked.items()]
 
-    def open_all() -> list[Writer]:
-        return [
-            open_writer(cast(BinaryIO, file), syntax, header, types=types)
-            for file, syntax in zip(files, batch.results, strict=True)
-        ]
+    def open_one(field: str | None, record_type: RecordType, syntax: Syntax) -> _Out:
+        name = syntax if field is None else f"{syntax}.{field}"
+        file = PiecesOut(sealed, batch.id, name, loop)
+        header = Header(
+            record_type=record_type.name,
+            version=record_type.version,
+            sender=SENDER,
+            flow=batch.flow,
+            purpose=batch.purpose,
+            reference=batch.number,
+            created=at.replace(microsecond=0),
+        )
+        types = {record_type.name: record_type}
+        return _Out(file, open_writer(cast(BinaryIO, file), syntax, header, types=types), field)
 
-    writers = await asyncio.to_thread(open_all)
+    def open_all() -> list[_Out]:
+        return [open_one(*each, syntax) for each in wanted for syntax in batch.results]
+
+    outs = await asyncio.to_thread(open_all)
     told: set[str] = set()
+    rows = dict.fromkeys(asked, 0)
     for part in parts:
         data = await sealed.get(part.part)
-        told |= await asyncio.to_thread(_write, writers, data, batch, flow)
+        told |= await asyncio.to_thread(_write, outs, data, batch, flow, rows)
 
     def close_all() -> list[ResultFile]:
-        for writer in writers:
+        files = []
+        for file, writer, field in outs:
             writer.close()
-        return [msgspec.structs.replace(file.finish(), fields=sorted(told)) for file in files]
+            fields = sorted(told) if field is None else [field] if field in told else []
+            files.append(msgspec.structs.replace(file.finish(), fields=fields))
+        return files
 
     return await asyncio.to_thread(close_all)
 
 
-def _write(writers: Sequence[Writer], data: bytes, batch: Batch, flow: Flow) -> set[str]:
-    """The part is in each file; the fields about which it says anything."""
-    columns = decode_part(data, batch.id, result_type(flow))
-    for writer in writers:
-        refused = writer.write(columns)
+def _write(outs: Sequence[_Out], data: bytes, batch: Batch, flow: Flow, rows: dict[str, int]) -> set[str]:
+    """The part is in each file; the fields about which it says anything. `rows` counts those written of each list."""
+    columns: dict[str | None, Columns] = {None: decode_part(data, batch.id, result_type(flow))}
+    for name, record_type in rows_types(flow).items():
+        if name in rows:
+            columns[name] = decode_rows(data, batch.id, name, record_type, rows[name] + 1)
+            rows[name] += len(columns[name])
+    for _, writer, field in outs:
+        refused = writer.write(columns[field])
         if refused:
-            # Flags, counts, keys and codes fit in every syntax; a flow whose texts do not is declared wrongly.
+            # Flags, counts, keys, codes and rows that were made to fit do so in every syntax; a flow whose texts do
+            # not is declared wrongly.
             raise ValueError(f"result of {flow.name} does not fit: {refused[0].code} in {refused[0].field}")
-    specs = columns.record_type.fields[2:]
+    records = columns[None]
     return {
         spec.name
-        for spec, column in zip(specs, columns.fields[2:], strict=True)
+        for spec, column in zip(records.record_type.fields[2:], records.fields[2:], strict=True)
         if column.statuses is None or column.statuses.strip(bytes([FORBIDDEN]))
     }
 

@@ -51,7 +51,7 @@ class BatchRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         syntax: of the file.
         length, sha256: of the whole file; the hash in hexadecimal.
         priority: among the consumer's own batches, the higher the sooner; it takes nothing from others.
-        results: syntaxes in which the result is wanted; without them that of the file.
+        results: syntaxes in which the result is wanted, its lists too; without them that of the file.
     """
 
     number: str
@@ -68,7 +68,10 @@ class BatchRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class ResultFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A file to fetch, in pieces of `piece_bytes`. `name` is a syntax, `rejects` or `rejects.csv`.
+    """A file to fetch, in pieces of `piece_bytes`.
+
+    `name` is a syntax; a syntax and a field that is a list (`jsonl.signals`), for the rows of all its lists; `rejects`
+    or `rejects.csv`.
 
     Attributes:
         fields: of the flow, those about which it says anything: whoever fetches it must be allowed them then, too.

@@ -15,7 +15,7 @@ from koinon.integrator.deferred.model import (
     BatchState,
     ResultFile,
 )
-from koinon.integrator.formats import RECORD_TYPES, FieldSpec, Header, RecordType
+from koinon.integrator.formats import LISTS, RECORD_TYPES, FieldSpec, Header, RecordType
 from koinon.integrator.model import Flow
 from koinon.trust.rules import Decision
 
@@ -47,6 +47,7 @@ _SHA256 = re.compile("[0-9a-f]{64}")
 _KEY_LABEL = Text("sleutel van het record", "clé de l’enregistrement", "record key")
 _STATUS_LABEL = Text("toestand van het record", "état de l’enregistrement", "record status")
 RECORD_KEY_WIDTH = 36 + 1 + 15
+_KEY = FieldSpec("record_key", "text", _KEY_LABEL, RECORD_KEY_WIDTH)
 
 
 def check_request(request: BatchRequest, flows: Mapping[str, Flow]) -> Flow:
@@ -159,6 +160,8 @@ def question_type(flow: Flow) -> RecordType:
 def result_type(flow: Flow) -> RecordType:
     """What the records of its result are: key and status of each, then the fields of the flow's answers.
 
+    Of a field that is a list it has the number of rows; the rows are in a file of their own, see `rows_types`.
+
     Raises:
         NotFound: `flow_not_in_batch`.
     """
@@ -169,11 +172,25 @@ def result_type(flow: Flow) -> RecordType:
         answer.title,
         answer.subject,
         (
-            FieldSpec("record_key", "text", _KEY_LABEL, RECORD_KEY_WIDTH),
+            _KEY,
             FieldSpec("record_status", "text", _STATUS_LABEL, 16),
             *answer.fields,
         ),
     )
+
+
+def rows_types(flow: Flow) -> dict[str, RecordType]:
+    """For each field of the flow that is a list, what its rows in a result are: the key of the record to which a row
+    belongs, then what the row says.
+    """
+    found = {}
+    for (name, field), row_name in LISTS.items():
+        if name == flow.name:
+            row = RECORD_TYPES[row_name]
+            found[field] = RecordType(
+                f"{row.name}_result", row.version, row.title, row.subject, (_KEY, *row.fields)
+            )
+    return found
 
 
 def _type(flow: Flow, what: str) -> RecordType:
@@ -193,12 +210,12 @@ def find_withheld(flow: Flow, file: ResultFile, decision: Decision) -> list[str]
 
 
 def result_types(flows: Iterable[Flow]) -> dict[str, RecordType]:
-    """The result types of all flows that go in batch, by name: what a reader of results needs."""
-    found = {}
+    """The types of all that a result holds, of all flows that go in batch, by name: what a reader of results needs."""
+    found: dict[str, RecordType] = {}
     for flow in flows:
         try:
             one = result_type(flow)
         except NotFound:
             continue
-        found[one.name] = one
+        found |= {each.name: each for each in (one, *rows_types(flow).values())}
     return found

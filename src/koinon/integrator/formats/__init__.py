@@ -32,10 +32,18 @@ from koinon.integrator.formats.model import (
     Totals,
     gather,
 )
-from koinon.integrator.formats.record_types import RECORD_TYPES, answer_type, declare, question_type
+from koinon.integrator.formats.record_types import (
+    LISTS,
+    RECORD_TYPES,
+    answer_type,
+    declare,
+    question_type,
+    row_values,
+)
 from koinon.integrator.formats.tables import TableBatch, from_table, schema_of, to_table
 
 __all__ = [
+    "LISTS",
     "RECORD_TYPES",
     "Batch",
     "BrokenMessage",
@@ -66,6 +74,7 @@ __all__ = [
     "open_writer",
     "pass_on",
     "question_type",
+    "row_values",
     "schema_of",
     "to_table",
 ]

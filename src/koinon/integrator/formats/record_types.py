@@ -33,7 +33,7 @@ def question_type(flow: Flow, version: int, extra: tuple[FieldSpec, ...] = ()) -
 
 
 def answer_type(flow: Flow, version: int, kinds: Mapping[str, tuple[Kind, int]]) -> RecordType:
-    """Answers of `flow`: its fields, with the kind and width of each.
+    """Answers of `flow`: its fields, with the kind and width of each; of a list, how many rows it has.
 
     Raises:
         KeyError: a field of the flow has none.
@@ -50,43 +50,29 @@ def rows_type(flow: Flow, what: str, version: int, title: Text, fields: tuple[Fi
     return RecordType(_name(flow, what), version, title, flow.subject, fields)
 
 
-def summary_type(
-    flow: Flow, what: str, version: int, kinds: Mapping[str, tuple[Kind, int]], lists: frozenset[str]
-) -> RecordType:
-    """Answers of `flow` without its lists, which `rows_type` carries.
-
-    Raises:
-        KeyError: a field of the flow that is no list has no kind.
-    """
-    fields = tuple(
-        FieldSpec(name, kinds[name][0], label, kinds[name][1])
-        for name, label in flow.fields.items()
-        if name not in lists
-    )
-    return RecordType(_name(flow, what), version, flow.title, flow.subject, fields)
-
-
 def list_rows(record_type: RecordType, subject: str, rows: Iterable[Any], first: int = 1) -> Iterator[Record]:
-    """The rows of one answer as records numbered from `first`; what a row does not have is `no_data`.
+    """The rows of one answer as records numbered from `first`; what a row does not have is `no_data`."""
+    for sequence, row in enumerate(rows, first):
+        fields = {
+            name: FieldAnswer(status="no_data") if value is None else FieldAnswer(status="value", value=value)
+            for name, value in row_values(record_type, row).items()
+        }
+        yield Record(sequence, subject, fields)
+
+
+def row_values(record_type: RecordType, row: Any) -> dict[str, Any]:
+    """What the row of a list says, by the fields of its record type; None where it says nothing.
 
     A text in three languages is carried in Dutch and French, as `<name>_nl` and `<name>_fr`.
     """
-    for sequence, row in enumerate(rows, first):
-        fields = {}
-        for field in record_type.fields:
-            name, _, end = field.name.rpartition("_")
-            text = getattr(row, name, None)
-            language = next((one for one in LANGUAGES if one == end), None)
-            if isinstance(text, Text) and language is not None:
-                value = text.in_(language)
-            else:
-                value = getattr(row, field.name)
-            if isinstance(value, str):
-                value = _fitting(value, field.width)
-            fields[field.name] = (
-                FieldAnswer(status="no_data") if value is None else FieldAnswer(status="value", value=value)
-            )
-        yield Record(sequence, subject, fields)
+    values = {}
+    for field in record_type.fields:
+        name, _, end = field.name.rpartition("_")
+        text = getattr(row, name, None)
+        language = next((one for one in LANGUAGES if one == end), None)
+        value = text.in_(language) if isinstance(text, Text) and language else getattr(row, field.name)
+        values[field.name] = _fitting(value, field.width) if isinstance(value, str) else value
+    return values
 
 
 def _fitting(text: str, width: int) -> str:
@@ -103,12 +89,13 @@ def _name(flow: Flow, what: str) -> str:
 _ADMISSION, _RENT = FLOWS["social-dwelling-admission"], FLOWS["social-dwelling-rent"]
 _DISABILITY, _TAXI, _DEBTS = FLOWS["disability-rights"], FLOWS["taxi-career"], FLOWS["debt-recovery"]
 _AMOUNT: tuple[Kind, int] = ("money", 12)
+_ROWS: tuple[Kind, int] = ("number", 6)
 
 LISTS: Mapping[tuple[str, str], str] = {
     ("taxi-career", "signals"): "taxi_career_signal",
     ("debt-recovery", "claims"): "debt_recovery_claim",
 }
-"""The record type of each field of a flow that is a list. Such a flow has no questions: it is not asked in batch."""
+"""The record type of each field of a flow that is a list: an answer tells how many rows it has, and they follow."""
 
 
 def _columns(*rows: tuple[str, Kind, int, str, str, str]) -> tuple[FieldSpec, ...]:
@@ -152,12 +139,16 @@ RECORD_TYPES: Mapping[str, RecordType] = declare(
                 for name in _DISABILITY.fields
             },
         ),
-        summary_type(
+        question_type(_TAXI, 1),
+        answer_type(
             _TAXI,
-            "summary",
             1,
-            {"all_examined": ("flag", 1), "certified": ("flag", 1), "alive": ("flag", 1)},
-            frozenset({"signals"}),
+            {
+                "signals": _ROWS,
+                "all_examined": ("flag", 1),
+                "certified": ("flag", 1),
+                "alive": ("flag", 1),
+            },
         ),
         rows_type(
             _TAXI,
@@ -186,19 +177,20 @@ RECORD_TYPES: Mapping[str, RecordType] = declare(
                 ("reason_fr", "text", 400, "reden in het Frans", "raison en français", "reason in French"),
             ),
         ),
-        summary_type(
+        question_type(_DEBTS, 1),
+        answer_type(
             _DEBTS,
-            "statement",
             1,
             {
                 "announced": ("flag", 1),
                 "lapsed": ("flag", 1),
+                "closed": ("flag", 1),
                 "answers_complete": ("flag", 1),
                 "last_term": ("date", 1),
+                "claims": _ROWS,
                 "total_due": _AMOUNT,
                 "price_too_short": ("flag", 1),
             },
-            frozenset({"claims"}),
         ),
         rows_type(
             _DEBTS,

@@ -6,9 +6,12 @@ from koinon.integrator.procedures.model import (
     AnnouncementRequest,
     ClaimAnswer,
     ClaimRequest,
+    ClosingAnswer,
+    ClosingRequest,
     DeedAnswer,
     DeedRequest,
     OpenNotices,
+    WithdrawalRequest,
 )
 from koinon.integrator.procedures.service import Debts
 from koinon.integrator.procedures.source import DebtsSource
@@ -20,10 +23,13 @@ __all__ = [
     "ClaimAnswer",
     "ClaimRequest",
     "ClaimRow",
+    "ClosingAnswer",
+    "ClosingRequest",
     "Debts",
     "DebtsSource",
     "DeedAnswer",
     "DeedRequest",
     "OpenNotices",
+    "WithdrawalRequest",
     "combine_debts",
 ]

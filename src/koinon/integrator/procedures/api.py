@@ -4,6 +4,10 @@
     POST /api/debts/notices         what this creditor was told (an empty body `{}`)
     POST /api/debts/answers         a creditor claims, or says that nothing is due
     POST /api/debts/deeds           the deed was passed, for this price
+    POST /api/debts/closings        nothing more is expected: the procedure ends
+    POST /api/debts/withdrawals     the announcement was made in error, for this reason
+
+Each is one act with one entry: a list of them is refused with `one_at_a_time`. What goes in bulk is the statement.
 
 The statement is the flow `debt-recovery` at `POST /api/exchanges`. Every request and every answer is signed (RFC 9421).
 """
@@ -39,6 +43,8 @@ class DebtsApi(SignedApi):
 
     async def _answer(self, what: str, body: bytes, actor: Actor) -> Any:
         """The body of the response."""
+        if body.lstrip().startswith(b"["):
+            raise Invalid("one_at_a_time", what=what[:32])
         if what == "notices":
             notices, _ = await self._debts.list_notices(actor)
             return notices
@@ -51,6 +57,10 @@ class DebtsApi(SignedApi):
                 return (await self._debts.announce(request, actor)).answer
             case "answers":
                 return (await self._debts.answer(request, actor)).answer
+            case "closings":
+                return (await self._debts.close(request, actor)).answer
+            case "withdrawals":
+                return (await self._debts.withdraw(request, actor)).answer
             case _:
                 return (await self._debts.record_deed(request, actor)).answer
 

@@ -13,7 +13,7 @@ from koinon.integrator.entitlement.answers import Answers, parameter
 from koinon.integrator.entitlement.debts import Claim, Rank, Share, book, distribute, is_lapsed
 from koinon.integrator.entitlement.words import Money, words
 from koinon.integrator.model import Combined, FieldAnswer, FieldStatus, Flow
-from koinon.integrator.procedures.model import FLOW, PURPOSE, NamedNotice, Statement
+from koinon.integrator.procedures.model import FLOW, PURPOSE, Announcement, NamedNotice, Statement
 
 CLAIMS = "debts/claims"
 _PLAN = Plan(steps=((Request(CLAIMS, frozenset({"statement"})),),), find=lambda about, subject, answers: ())
@@ -76,11 +76,15 @@ def combine_debts(subject: str, answers: Sequence[SourceAnswer], at: datetime) -
 def _stated(statement: Statement, day: date, notes: tuple[Text, ...]) -> Combined:
     announcement = statement.announcement
     texts = words(__package__)
+    if announcement.closed_at is not None and announcement.outcome == "withdrawn":
+        return _withdrawn(announcement, civil_date(announcement.closed_at), notes)
     sent = civil_date(announcement.sent_at)
     lapsed = is_lapsed(sent, announcement.deed_on, day)
-    # Interest runs to the deed where it was passed, else to today.
-    until = day if announcement.deed_on is None else min(day, announcement.deed_on)
-    rows = _rows(statement, sent, day, until)
+    closed = None if announcement.closed_at is None else civil_date(announcement.closed_at)
+    # Interest runs to the deed where it was passed or to the end of the procedure, else to the day.
+    until = min(each for each in (day, announcement.deed_on, closed) if each is not None)
+    # Whether a creditor may still answer is a matter of today, whatever day the interest is asked to.
+    rows = _rows(statement, sent, civil_date(statement.read_at), until)
     waiting = [row for row in rows if row.state == "waiting"]
     claims = [row for row in rows if row.state == "claim"]
     total = sum(row.due_cents or 0 for row in claims)
@@ -104,6 +108,11 @@ def _stated(statement: Statement, day: date, notes: tuple[Text, ...]) -> Combine
             status="value",
             value=lapsed,
             explanation=(texts.say("state", "lapsed" if lapsed else "holds"),),
+        ),
+        "closed": FieldAnswer(
+            status="value",
+            value=closed is not None,
+            explanation=() if closed is None else (texts.say("state", "closed", day=closed),),
         ),
         "answers_complete": FieldAnswer(
             status="value",
@@ -135,7 +144,16 @@ def _stated(statement: Statement, day: date, notes: tuple[Text, ...]) -> Combine
     )
 
 
-def _rows(statement: Statement, sent: date, day: date, until: date) -> list[ClaimRow]:
+def _withdrawn(announcement: Announcement, on: date, notes: tuple[Text, ...]) -> Combined:
+    """An announcement that was withdrawn is none: who answered it, and what, is not told."""
+    said = (words(__package__).say("state", "withdrawn", number=announcement.number, day=on),)
+    fields = dict.fromkeys(DEBT_RECOVERY.fields, FieldAnswer(status="no_data"))
+    fields["announced"] = FieldAnswer(status="value", value=False, explanation=said)
+    fields["closed"] = FieldAnswer(status="value", value=True, explanation=said)
+    return Combined(fields=fields, explanation=(*said, *notes), notes=notes)
+
+
+def _rows(statement: Statement, sent: date, today: date, until: date) -> list[ClaimRow]:
     claims, names = [], {}
     others: list[ClaimRow] = []
     for place, named in enumerate(statement.notices):
@@ -144,7 +162,7 @@ def _rows(statement: Statement, sent: date, day: date, until: date) -> list[Clai
             others.append(
                 ClaimRow(
                     creditor=named.creditor,
-                    state=_unclaimed(named, day),
+                    state=_unclaimed(named, today),
                     term_ends=notice.term_ends,
                     interest_to=until,
                 )
@@ -167,10 +185,10 @@ def _rows(statement: Statement, sent: date, day: date, until: date) -> list[Clai
     return [*(_row(share, names[share.claim.creditor], until) for share in shares), *others]
 
 
-def _unclaimed(named: NamedNotice, day: date) -> str:
+def _unclaimed(named: NamedNotice, today: date) -> str:
     if named.notice.answer == "nothing":
         return "nothing"
-    return "waiting" if day <= named.notice.term_ends else "silent"
+    return "waiting" if today <= named.notice.term_ends else "silent"
 
 
 def _row(share: Share, named: NamedNotice, until: date) -> ClaimRow:
@@ -221,6 +239,7 @@ DEBT_RECOVERY = Flow(
     fields={
         "announced": Text("aangekondigd", "annoncé", "announced"),
         "lapsed": Text("aankondiging vervallen", "annonce caduque", "announcement has lapsed"),
+        "closed": Text("procedure afgesloten", "procédure close", "procedure closed"),
         "answers_complete": Text(
             "alle antwoorden binnen", "toutes les réponses reçues", "every answer is in"
         ),

@@ -1,7 +1,7 @@
 """Announcements of sales and seizures, the notices to creditors, and their answers: pure values."""
 
 from datetime import date, datetime
-from typing import Literal
+from typing import Literal, get_args
 from uuid import UUID
 
 import msgspec
@@ -21,6 +21,12 @@ CREDITOR_KINDS: dict[str, Kind] = {"municipality": "municipal_tax", "regional_se
 """Which kind of debt a party of that kind collects; of these the ones authorised to answer are competent."""
 
 AnnouncementKind = Literal["sale", "seizure"]
+Outcome = Literal["distributed", "stated", "withdrawn"]
+"""How an announcement ended: the deed was recorded and its price shared out; the claims were stated and no deed was
+recorded here; it was withdrawn."""
+WithdrawalReason = Literal["wrong_person", "wrong_property", "announced_twice", "not_sold"]
+WITHDRAWAL_REASONS: tuple[WithdrawalReason, ...] = get_args(WithdrawalReason)
+"""Codes and no words of one's own: the creditors read the reason after their right to see the person has ended."""
 
 
 class AnnouncementRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -103,6 +109,33 @@ class DeedAnswer(msgspec.Struct, frozen=True, kw_only=True):
     receipt: Receipt
 
 
+class ClosingRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of `POST /api/debts/closings`: nothing more is expected of the creditors."""
+
+    number: str
+
+
+class WithdrawalRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of `POST /api/debts/withdrawals`: the announcement was made in error, or nothing is sold.
+
+    Attributes:
+        reason: one of `WITHDRAWAL_REASONS`.
+    """
+
+    number: str
+    reason: str
+
+
+class ClosingAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """That the announcement has ended, and how many creditors' lines in the directory ended with it."""
+
+    number: str
+    outcome: Outcome
+    closed_at: datetime
+    dossiers_ended: int
+    receipt: Receipt
+
+
 class ClaimBody(msgspec.Struct, frozen=True, kw_only=True):
     """What a creditor claims, as it lies sealed."""
 
@@ -114,7 +147,14 @@ class ClaimBody(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Announcement(msgspec.Struct, frozen=True, kw_only=True):
-    """An announcement, opened."""
+    """An announcement, opened.
+
+    Attributes:
+        deed_on, price_cents: as announced, or as the deed has them.
+        deed_recorded_at: when the deed was said to have been passed.
+        closed_at, outcome: when and how it ended; None while it is open.
+        reason: of a withdrawal, and of nothing else.
+    """
 
     id: UUID
     number: str
@@ -126,7 +166,10 @@ class Announcement(msgspec.Struct, frozen=True, kw_only=True):
     sent_at: datetime
     deed_on: date | None
     price_cents: int | None
-    closed_at: datetime | None
+    deed_recorded_at: datetime | None = None
+    closed_at: datetime | None = None
+    outcome: Outcome | None = None
+    reason: WithdrawalReason | None = None
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,10 +192,16 @@ class NamedNotice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Statement(msgspec.Struct, frozen=True, kw_only=True):
-    """An announcement with all its notices: what the source `debts` says to whoever announced."""
+    """An announcement with all its notices: what the source `debts` says to whoever announced.
+
+    Attributes:
+        notices: none of one that was withdrawn: what was answered to it is nobody's business any more.
+        read_at: when it was read; who may still answer depends on that, whatever day is asked about.
+    """
 
     announcement: Announcement
     notices: tuple[NamedNotice, ...]
+    read_at: datetime
 
 
 class OpenNotice(msgspec.Struct, frozen=True, kw_only=True):
@@ -168,8 +217,22 @@ class OpenNotice(msgspec.Struct, frozen=True, kw_only=True):
     late: bool | None
 
 
+class ClosedNotice(msgspec.Struct, frozen=True, kw_only=True):
+    """A notice whose announcement has ended: no person, no property; the creditor's line about them has ended too."""
+
+    number: str
+    kind: AnnouncementKind
+    announced_on: date
+    closed_on: date
+    outcome: Outcome
+    reason: WithdrawalReason | None
+    answered: Literal["claim", "nothing"] | None
+    late: bool | None
+
+
 class OpenNotices(msgspec.Struct, frozen=True, kw_only=True):
-    """Body of the response to `POST /api/debts/notices`: notices by the person they are about."""
+    """Body of the response to `POST /api/debts/notices`: open notices by the person they are about, and closed ones."""
 
     notices: tuple[tuple[str, OpenNotice], ...]
+    closed: tuple[ClosedNotice, ...] = ()
     receipt: Receipt | None

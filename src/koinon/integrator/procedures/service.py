@@ -5,8 +5,8 @@ creditor a line in the reference directory, for the length of the procedure and 
 about a person on whom it may have no file yet.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from datetime import date, timedelta
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import date, datetime, timedelta
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
@@ -15,11 +15,11 @@ from koinon.base.clock import civil_date, start_of
 from koinon.base.database import Connection
 from koinon.base.errors import Conflict, Invalid, NotAllowed, NotFound
 from koinon.base.ids import new_id
-from koinon.integrator.directory import DirectoryKeys, insert_dossiers, new_line
+from koinon.integrator.directory import DirectoryKeys, end_dossiers, insert_dossiers, new_line
 from koinon.integrator.drivers import is_national_number
 from koinon.integrator.entitlement.debts import RANKS, answer_term, is_lapsed, payment_term
 from koinon.integrator.model import FieldAnswer
-from koinon.integrator.procedures import store
+from koinon.integrator.procedures import policy, store
 from koinon.integrator.procedures.model import (
     ANNOUNCE,
     ANSWER,
@@ -32,12 +32,18 @@ from koinon.integrator.procedures.model import (
     ClaimAnswer,
     ClaimBody,
     ClaimRequest,
+    ClosedNotice,
+    ClosingAnswer,
+    ClosingRequest,
     DeedAnswer,
     DeedRequest,
     Notice,
     OpenNotice,
     OpenNotices,
+    Outcome,
     Term,
+    WithdrawalReason,
+    WithdrawalRequest,
 )
 from koinon.trust.gate import Actor, Ask, Gate, Passage, Released
 from koinon.trust.ledger import Entry, Log, append
@@ -58,6 +64,10 @@ class Done(NamedTuple, Generic[T]):
 
     answer: T
     released: Released[Any]
+
+
+Judge = Callable[[Connection, Announcement], Awaitable[tuple[Outcome, WithdrawalReason | None]]]
+"""How an announcement ends, and why it is withdrawn; raises where it may not end."""
 
 
 class Debts:
@@ -99,6 +109,7 @@ class Debts:
             before = await store.find_newest(connection, self.keys, actor.party, subject)
             if (
                 before is not None
+                and before.closed_at is None
                 and (before.case, before.kind) == (passage.ask.case, request.kind)
                 and not is_lapsed(civil_date(before.sent_at), before.deed_on, sent)
             ):
@@ -121,7 +132,6 @@ class Debts:
             sent_at=at,
             deed_on=request.deed_on,
             price_cents=request.price_cents,
-            closed_at=None,
         )
         async with self.gate.database.transaction() as connection:
             await store.insert_announcement(connection, self.keys, announcement)
@@ -148,6 +158,9 @@ class Debts:
     async def list_notices(self, actor: Actor) -> tuple[OpenNotices, Released[Any] | None]:
         """What this creditor was told, open notices first; each person's name leaves only past the gate.
 
+        Of a closed one the creditor has no line in the directory any more: it is told that and how it ended, and
+        neither person nor property.
+
         Raises:
             NotAllowed, Unavailable: see `Gate.open` and `Passage.release_rows`.
 
@@ -156,8 +169,16 @@ class Debts:
         today = civil_date(self.gate.clock.now())
         async with self.gate.database.acquire() as connection:
             told = await store.list_told(connection, self.keys, actor.party, today - timedelta(days=60))
+        closed = tuple(
+            _ended(announcement, notice, announcement.closed_at, announcement.outcome)
+            for announcement, notice in told
+            if announcement.closed_at is not None and announcement.outcome is not None
+        )
+        told = [(announcement, notice) for announcement, notice in told if announcement.closed_at is None]
         if not told:
-            return OpenNotices(notices=(), receipt=None), None
+            if closed:
+                await self._demand_grounds(actor)
+            return OpenNotices(notices=(), closed=closed, receipt=None), None
         passage = await self._open(
             actor,
             "consult",
@@ -173,7 +194,7 @@ class Debts:
             kind="debt.notices_read",
         )
         notices = tuple((subject, row["notice"]) for subject, row in released.value if "notice" in row)
-        return OpenNotices(notices=notices, receipt=released.receipt), released
+        return OpenNotices(notices=notices, closed=closed, receipt=released.receipt), released
 
     async def answer(self, request: ClaimRequest, actor: Actor) -> Done[ClaimAnswer]:
         """The creditor's answer stands; one that comes after the term is kept, and is out.
@@ -184,7 +205,7 @@ class Debts:
             Invalid: `case_missing`, `case_too_long`, `amount_out_of_range`, `rank_unknown`, `registered_on_missing`,
                 `claim_in_future`.
             NotFound: `announcement_unknown`, also for one that this party was not told of.
-            Conflict: `answer_final`, `announcement_closed`.
+            Conflict: `answer_final`; `announcement_closed`, in the term or not: see `policy.demand_open`.
             NotAllowed, Unavailable: see `Gate.open` and `Passage.release`.
 
         Records: `debt.answered` in the exchange log.
@@ -192,6 +213,8 @@ class Debts:
         today = civil_date(self.gate.clock.now())
         claim = _claim(request, today)
         announcement, notice = await self._told(request.number, actor)
+        # Before the gate: the creditor's line has ended with the announcement, and this says why.
+        policy.demand_open(announcement)
         passage = await self._open(actor, ANSWER, _case(request.case), (announcement.subject,), {"answer"})
         at = self.gate.clock.now()
         late = civil_date(at) > notice.term_ends
@@ -205,8 +228,7 @@ class Debts:
         _demand(released, "answer")
         async with self.gate.database.transaction() as connection:
             current = await store.get_announcement(connection, self.keys, request.number, lock=True)
-            if current.closed_at is not None:
-                raise Conflict("announcement_closed", number=current.number)
+            policy.demand_open(current)
             await store.record_answer(
                 connection, self.keys, announcement.id, actor.party, claim, at, late=late
             )
@@ -221,15 +243,14 @@ class Debts:
         Raises:
             Invalid: `amount_out_of_range`, `deed_in_future`, `deed_before_announcement`.
             NotFound: `announcement_unknown`, also for another party's.
+            Conflict: `announcement_closed`.
             NotAllowed, Unavailable: see `Gate.open` and `Passage.release`.
 
         Records: `debt.deed` in the exchange log.
         """
         _check_amount(request.price_cents)
-        async with self.gate.database.acquire() as connection:
-            announcement = await store.get_announcement(connection, self.keys, request.number)
-        if announcement.party != actor.party:
-            raise NotFound("announcement_unknown", number=request.number[:32])
+        announcement = await self._own(request.number, actor)
+        policy.demand_open(announcement)
         if request.deed_on > civil_date(self.gate.clock.now()):
             raise Invalid("deed_in_future")
         if request.deed_on < civil_date(announcement.sent_at):
@@ -244,8 +265,16 @@ class Debts:
         )
         _demand(released, "announcement")
         async with self.gate.database.transaction() as connection:
+            policy.demand_open(
+                await store.get_announcement(connection, self.keys, announcement.number, lock=True)
+            )
             await store.record_deed(
-                connection, self.keys, announcement.id, request.deed_on, request.price_cents
+                connection,
+                self.keys,
+                announcement.id,
+                request.deed_on,
+                request.price_cents,
+                self.gate.clock.now(),
             )
         answer = DeedAnswer(
             number=announcement.number,
@@ -254,6 +283,42 @@ class Debts:
             receipt=released.receipt,
         )
         return Done(answer, released)
+
+    async def close(self, request: ClosingRequest, actor: Actor) -> Done[ClosingAnswer]:
+        """The procedure has ended, and with it the creditors' right to know of it: nobody answers any more.
+
+        Raises:
+            NotFound: `announcement_unknown`, also for another party's.
+            Conflict: see `policy.close`.
+            NotAllowed, Unavailable: see `Gate.open` and `Passage.release`.
+
+        Records: `debt.closed` in the exchange log, and `dossier.ended` for each creditor's line.
+        """
+        announcement = await self._own(request.number, actor)
+
+        async def judge(connection: Connection, one: Announcement) -> tuple[Outcome, None]:
+            notices = await store.list_notices(connection, self.keys, one.id)
+            return policy.close(one, notices, civil_date(self.gate.clock.now())), None
+
+        return await self._end(announcement, actor, "debt.closed", judge)
+
+    async def withdraw(self, request: WithdrawalRequest, actor: Actor) -> Done[ClosingAnswer]:
+        """The announcement is as if it had not been made: nobody answers it, and what was answered is not told.
+
+        Raises:
+            Invalid: `reason_unknown`.
+            NotFound: `announcement_unknown`, also for another party's.
+            Conflict: see `policy.withdraw`.
+            NotAllowed, Unavailable: see `Gate.open` and `Passage.release`.
+
+        Records: `debt.withdrawn` in the exchange log, with the reason, and `dossier.ended` for each creditor's line.
+        """
+        announcement = await self._own(request.number, actor)
+
+        async def judge(_: Connection, one: Announcement) -> tuple[Outcome, WithdrawalReason]:
+            return "withdrawn", policy.withdraw(one, request.reason)
+
+        return await self._end(announcement, actor, "debt.withdrawn", judge)
 
     async def list_announcements(self, party: PartyId) -> Sequence[Announcement]:
         """The party's own announcements, newest first."""
@@ -279,6 +344,91 @@ class Debts:
             at=begins,
         )
         await append(connection, self.gate.sealer, [entry])
+
+    async def _end(
+        self, announcement: Announcement, actor: Actor, kind: str, judge: Judge
+    ) -> Done[ClosingAnswer]:
+        """The announcement has ended as `judge` finds, now and anew under its lock, and the creditors' lines too."""
+        async with self.gate.database.acquire() as connection:
+            outcome, reason = await judge(connection, announcement)
+        passage = await self._open(
+            actor, ANNOUNCE, announcement.case, (announcement.subject,), {"announcement"}
+        )
+        released = await passage.release(
+            {"announcement": FieldAnswer(status="value", value=announcement.number)},
+            kind=kind,
+            note={
+                "announcement": announcement.number,
+                "outcome": outcome,
+                **({} if reason is None else {"reason": reason}),
+            },
+        )
+        _demand(released, "announcement")
+        at = self.gate.clock.now()
+        async with self.gate.database.transaction() as connection:
+            current = await store.get_announcement(connection, self.keys, announcement.number, lock=True)
+            outcome, reason = await judge(connection, current)
+            lines = await store.record_end(connection, announcement.id, at, outcome, reason)
+            ended = await end_dossiers(connection, lines, at)
+            await append(
+                connection,
+                self.gate.sealer,
+                [
+                    Entry(
+                        log=Log.EXCHANGE,
+                        kind="dossier.ended",
+                        public={"party": str(party)},
+                        private={"dossier": str(line), "announcement": announcement.number},
+                        subjects=(announcement.subject,),
+                        at=at,
+                    )
+                    for line, party in ended
+                ],
+            )
+        answer = ClosingAnswer(
+            number=announcement.number,
+            outcome=outcome,
+            closed_at=at,
+            dossiers_ended=len(ended),
+            receipt=released.receipt,
+        )
+        return Done(answer, released)
+
+    async def _own(self, number: str, actor: Actor) -> Announcement:
+        """The announcement, which is the party's own.
+
+        Raises:
+            NotFound: `announcement_unknown`.
+        """
+        async with self.gate.database.acquire() as connection:
+            announcement = await store.get_announcement(connection, self.keys, number)
+        if announcement.party != actor.party:
+            raise NotFound("announcement_unknown", number=number[:32])
+        return announcement
+
+    async def _demand_grounds(self, actor: Actor) -> None:
+        """Nothing that stands in the way of reading notices, though none is about a person.
+
+        Raises:
+            NotAllowed: see `Gate.open`; the refusal is recorded.
+
+        Records: `exchange.refused` in the exchange log when it is refused.
+        """
+        ask = Ask(
+            actor=actor,
+            purpose=PURPOSE,
+            case="NOTICES",
+            action="consult",
+            resource=RESOURCE,
+            fields=_NOTICE_FIELDS,
+            subjects=(),
+        )
+        standing = await self.gate.keeper.settle()
+        try:
+            standing.find_grounds(ask, self.gate.clock.now())
+        except NotAllowed as refusal:
+            await self.gate.refuse(ask, refusal)
+            raise
 
     async def _told(self, number: str, actor: Actor) -> tuple[Announcement, Notice]:
         async with self.gate.database.acquire() as connection:
@@ -332,6 +482,19 @@ def _shown(announcement: Announcement, notice: Notice, today: date) -> OpenNotic
     )
 
 
+def _ended(announcement: Announcement, notice: Notice, closed_at: datetime, outcome: Outcome) -> ClosedNotice:
+    return ClosedNotice(
+        number=announcement.number,
+        kind=announcement.kind,
+        announced_on=civil_date(announcement.sent_at),
+        closed_on=civil_date(closed_at),
+        outcome=outcome,
+        reason=announcement.reason,
+        answered=notice.answer,
+        late=notice.late,
+    )
+
+
 def _claim(request: ClaimRequest, today: date) -> ClaimBody | None:
     if request.principal_cents is None:
         return None
@@ -371,6 +534,8 @@ REQUESTS: Mapping[str, Reader] = {
     "announcements": msgspec.json.Decoder(AnnouncementRequest).decode,
     "answers": msgspec.json.Decoder(ClaimRequest).decode,
     "deeds": msgspec.json.Decoder(DeedRequest).decode,
+    "closings": msgspec.json.Decoder(ClosingRequest).decode,
+    "withdrawals": msgspec.json.Decoder(WithdrawalRequest).decode,
 }
 """The bodies of the signed API, by the last part of the path."""
 

@@ -1,6 +1,6 @@
 """The SQL of announcements and notices."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
@@ -11,7 +11,13 @@ from koinon.base.database import Connection
 from koinon.base.errors import NotFound
 from koinon.integrator.directory import DirectoryKeys
 from koinon.integrator.entitlement.debts import Kind
-from koinon.integrator.procedures.model import Announcement, ClaimBody, Notice
+from koinon.integrator.procedures.model import (
+    Announcement,
+    ClaimBody,
+    Notice,
+    Outcome,
+    WithdrawalReason,
+)
 from koinon.trust.parties import PartyId
 
 
@@ -76,16 +82,24 @@ async def get_announcement(
 async def find_newest(
     connection: Connection, keys: DirectoryKeys, party: PartyId, subject: str
 ) -> Announcement | None:
-    """The party's newest announcement about the subject."""
-    row = await connection.fetchrow(
+    """As `find_newest_many`, about one subject."""
+    return (await find_newest_many(connection, keys, party, (subject,))).get(subject)
+
+
+async def find_newest_many(
+    connection: Connection, keys: DirectoryKeys, party: PartyId, subjects: Sequence[str]
+) -> Mapping[str, Announcement]:
+    """By subject the party's newest announcement that is open; else the newest that was closed; else withdrawn."""
+    rows = await connection.fetch(
         """
-        SELECT * FROM procedures.announcement WHERE party = $1 AND subject = $2
-        ORDER BY sent_at DESC, id DESC LIMIT 1
+        SELECT DISTINCT ON (subject) * FROM procedures.announcement WHERE party = $1 AND subject = ANY($2)
+        ORDER BY subject, outcome IS NOT DISTINCT FROM 'withdrawn', closed_at IS NOT NULL, sent_at DESC, id DESC
         """,
         party,
-        keys.token(subject),
+        keys.tokens(subjects),
     )
-    return None if row is None else _announcement(keys, row)
+    found = (_announcement(keys, row) for row in rows)
+    return {each.subject: each for each in found}
 
 
 async def list_announcements(
@@ -99,23 +113,63 @@ async def list_announcements(
 
 
 async def record_deed(
-    connection: Connection, keys: DirectoryKeys, announcement: UUID, deed_on: date, price_cents: int
+    connection: Connection,
+    keys: DirectoryKeys,
+    announcement: UUID,
+    deed_on: date,
+    price_cents: int,
+    at: datetime,
 ) -> None:
-    """The deed was passed on that day for that price."""
+    """The deed was passed on that day for that price, as was said at `at`."""
     await connection.execute(
-        "UPDATE procedures.announcement SET deed_on = $2, sealed_price = $3 WHERE id = $1",
+        """
+        UPDATE procedures.announcement SET deed_on = $2, sealed_price = $3, deed_recorded_at = $4 WHERE id = $1
+        """,
         announcement,
         deed_on,
         keys.seal(str(price_cents)),
+        at,
     )
+
+
+async def record_end(
+    connection: Connection,
+    announcement: UUID,
+    at: datetime,
+    outcome: Outcome,
+    reason: WithdrawalReason | None,
+) -> list[UUID]:
+    """The announcement has ended in that way; the lines in the directory that it gave."""
+    await connection.execute(
+        "UPDATE procedures.announcement SET closed_at = $2, outcome = $3, reason = $4 WHERE id = $1",
+        announcement,
+        at,
+        outcome,
+        reason,
+    )
+    rows = await connection.fetch(
+        "SELECT dossier FROM procedures.notice WHERE announcement = $1", announcement
+    )
+    return [row["dossier"] for row in rows]
 
 
 async def list_notices(connection: Connection, keys: DirectoryKeys, announcement: UUID) -> list[Notice]:
     """All notices of an announcement, in a fixed order."""
+    return (await list_notices_of(connection, keys, (announcement,))).get(announcement, [])
+
+
+async def list_notices_of(
+    connection: Connection, keys: DirectoryKeys, announcements: Sequence[UUID]
+) -> Mapping[UUID, list[Notice]]:
+    """As `list_notices`, by announcement; one without notices is not there."""
     rows = await connection.fetch(
-        "SELECT * FROM procedures.notice WHERE announcement = $1 ORDER BY kind, creditor", announcement
+        "SELECT * FROM procedures.notice WHERE announcement = ANY($1) ORDER BY kind, creditor",
+        list(announcements),
     )
-    return [_notice(keys, row) for row in rows]
+    found: dict[UUID, list[Notice]] = {}
+    for row in rows:
+        found.setdefault(row["announcement"], []).append(_notice(keys, row))
+    return found
 
 
 async def find_notice(
@@ -131,13 +185,13 @@ async def find_notice(
 async def list_told(
     connection: Connection, keys: DirectoryKeys, creditor: PartyId, since: date, limit: int = 100
 ) -> Sequence[tuple[Announcement, Notice]]:
-    """What the creditor was told whose term ends on `since` or later; what waits longest first."""
+    """What the creditor was told whose term ends on `since` or later: open before closed, what waits longest first."""
     rows = await connection.fetch(
         """
         SELECT a.*, n.creditor, n.kind AS notice_kind, n.term_ends, n.answered_at, n.answer, n.sealed_answer, n.late
         FROM procedures.notice n JOIN procedures.announcement a ON a.id = n.announcement
         WHERE n.creditor = $1 AND n.term_ends >= $2
-        ORDER BY n.answered_at IS NOT NULL, n.term_ends, a.number LIMIT $3
+        ORDER BY a.closed_at IS NOT NULL, n.answered_at IS NOT NULL, n.term_ends, a.number LIMIT $3
         """,
         creditor,
         since,
@@ -184,7 +238,10 @@ def _announcement(keys: DirectoryKeys, row: Any) -> Announcement:
         sent_at=row["sent_at"],
         deed_on=row["deed_on"],
         price_cents=None if price is None else int(keys.open(price)),
+        deed_recorded_at=row["deed_recorded_at"],
         closed_at=row["closed_at"],
+        outcome=row["outcome"],
+        reason=row["reason"],
     )
 
 

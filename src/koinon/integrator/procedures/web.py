@@ -1,7 +1,7 @@
 """Pages of debts: a notary or bailiff announces and states; a creditor sees what it was told, and answers."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from datetime import date
 from typing import Any
 
@@ -19,10 +19,13 @@ from koinon.integrator.procedures.model import (
     AnnouncementRequest,
     ClaimAnswer,
     ClaimRequest,
+    ClosingAnswer,
+    ClosingRequest,
     DeedRequest,
     OpenNotices,
+    WithdrawalRequest,
 )
-from koinon.integrator.procedures.service import Debts
+from koinon.integrator.procedures.service import Debts, Done
 from koinon.integrator.web.consult import actor_of
 from koinon.portal import N_, Message, NavigationItem, Viewer, portal_of, render
 from koinon.trust.gate import Governed, Released, only_governed
@@ -36,12 +39,30 @@ RANK_NAMES = {
     "ordinary": N_("ordinary claim"),
 }
 KIND_NAMES = {"sale": N_("sale"), "seizure": N_("seizure")}
+OUTCOMES: dict[str, tuple[Message, str]] = {
+    "distributed": (N_("closed, price shared out"), "good"),
+    "stated": (N_("closed without a deed here"), "neutral"),
+    "withdrawn": (N_("withdrawn"), "warn"),
+}
+REASONS: dict[str, Message] = {
+    "wrong_person": N_("it named the wrong person"),
+    "wrong_property": N_("it named the wrong property"),
+    "announced_twice": N_("it was announced twice"),
+    "not_sold": N_("nothing is sold or seized"),
+}
 _AMOUNT = re.compile(r"(\d{1,11})(?:[.,](\d{2}))?").fullmatch
 
 problems = {
     "announcement_exists": N_("This sale or seizure was announced already for this case: %(number)s."),
     "announcement_unknown": N_("There is no such announcement, or your party was not told of it."),
-    "announcement_closed": N_("This announcement is closed."),
+    "announcement_closed": N_("This announcement is closed: nothing can be added to it."),
+    "answers_awaited": N_("A creditor may still answer: close when its term has passed."),
+    "terms_running": N_(
+        "A creditor may still change its answer: close when the terms have passed, or record the deed."
+    ),
+    "deed_recorded": N_("The deed was recorded: close this announcement instead of withdrawing it."),
+    "reason_unknown": N_("Choose why the announcement is withdrawn."),
+    "one_at_a_time": N_("Each of these is one act: send them one by one. A batch asks for statements."),
     "answer_final": N_("The term has ended: what was answered in time stands."),
     "creditors_missing": N_("No creditor is authorised to answer now; nobody would be told."),
     "amount_out_of_range": N_("This is no amount that can be claimed."),
@@ -70,6 +91,7 @@ class _Form(msgspec.Struct, frozen=True):
     rank: str = "ordinary"
     registered_on: str = ""
     deed_on: str = ""
+    reason: str = ""
 
 
 def _is_creditor(viewer: Viewer | None) -> bool:
@@ -176,6 +198,58 @@ async def announce(
         return Governed.of(error, page)
 
 
+@post("/announcements/close", status_code=200, opt={"governed": True}, after_request=only_governed)
+async def close_announcement(
+    request: Request[Any, Any, Any],
+    session: NamedDependency[Session],
+    debts: NamedDependency[Debts],
+    clock: NamedDependency[Clock],
+) -> Governed:
+    """The procedure has ended, or the page says why it cannot end yet.
+
+    Records: `debt.closed` and `dossier.ended` in the exchange log.
+    """
+    _demand(session, ANNOUNCING_KINDS)
+    form = await _read(request)
+    ended = debts.close(ClosingRequest(number=form.number), actor_of(session))
+    return await _ended(request, session, debts, clock, "close", form, ended)
+
+
+@post("/announcements/withdraw", status_code=200, opt={"governed": True}, after_request=only_governed)
+async def withdraw_announcement(
+    request: Request[Any, Any, Any],
+    session: NamedDependency[Session],
+    debts: NamedDependency[Debts],
+    clock: NamedDependency[Clock],
+) -> Governed:
+    """The announcement is withdrawn, or the page says why not.
+
+    Records: `debt.withdrawn` and `dossier.ended` in the exchange log.
+    """
+    _demand(session, ANNOUNCING_KINDS)
+    form = await _read(request)
+    ended = debts.withdraw(WithdrawalRequest(number=form.number, reason=form.reason), actor_of(session))
+    return await _ended(request, session, debts, clock, "withdraw", form, ended)
+
+
+async def _ended(
+    request: Request[Any, Any, Any],
+    session: Session,
+    debts: Debts,
+    clock: Clock,
+    act: str,
+    form: _Form,
+    ended: Awaitable[Done[ClosingAnswer]],
+) -> Governed:
+    try:
+        done = await ended
+    except KoinonError as error:
+        page = await _announcements(request, session, debts, clock, act=act, form=form, error=error)
+        return Governed.of(error, page)
+    page = await _announcements(request, session, debts, clock, ended=done.answer)
+    return Governed.of(done.released, page)
+
+
 async def _notices(
     request: Request[Any, Any, Any],
     session: Session,
@@ -198,6 +272,9 @@ async def _notices(
         "procedures/notices.html",
         status_code=error.status if error else 200,
         notices=found.notices,
+        closed=found.closed,
+        outcomes=OUTCOMES,
+        reasons=REASONS,
         kinds=KIND_NAMES,
         ranks=list(RANK_NAMES.items()),
         form=form or _Form(),
@@ -213,10 +290,12 @@ async def _announcements(
     debts: Debts,
     clock: Clock,
     *,
+    act: str = "",
     form: _Form | None = None,
     error: KoinonError | None = None,
     done: AnnouncementAnswer | None = None,
     pay_by: date | None = None,
+    ended: ClosingAnswer | None = None,
 ) -> Any:
     assert session.party is not None
     today = civil_date(clock.now())
@@ -227,10 +306,15 @@ async def _announcements(
         status_code=error.status if error else 200,
         # A list on a desk need not tell a whole number: its end is enough to tell files apart.
         announcements=[(each, civil_date(each.sent_at), "•" * 7 + each.subject[-4:]) for each in own],
-        numbers=[(each.number, f"{each.number} · {each.case}") for each in own],
+        numbers=[(each.number, f"{each.number} · {each.case}") for each in own if each.closed_at is None],
         kinds=KIND_NAMES,
+        outcomes=OUTCOMES,
+        reasons=REASONS,
+        act=act or ("deed" if form is not None and form.number else "announce"),
         form=form or _Form(),
+        ended=ended,
         message=_message(request, error),
+        until=None if error is None else _day(error.facts.get("until", "")),
         done=done,
         pay_by=pay_by,
         usual_term=add_working_days(today, 10),
@@ -251,9 +335,10 @@ def _message(request: Request[Any, Any, Any], error: KoinonError | None) -> Mess
         "case_too_long": N_("The reference is longer than 64 characters."),
         "day_malformed": N_("This is no date, written as 1980-09-01."),
     }
-    return known.get(error.code) or portal_of(request).problems.get(
+    words = known.get(error.code) or portal_of(request).problems.get(
         error.code, N_("The gate did not let this question through.")
     )
+    return Message(str(words), **error.facts)
 
 
 async def _read(request: Request[Any, Any, Any]) -> _Form:
@@ -303,4 +388,11 @@ def _day(text: str) -> date | None:
         raise Invalid("day_malformed") from None
 
 
-handlers = [show_notices, answer_notice, show_announcements, announce]
+handlers = [
+    show_notices,
+    answer_notice,
+    show_announcements,
+    announce,
+    close_announcement,
+    withdraw_announcement,
+]

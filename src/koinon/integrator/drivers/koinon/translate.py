@@ -8,7 +8,7 @@ import msgspec
 
 from koinon.integrator.drivers.driver import Context, Field, Reply, Service, Status, WireFault
 from koinon.integrator.drivers.values import Value
-from koinon.integrator.formats import RECORD_TYPES
+from koinon.integrator.formats import LISTS, RECORD_TYPES
 from koinon.integrator.model import FieldStatus, Flow
 
 _KINDS = {"money": "cents"}
@@ -20,8 +20,10 @@ def service_of(flow: Flow, keeper: str) -> Service:
     """What another Koinon that offers `flow` can be asked: the fields of its records, one subject at a time.
 
     Raises:
-        KeyError: no record type is declared for its answers.
+        KeyError: no record type is declared for its answers, or a field of it is a list, which is no value of a source.
     """
+    if any(name == flow.name for name, _ in LISTS):
+        raise KeyError(flow.name)
     answer = RECORD_TYPES[f"{flow.name.replace('-', '_')}_answer"]
     fields = {
         field.name: Field(field.name, _KINDS.get(field.kind, field.kind), keeper, field.label)
