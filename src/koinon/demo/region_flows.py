@@ -137,7 +137,10 @@ _MATRIX: tuple[tuple[str, str, str], ...] = (
         for profile in ("case_handler", "system")
     ),
     ("housing_manager", "consult", "flow/social-dwelling-rent"),
-    ("system", "communicate", "flow/social-dwelling-rent"),
+    *(
+        ("system", "communicate", f"flow/{flow}")
+        for flow in ("social-dwelling-rent", "debt-recovery", "taxi-career", "disability-rights")
+    ),
     ("housing_manager", "communicate", "flow/social-dwelling-rent"),
     *(
         (profile, action, "flow/debt-recovery")
@@ -174,7 +177,7 @@ GRANTS: tuple[_Grant, ...] = (
         "2026/003",
         (NOTARY,),
         DEBT_PURPOSE,
-        ("announce", "consult"),
+        ("announce", "consult", "communicate"),
         (
             "Aankondigen van een verkoop of beslag (demo)",
             "Annonce d'une vente ou d'une saisie (démo)",
@@ -210,7 +213,7 @@ GRANTS: tuple[_Grant, ...] = (
         "2026/006",
         (MOBILITY,),
         TAXI_PURPOSE,
-        ("consult",),
+        ("consult", "communicate"),
         (
             "Loopbanen van taxibestuurders (demo)",
             "Carrières des chauffeurs de taxi (démo)",
@@ -222,7 +225,7 @@ GRANTS: tuple[_Grant, ...] = (
         "2026/007",
         (TOWN,),
         PARKING_PURPOSE,
-        ("consult",),
+        ("consult", "communicate"),
         (
             "Parkeerkaart van personen met een handicap (demo)",
             "Carte de stationnement des personnes handicapées (démo)",
@@ -234,7 +237,7 @@ GRANTS: tuple[_Grant, ...] = (
         "2026/008",
         (TRANSPORT,),
         FARES_PURPOSE,
-        ("consult",),
+        ("consult", "communicate"),
         (
             "Tarieven voor personen met een handicap (demo)",
             "Tarifs pour personnes handicapées (démo)",

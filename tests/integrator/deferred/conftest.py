@@ -25,7 +25,7 @@ from koinon.integrator.deferred import (
     Runner,
     SealedObjects,
     question_type,
-    result_type,
+    result_types,
     store,
 )
 from koinon.integrator.deferred.sealed import PiecesIn, file_piece_name
@@ -42,7 +42,7 @@ from koinon.integrator.drivers import (
 )
 from koinon.integrator.flows import FLOWS
 from koinon.integrator.formats import Header, Record, gather, open_reader, open_writer
-from koinon.integrator.model import FieldAnswer
+from koinon.integrator.model import FieldAnswer, Flow
 from koinon.integrator.service import Integrator
 
 ADMISSION = FLOWS[FLOW]
@@ -139,17 +139,18 @@ def message(
     syntax: Any = "fixed",
     party: str = NORTH,
     at: date | None = None,
+    flow: Flow = ADMISSION,
     **header: Any,
 ) -> bytes:
     """A file of questions about `subjects`."""
-    type_ = question_type(ADMISSION)
+    type_ = question_type(flow)
     now = world.clock.now().replace(microsecond=0)
     head: dict[str, Any] = {
         "record_type": type_.name,
         "version": type_.version,
         "sender": str(world.region.parties[party]),
-        "flow": FLOW,
-        "purpose": PURPOSE,
+        "flow": flow.name,
+        "purpose": next(iter(flow.purposes)),
         "reference": number,
         "created": now,
     }
@@ -184,11 +185,11 @@ class Office:
         self.key = SigningKey.generate()
         self.records = 5
 
-    async def know(self, subjects: Sequence[str], party: str = NORTH) -> None:
+    async def know(self, subjects: Sequence[str], party: str = NORTH, purpose: str = PURPOSE) -> None:
         """The party has a file on each."""
         now = self.world.clock.now()
         lines = [
-            new_line(PURPOSE, s, f"C{n}", "demo", now - timedelta(days=1), now + timedelta(days=9))
+            new_line(purpose, s, f"C{n}", "demo", now - timedelta(days=1), now + timedelta(days=9))
             for n, s in enumerate(subjects)
         ]
         async with self.world.database.transaction() as connection:
@@ -267,20 +268,23 @@ class Office:
             assert time.monotonic() < deadline, made
             await asyncio.sleep(0.01)
 
-    async def file(self, batch: BatchView, name: str = "fixed") -> bytes:
+    async def file(self, batch: BatchView, name: str = "fixed", party: str = NORTH) -> bytes:
         """A file of the batch, as its consumer fetches it."""
-        found = await self.look(batch)
+        found = await self.look(batch, party)
         [file] = [each for each in found.files if each.name == name]
-        system = self.world.system()
+        system = self.world.system(party)
         pieces = [await self.deferred.fetch(batch.id, name, n, system) for n in range(file.pieces)]
         data = b"".join(pieces)
         assert (len(data), hashlib.sha256(data).hexdigest()) == (file.length, file.sha256)
         return data
 
-    async def result(self, batch: BatchView, syntax: Any = "fixed") -> list[Record]:
-        """The records of the result."""
-        type_ = result_type(ADMISSION)
-        reader = open_reader(io.BytesIO(await self.file(batch, syntax)), syntax, {type_.name: type_})
+    async def result(
+        self, batch: BatchView, syntax: Any = "fixed", party: str = NORTH, rows: str = ""
+    ) -> list[Record]:
+        """The records of the result; or the rows of that list of it."""
+        types = result_types([FLOWS[batch.flow]])
+        name = f"{syntax}.{rows}" if rows else syntax
+        reader = open_reader(io.BytesIO(await self.file(batch, name, party)), syntax, types)
         found = []
         for piece in reader.batches():
             assert not piece.rejects

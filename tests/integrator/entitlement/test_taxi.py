@@ -69,6 +69,11 @@ def test_a_gap_between_two_declarations_is_shown_with_its_days() -> None:
     assert "30 June 2025" in signal.reason.en and "30 juin 2025" in signal.reason.fr
 
 
+def test_two_declarations_that_begin_on_one_day_cover_together() -> None:
+    both = (spell(date(2025, 1, 1), None, party=ONE), spell(date(2025, 1, 1), date(2025, 6, 1), party=ONE))
+    assert codes(employments=both) == codes(employments=both[::-1]) == []
+
+
 def test_another_operator_s_declaration_does_not_cover() -> None:
     assert codes(employments=(spell(date(2025, 1, 1), None, party=TWO),)) == [
         "declared_not_engaged",

@@ -79,7 +79,8 @@ class Office:
                 case="N-2026-1",
                 subject={"national_number": subject},
                 fields=[
-                    "announced", "lapsed", "answers_complete", "last_term", "claims", "total_due", "price_too_short"
+                    "announced", "lapsed", "closed", "answers_complete", "last_term", "claims", "total_due",
+                    "price_too_short",
                 ],
                 explain=True,
             ),

@@ -45,7 +45,7 @@ from koinon.integrator.procedures.model import (
     WithdrawalReason,
     WithdrawalRequest,
 )
-from koinon.trust.gate import Actor, Ask, Gate, Passage, Released
+from koinon.trust.gate import Actor, Ask, Gate, Passage, Released, open_batch
 from koinon.trust.ledger import Entry, Log, append
 from koinon.trust.parties import Party, PartyId
 from koinon.trust.standing import Standing
@@ -164,7 +164,7 @@ class Debts:
         Raises:
             NotAllowed, Unavailable: see `Gate.open` and `Passage.release_rows`.
 
-        Records: `debt.notices_read` in the exchange log, about all persons named.
+        Records: `debt.notices_read` in the exchange log, about all persons named, be it none.
         """
         today = civil_date(self.gate.clock.now())
         async with self.gate.database.acquire() as connection:
@@ -175,10 +175,17 @@ class Debts:
             if announcement.closed_at is not None and announcement.outcome is not None
         )
         told = [(announcement, notice) for announcement, notice in told if announcement.closed_at is None]
+        if not told and not closed:
+            return OpenNotices(notices=(), receipt=None), None
         if not told:
-            if closed:
-                await self._demand_grounds(actor)
-            return OpenNotices(notices=(), closed=closed, receipt=None), None
+            # About nobody any more, and still let through and recorded by the gate.
+            alone = await open_batch(
+                self.gate, _ask(actor, "consult", "NOTICES", (), _NOTICE_FIELDS), count=0
+            )
+            seen: Released[Any] = await alone.release(
+                {}, kind="debt.notices_read", note={"closed": len(closed)}
+            )
+            return OpenNotices(notices=(), closed=closed, receipt=seen.receipt), seen
         passage = await self._open(
             actor,
             "consult",
@@ -406,30 +413,6 @@ class Debts:
             raise NotFound("announcement_unknown", number=number[:32])
         return announcement
 
-    async def _demand_grounds(self, actor: Actor) -> None:
-        """Nothing that stands in the way of reading notices, though none is about a person.
-
-        Raises:
-            NotAllowed: see `Gate.open`; the refusal is recorded.
-
-        Records: `exchange.refused` in the exchange log when it is refused.
-        """
-        ask = Ask(
-            actor=actor,
-            purpose=PURPOSE,
-            case="NOTICES",
-            action="consult",
-            resource=RESOURCE,
-            fields=_NOTICE_FIELDS,
-            subjects=(),
-        )
-        standing = await self.gate.keeper.settle()
-        try:
-            standing.find_grounds(ask, self.gate.clock.now())
-        except NotAllowed as refusal:
-            await self.gate.refuse(ask, refusal)
-            raise
-
     async def _told(self, number: str, actor: Actor) -> tuple[Announcement, Notice]:
         async with self.gate.database.acquire() as connection:
             announcement = await store.get_announcement(connection, self.keys, number)
@@ -446,17 +429,21 @@ class Debts:
         subjects: tuple[str, ...],
         fields: set[str] | frozenset[str],
     ) -> Passage:
-        return await self.gate.open(
-            Ask(
-                actor=actor,
-                purpose=PURPOSE,
-                case=case,
-                action=action,
-                resource=RESOURCE,
-                fields=frozenset(fields),
-                subjects=subjects,
-            )
-        )
+        return await self.gate.open(_ask(actor, action, case, subjects, fields))
+
+
+def _ask(
+    actor: Actor, action: str, case: str, subjects: tuple[str, ...], fields: set[str] | frozenset[str]
+) -> Ask:
+    return Ask(
+        actor=actor,
+        purpose=PURPOSE,
+        case=case,
+        action=action,
+        resource=RESOURCE,
+        fields=frozenset(fields),
+        subjects=subjects,
+    )
 
 
 def _demand(released: Released[dict[str, Any]], field: str) -> None:

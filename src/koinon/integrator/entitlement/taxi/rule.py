@@ -196,7 +196,9 @@ def _uncovered(
     found = []
     for each in these:
         day, end = each.valid_from, each.valid_until or at
-        for other in sorted(other for other in those if other.party == each.party and _overlap(each, other)):
+        covering = [other for other in those if other.party == each.party and _overlap(each, other)]
+        # By their first day alone: one that goes on has no last day to be compared with another's.
+        for other in sorted(covering, key=lambda other: other.valid_from):
             if (other.valid_from - day).days > values["gap_tolerance"]:
                 found.append(_signal(code, Spell(valid_from=day, valid_until=other.valid_from), at))
             day = max(day, other.valid_until or end)
