@@ -139,18 +139,18 @@ def message(
     syntax: Any = "fixed",
     party: str = NORTH,
     at: date | None = None,
-    flow: Flow = ADMISSION,
+    about: Flow = ADMISSION,
     **header: Any,
 ) -> bytes:
     """A file of questions about `subjects`."""
-    type_ = question_type(flow)
+    type_ = question_type(about)
     now = world.clock.now().replace(microsecond=0)
     head: dict[str, Any] = {
         "record_type": type_.name,
         "version": type_.version,
         "sender": str(world.region.parties[party]),
-        "flow": flow.name,
-        "purpose": next(iter(flow.purposes)),
+        "flow": about.name,
+        "purpose": next(iter(about.purposes)),
         "reference": number,
         "created": now,
     }

@@ -368,7 +368,7 @@ async def test_a_batch_of_careers_goes_from_file_to_result_with_its_signals(offi
             },
         ),
     }
-    data = message(office.world, [fit, odd, stranger], party=MOBILITY, flow=TAXI)
+    data = message(office.world, [fit, odd, stranger], party=MOBILITY, about=TAXI)
     batch = await office.send(
         data, party=MOBILITY, flow=TAXI.name, purpose=TAXI_PURPOSE, results=["fixed", "xml", "jsonl"]
     )
@@ -408,7 +408,7 @@ async def test_a_batch_of_statements_looks_up_each_and_says_what_is_said_of_one(
         await debts.answer(
             ClaimRequest(number=announced.answer.number, case="C-1", **claim), office.world.system(party)
         )
-    data = message(office.world, [owing, quiet, stranger], party=NOTARY, flow=DEBTS)
+    data = message(office.world, [owing, quiet, stranger], party=NOTARY, about=DEBTS)
     batch = await office.send(data, party=NOTARY, flow=DEBTS.name, purpose=DEBT_PURPOSE)
     async with office.running(computations={DEBTS.name: Interactive(DEBTS, {"debts": source})}):
         done = await office.until(batch, "done", party=NOTARY)
@@ -439,7 +439,7 @@ async def test_a_batch_of_statements_looks_up_each_and_says_what_is_said_of_one(
 
 
 async def test_a_creditor_asks_for_no_statements_in_a_batch(office: Office) -> None:
-    data = message(office.world, numbers(1), party=TAX, flow=DEBTS)
+    data = message(office.world, numbers(1), party=TAX, about=DEBTS)
     with pytest.raises(NotAllowed) as refusal:
         await office.send(data, party=TAX, flow=DEBTS.name, purpose=DEBT_PURPOSE, fields=["claims"])
     assert refusal.value.code == "authorisation_missing"

@@ -6,7 +6,6 @@ from datetime import date, datetime, timedelta
 from uuid import UUID
 
 from koinon.base.errors import Conflict, Invalid, NotFound, TooLarge
-from koinon.base.text import Text
 from koinon.integrator.deferred.model import (
     MAX_BATCH_BYTES,
     PIECE_BYTES,
@@ -15,7 +14,7 @@ from koinon.integrator.deferred.model import (
     BatchState,
     ResultFile,
 )
-from koinon.integrator.formats import LISTS, RECORD_TYPES, FieldSpec, Header, RecordType
+from koinon.integrator.formats import LISTS, RECORD_TYPES, Header, RecordType
 from koinon.integrator.model import Flow
 from koinon.trust.rules import Decision
 
@@ -44,10 +43,6 @@ CANCELLED = "cancelled"
 # It stands in headers of messages and in names of nobody's files: visible ASCII, no spaces.
 _NUMBER = re.compile("[!-~]{1,36}")
 _SHA256 = re.compile("[0-9a-f]{64}")
-_KEY_LABEL = Text("sleutel van het record", "clé de l’enregistrement", "record key")
-_STATUS_LABEL = Text("toestand van het record", "état de l’enregistrement", "record status")
-RECORD_KEY_WIDTH = 36 + 1 + 15
-_KEY = FieldSpec("record_key", "text", _KEY_LABEL, RECORD_KEY_WIDTH)
 
 
 def check_request(request: BatchRequest, flows: Mapping[str, Flow]) -> Flow:
@@ -165,32 +160,14 @@ def result_type(flow: Flow) -> RecordType:
     Raises:
         NotFound: `flow_not_in_batch`.
     """
-    answer = _type(flow, "answer")
-    return RecordType(
-        answer.name.removesuffix("_answer") + "_result",
-        answer.version,
-        answer.title,
-        answer.subject,
-        (
-            _KEY,
-            FieldSpec("record_status", "text", _STATUS_LABEL, 16),
-            *answer.fields,
-        ),
-    )
+    return _type(flow, "result")
 
 
 def rows_types(flow: Flow) -> dict[str, RecordType]:
     """For each field of the flow that is a list, what its rows in a result are: the key of the record to which a row
     belongs, then what the row says.
     """
-    found = {}
-    for (name, field), row_name in LISTS.items():
-        if name == flow.name:
-            row = RECORD_TYPES[row_name]
-            found[field] = RecordType(
-                f"{row.name}_result", row.version, row.title, row.subject, (_KEY, *row.fields)
-            )
-    return found
+    return {field: RECORD_TYPES[f"{row}_result"] for (name, field), row in LISTS.items() if name == flow.name}
 
 
 def _type(flow: Flow, what: str) -> RecordType:

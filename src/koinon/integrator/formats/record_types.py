@@ -50,6 +50,32 @@ def rows_type(flow: Flow, what: str, version: int, title: Text, fields: tuple[Fi
     return RecordType(_name(flow, what), version, title, flow.subject, fields)
 
 
+RECORD_KEY_WIDTH = 36 + 1 + 15
+_KEY = FieldSpec(
+    "record_key",
+    "text",
+    Text("sleutel van het record", "clé de l’enregistrement", "record key"),
+    RECORD_KEY_WIDTH,
+)
+_STATUS = FieldSpec(
+    "record_status", "text", Text("toestand van het record", "état de l’enregistrement", "record status"), 16
+)
+
+
+def answer_result(answer: RecordType) -> RecordType:
+    """The records of a batch's result: key and status of each, then the answer."""
+    return _result(answer, answer.name.removesuffix("_answer"), _KEY, _STATUS)
+
+
+def rows_result(row: RecordType) -> RecordType:
+    """The rows of a list in a batch's result: the key of the record to which a row belongs, then the row."""
+    return _result(row, row.name, _KEY)
+
+
+def _result(of: RecordType, name: str, *first: FieldSpec) -> RecordType:
+    return RecordType(f"{name}_result", of.version, of.title, of.subject, (*first, *of.fields))
+
+
 def list_rows(record_type: RecordType, subject: str, rows: Iterable[Any], first: int = 1) -> Iterator[Record]:
     """The rows of one answer as records numbered from `first`; what a row does not have is `no_data`."""
     for sequence, row in enumerate(rows, first):
@@ -102,7 +128,7 @@ def _columns(*rows: tuple[str, Kind, int, str, str, str]) -> tuple[FieldSpec, ..
     return tuple(FieldSpec(name, kind, Text(nl, fr, en), width) for name, kind, width, nl, fr, en in rows)
 
 
-RECORD_TYPES: Mapping[str, RecordType] = declare(
+_TYPES: Mapping[str, RecordType] = declare(
     (
         question_type(_ADMISSION, 1),
         answer_type(
@@ -233,3 +259,12 @@ RECORD_TYPES: Mapping[str, RecordType] = declare(
         ),
     )
 )
+
+RECORD_TYPES: Mapping[str, RecordType] = declare(
+    (
+        *_TYPES.values(),
+        *(answer_result(each) for name, each in _TYPES.items() if name.endswith("_answer")),
+        *(rows_result(_TYPES[name]) for name in LISTS.values()),
+    )
+)
+"""All of them: questions, answers, rows of lists, and what a batch makes of the last two."""
