@@ -13,11 +13,13 @@ class ProcessingKeys:
     Attributes:
         rows: seals the rows of data sets.
         cases: seals pseudonyms in cases of re-identification.
+        origins: under which fingerprints of columns are made.
     """
 
     def __init__(self, secret: bytes) -> None:
         self.rows = hkdf(secret, b"koinon processing rows")
         self.cases = hkdf(secret, b"koinon processing cases")
+        self.origins = hkdf(secret, b"koinon processing origins")
         self._subjects = hkdf(secret, b"koinon processing subjects")
 
     @classmethod

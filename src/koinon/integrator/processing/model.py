@@ -24,12 +24,14 @@ class NewDataSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         name: `kebab-case`, at most 64 characters.
         source: where the rows come from: a flow, a register, a date; shown with everything published of it.
         budget: what may be told about it with noise, in all.
+        origin: what they are the rows of, where that can be named (`batch:<id>`): two data sets never have the same.
     """
 
     name: str
     title: Text
     source: str
     budget: Price
+    origin: str | None = None
     demo: bool = False
 
 
@@ -51,6 +53,7 @@ class DataSet(msgspec.Struct, frozen=True, kw_only=True):
     digest: bytes
     registered_at: datetime
     demo: bool
+    origin: str | None = None
 
 
 class MadeCells(msgspec.Struct, frozen=True, kw_only=True, tag="cells"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
@@ -14,7 +14,7 @@ import msgspec
 from koinon.base.clock import Clock
 from koinon.base.crypto import open_sealed, seal
 from koinon.base.database import Connection, Database
-from koinon.base.errors import Conflict, Invalid, NotAllowed, NotFound, Unavailable
+from koinon.base.errors import Conflict, Invalid, KoinonError, NotAllowed, NotFound, Unavailable
 from koinon.base.ids import new_id
 from koinon.base.late import late
 from koinon.base.objects import Objects
@@ -37,6 +37,7 @@ from koinon.integrator.processing.model import (
     Publication,
     publication_of,
 )
+from koinon.integrator.processing.origins import fingerprints
 from koinon.integrator.processing.privacy import (
     Budget,
     Price,
@@ -49,7 +50,7 @@ from koinon.integrator.processing.privacy import (
 )
 from koinon.integrator.processing.steps import Account, Combination, Filter
 from koinon.trust.ledger import Entry, Log, Sealer, append
-from koinon.trust.parties import Author
+from koinon.trust.parties import INSTALLER, Author
 
 if TYPE_CHECKING:
     import pyarrow
@@ -90,15 +91,21 @@ class Processing:
         Raises:
             NotAllowed: `profile_not_held`.
             Invalid: `data_set_name_malformed`, `data_set_subject_missing`.
-            Conflict: `data_set_known`.
+            Conflict: `data_set_known`; `data_set_same`, naming the other: these rows (`by` is `rows`) or what they are
+                the rows of (`origin`) have a name and a budget already.
 
         Records: `data_set.registered` in the exchange log.
         """
-        _demand_operator(by)
+        if by != INSTALLER:
+            _demand_operator(by)
         if SUBJECT not in rows.column_names:
             raise Invalid("data_set_subject_missing")
         if not new.name.replace("-", "").isalnum() or not new.name.isascii() or len(new.name) > 64:
             raise Invalid("data_set_name_malformed", name=new.name[:64])
+        async with self.database.acquire() as connection:
+            if await store.find_data_set(connection, new.name) is not None:
+                raise Conflict("data_set_known", name=new.name)
+        known = await self._work(fingerprints, rows, self._keys.origins)
         sealed, digest = await self._work(self._seal_rows, new.name, rows)
         made = DataSet(
             id=new_id(),
@@ -110,24 +117,40 @@ class Processing:
             digest=digest,
             registered_at=self._clock.now(),
             demo=new.demo,
+            origin=new.origin,
         )
         await self._objects.put(_object_of(made.id), sealed, if_absent=True)
-        async with self.database.transaction() as connection:
-            values = msgspec.structs.asdict(made) | {"title": msgspec.to_builtins(made.title)}
-            if not await store.insert_data_set(connection, values):
-                raise Conflict("data_set_known", name=new.name)
-            await open_budget(connection, made.id, new.budget)
-            await self._record(
-                connection,
-                "data_set.registered",
-                by,
-                data_set=str(made.id),
-                name=made.name,
-                digest=digest.hex(),
-                epsilon=str(new.budget.epsilon),
-                delta=str(new.budget.delta),
-            )
+        try:
+            async with self.database.transaction() as connection:
+                await self._register(connection, made, new.budget, known, by)
+        except KoinonError:
+            await self._objects.delete(_object_of(made.id))
+            raise
         return made
+
+    async def _register(
+        self, connection: Connection, made: DataSet, budget: Price, known: Collection[bytes], by: Author
+    ) -> None:
+        await store.hold_registering(connection)
+        same = await store.find_same(connection, made.origin, known)
+        if same is not None:
+            raise Conflict("data_set_same", name=same[0], by=same[1])
+        values = msgspec.structs.asdict(made) | {"title": msgspec.to_builtins(made.title)}
+        if not await store.insert_data_set(connection, values):
+            raise Conflict("data_set_known", name=made.name)
+        await store.insert_fingerprints(connection, made.id, known)
+        await open_budget(connection, made.id, budget)
+        await self._record(
+            connection,
+            "data_set.registered",
+            by,
+            data_set=str(made.id),
+            name=made.name,
+            digest=made.digest.hex(),
+            epsilon=str(budget.epsilon),
+            delta=str(budget.delta),
+            **({} if made.origin is None else {"origin": made.origin}),
+        )
 
     async def list_data_sets(self) -> list[tuple[DataSet, Budget | None]]:
         """All data sets with their budgets, by name."""
@@ -363,7 +386,7 @@ class Processing:
             log=Log.EXCHANGE,
             kind=kind,
             public=public,
-            private={"person": str(by.person), "profile": by.profile},
+            private={"person": None if by.person is None else str(by.person), "profile": by.profile},
             at=self._clock.now(),
         )
         [promise] = await append(connection, self._sealer, [entry])

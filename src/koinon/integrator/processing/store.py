@@ -1,6 +1,6 @@
 """The SQL of processing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -15,17 +15,55 @@ async def insert_data_set(connection: Connection, values: Mapping[str, Any]) -> 
     """The data set stands in the register; false when its name is taken."""
     done: str = await connection.execute(
         """
-        INSERT INTO processing.data_set (id, name, title, source, columns, rows_about, digest, registered_at, demo)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (name) DO NOTHING
+        INSERT INTO processing.data_set
+            (id, name, title, source, columns, rows_about, digest, registered_at, demo, origin)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (name) DO NOTHING
         """,
         *(
             values[name]
             for name in (
                 "id", "name", "title", "source", "columns", "rows_about", "digest", "registered_at", "demo",
+                "origin",
             )
         ),
     )  # fmt: skip
     return done.endswith(" 1")
+
+
+async def hold_registering(connection: Connection) -> None:
+    """No other data set is registered until this transaction ends: two could not see each other."""
+    await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('processing.register', 4))")
+
+
+async def find_same(
+    connection: Connection, origin: str | None, fingerprints: Collection[bytes]
+) -> tuple[str, str] | None:
+    """The name of a data set with that origin (`origin`), or of which the columns are among these or these among its
+    (`rows`); and which of the two it was.
+    """
+    name = await connection.fetchval("SELECT name FROM processing.data_set WHERE origin = $1", origin)
+    if name is not None:
+        return str(name), "origin"
+    name = await connection.fetchval(
+        """
+        SELECT d.name FROM processing.fingerprint f JOIN processing.data_set d ON d.id = f.data_set
+        WHERE f.data_set IN (SELECT data_set FROM processing.fingerprint WHERE value = ANY($1))
+        GROUP BY d.id HAVING count(*) FILTER (WHERE f.value = ANY($1)) = least(count(*), $2)
+        ORDER BY d.name LIMIT 1
+        """,
+        list(fingerprints),
+        len(fingerprints),
+    )
+    return None if name is None else (str(name), "rows")
+
+
+async def insert_fingerprints(connection: Connection, data_set: UUID, values: Collection[bytes]) -> None:
+    """Its columns are known again under another name."""
+    await connection.execute(
+        "INSERT INTO processing.fingerprint (data_set, value) SELECT $1, unnest($2::bytea[])",
+        data_set,
+        list(values),
+    )
 
 
 async def list_data_sets(connection: Connection) -> Sequence[Row]:
