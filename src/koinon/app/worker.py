@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from datetime import timedelta
 from pathlib import Path
+from uuid import UUID
 
 from koinon.app.batches import run_batches
 from koinon.app.mutations import run_pushes
@@ -21,6 +22,8 @@ from koinon.integrator.deferred import forget as forget_batch_files
 from koinon.integrator.mutations import sweep as sweep_mutations
 from koinon.integrator.operations import forget as forget_counts
 from koinon.integrator.operations import watch
+from koinon.integrator.processing.makings import ATTEMPTS, JOB, Makings
+from koinon.integrator.processing.service import Processing
 from koinon.trust.gate import forget, reap
 from koinon.trust.ledger import Sealer
 from koinon.trust.ledger.counting import count_day
@@ -31,7 +34,7 @@ from koinon.video import terms
 
 def handlers(sealer: Sealer, objects: Objects, home: Path) -> list[Handler]:
     """All kinds of jobs, with what does them."""
-    clock = SystemClock()
+    clock, one_at_a_time = SystemClock(), asyncio.Lock()
 
     @job("gate.reap", every=timedelta(seconds=5))
     async def reap_uses(run: Run) -> None:
@@ -99,7 +102,16 @@ def handlers(sealer: Sealer, objects: Objects, home: Path) -> list[Handler]:
         async with run.database.transaction() as connection:
             await forget_counts(connection, clock.now())
 
+    @job(JOB, attempts=ATTEMPTS)
+    async def make_rows(run: Run) -> None:
+        """Anonymous rows that an operator asked for are made, or it is told why not."""
+        processing = Processing(
+            database=run.database, sealer=sealer, objects=objects, clock=clock, home=home, lock=one_at_a_time
+        )
+        await Makings(processing).make(UUID(run.payload["making"]), last=run.attempt >= ATTEMPTS)
+
     return [
+        make_rows,
         watch_flows,
         forget_old_counts,
         sweep_kept_mutations,

@@ -124,9 +124,9 @@ async def test_what_comes_of_one_batch_is_one_data_set(processing: Processing) -
 async def test_of_two_at_once_with_the_same_rows_one_is_registered(processing: Processing) -> None:  # noqa: F811
     other = Processing(
         database=processing.database,
-        sealer=processing._sealer,
-        objects=processing._objects,
-        clock=processing._clock,
+        sealer=processing.sealer,
+        objects=processing.objects,
+        clock=processing.clock,
         home=processing._engine["temp"].parents[1],
     )
     done = await asyncio.gather(

@@ -134,9 +134,9 @@ async def test_of_two_tables_at_once_that_do_not_go_together_one_is_published(pr
     await processing.register_data_set(NEW, rows(), BY)
     other = Processing(
         database=processing.database,
-        sealer=processing._sealer,
-        objects=processing._objects,
-        clock=processing._clock,
+        sealer=processing.sealer,
+        objects=processing.objects,
+        clock=processing.clock,
         home=processing._engine["temp"].parents[1],
     )
     without = (Filter(column="age", is_=">=", value=1),)

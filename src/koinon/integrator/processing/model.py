@@ -93,6 +93,44 @@ class MadeNoisy(msgspec.Struct, frozen=True, kw_only=True, tag="noisy"):
 
 
 Made = MadeCells | MadeRows | MadeNoisy
+MakingState = Literal["waiting", "working", "made", "failed", "published", "discarded"]
+
+
+class Making(msgspec.Struct, frozen=True, kw_only=True):
+    """Anonymous rows that are being made, or were, and may be published.
+
+    Attributes:
+        step, share: of the work, while it goes on; see `anonymise.STEPS`.
+        code, facts: why they could not be made.
+    """
+
+    id: UUID
+    data_set: UUID
+    data_set_name: str
+    data_set_title: Text
+    asked: Anonymity
+    asked_at: datetime
+    state: MakingState
+    step: str
+    share: float
+    made: MadeRows | None = None
+    code: str | None = None
+    facts: Mapping[str, Any] | None = None
+    ended_at: datetime | None = None
+    publication: UUID | None = None
+
+
+def making_of(row: Mapping[str, Any]) -> Making:
+    """A row of the database."""
+    values = {name: row[name] for name in Making.__struct_fields__}
+    return Making(
+        **{
+            **values,
+            "data_set_title": msgspec.convert(row["data_set_title"], Text),
+            "asked": msgspec.convert(row["asked"], Anonymity),
+            "made": None if row["made"] is None else msgspec.convert(row["made"], MadeRows),
+        }
+    )
 
 
 class Publication(msgspec.Struct, frozen=True, kw_only=True):

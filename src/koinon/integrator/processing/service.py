@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,7 +21,7 @@ from koinon.base.late import late
 from koinon.base.objects import Objects
 from koinon.base.text import Text
 from koinon.integrator.processing import store
-from koinon.integrator.processing.anonymise import Anonymity, anonymise
+from koinon.integrator.processing.anonymise import Anonymity, Tell, anonymise
 from koinon.integrator.processing.cluster import Cluster, PublishedTable, check_differences, make_table
 from koinon.integrator.processing.engine import temp_folder
 from koinon.integrator.processing.export import rows_csv
@@ -40,9 +41,14 @@ from koinon.integrator.processing.model import (
 from koinon.integrator.processing.origins import fingerprints
 from koinon.integrator.processing.privacy import (
     Budget,
+    Expected,
     Price,
     Query,
+    Spending,
     add_noise,
+    check_budget,
+    expect_noise,
+    list_spendings,
     measure_exactly,
     open_budget,
     read_budgets,
@@ -60,6 +66,7 @@ else:
 
 OPERATOR = "operator"
 _TRIES = 3
+_NAME = re.compile("[a-z0-9]+(-[a-z0-9]+)*")
 T = TypeVar("T")
 
 
@@ -75,15 +82,17 @@ class Processing:
         clock: Clock,
         home: Path,
         threads: int = 2,
+        lock: asyncio.Lock | None = None,
     ) -> None:
+        """`lock` is held while something is computed, so that two who share it do not compute at once."""
         self.database = database
-        self._sealer = sealer
-        self._objects = objects
-        self._clock = clock
-        self._keys = ProcessingKeys.load(home)
+        self.sealer = sealer
+        self.objects = objects
+        self.clock = clock
+        self.keys = ProcessingKeys.load(home)
         self._engine: dict[str, Any] = {"threads": threads, "memory_mb": 1024, "temp": temp_folder(home)}
         # One at a time: two of them together would have twice the memory that an operator reckoned with.
-        self._one_at_a_time = asyncio.Lock()
+        self._one_at_a_time = lock or asyncio.Lock()
 
     async def register_data_set(self, new: NewDataSet, rows: pyarrow.Table, by: Author) -> DataSet:
         """The rows lie sealed under a name, their subjects replaced by tokens of this data set alone.
@@ -97,16 +106,16 @@ class Processing:
         Records: `data_set.registered` in the exchange log.
         """
         if by != INSTALLER:
-            _demand_operator(by)
+            demand_operator(by.profile)
         if SUBJECT not in rows.column_names:
             raise Invalid("data_set_subject_missing")
-        if not new.name.replace("-", "").isalnum() or not new.name.isascii() or len(new.name) > 64:
+        if not _NAME.fullmatch(new.name) or len(new.name) > 64:
             raise Invalid("data_set_name_malformed", name=new.name[:64])
         async with self.database.acquire() as connection:
             if await store.find_data_set(connection, new.name) is not None:
                 raise Conflict("data_set_known", name=new.name)
-        known = await self._work(fingerprints, rows, self._keys.origins)
-        sealed, digest = await self._work(self._seal_rows, new.name, rows)
+        known = await self.work(fingerprints, rows, self.keys.origins)
+        sealed, digest = await self.work(self._seal_rows, new.name, rows)
         made = DataSet(
             id=new_id(),
             name=new.name,
@@ -115,16 +124,16 @@ class Processing:
             columns={field.name: str(field.type) for field in rows.schema},
             rows_about=_about(rows.num_rows),
             digest=digest,
-            registered_at=self._clock.now(),
+            registered_at=self.clock.now(),
             demo=new.demo,
             origin=new.origin,
         )
-        await self._objects.put(_object_of(made.id), sealed, if_absent=True)
+        await self.objects.put(data_set_object(made.id), sealed, if_absent=True)
         try:
             async with self.database.transaction() as connection:
                 await self._register(connection, made, new.budget, known, by)
         except KoinonError:
-            await self._objects.delete(_object_of(made.id))
+            await self.objects.delete(data_set_object(made.id))
             raise
         return made
 
@@ -161,11 +170,24 @@ class Processing:
 
     async def get_data_set(self, name: str) -> DataSet:
         """The data set. Raises `NotFound: data_set_unknown`."""
-        async with self.database.acquire() as connection:
-            row = await store.find_data_set(connection, name)
+        row = None
+        if _NAME.fullmatch(name):
+            async with self.database.acquire() as connection:
+                row = await store.find_data_set(connection, name)
         if row is None:
             raise NotFound("data_set_unknown", name=name[:64])
         return _data_set(row)
+
+    async def get_account(self, name: str) -> tuple[DataSet, Budget, list[Spending]]:
+        """The data set, its budget, and what was paid from it, oldest first. Raises `NotFound: data_set_unknown`."""
+        data_set = await self.get_data_set(name)
+        async with self.database.acquire() as connection:
+            budget = (await read_budgets(connection, data_set.id))[data_set.id]
+            return data_set, budget, await list_spendings(connection, data_set.id)
+
+    async def expect_noise(self, query: Query, price: Price) -> Expected:
+        """The noise that the price buys; nothing is asked, and nothing is paid."""
+        return await asyncio.to_thread(expect_noise, query, price)
 
     async def publish_cells(
         self, name: str, cluster: Cluster, filters: Sequence[Filter], title: Text, by: Author
@@ -180,15 +202,15 @@ class Processing:
 
         Records: `statistics.published` in the exchange log.
         """
-        _demand_operator(by)
+        demand_operator(by.profile)
         data_set = await self.get_data_set(name)
-        rows = await self._rows(data_set)
+        rows = await self.load_rows(data_set)
         for _ in range(_TRIES):
             async with self.database.acquire() as connection:
                 earlier = [
                     _earlier(row, data_set) for row in await store.list_tables_of(connection, data_set.id)
                 ]
-            table, accounts = await self._work(self._make_cells, data_set, rows, cluster, filters, earlier)
+            table, accounts = await self.work(self._make_cells, data_set, rows, cluster, filters, earlier)
             told = {n: getattr(table, n) for n in PublishedTable.__struct_fields__ if n != "cells"}
             # Rows left out are told to the tens: exactly, they would be a number about a few.
             rounded = tuple(_rounded(each, cluster.minimum) for each in accounts)
@@ -232,34 +254,54 @@ class Processing:
 
         Records: `statistics.published` in the exchange log.
         """
-        _demand_operator(by)
+        demand_operator(by.profile)
         data_set = await self.get_data_set(name)
-        rows = await self._rows(data_set)
+        rows = await self.load_rows(data_set)
         identifier = new_id()
-
-        def make() -> tuple[MadeRows, bytes]:
-            done = anonymise(rows, asked, **self._engine)
-            written = rows_csv(done.table)
-            made = MadeRows(
-                asked=asked,
-                rows=_about(done.rows),
-                k=done.k,
-                l=done.l,
-                classes=done.classes,
-                suppressed_share=round(done.suppressed_share, 4),
-                loss=done.loss,
-                sha256=hashlib.sha256(written).hexdigest(),
-            )
-            return made, written
-
         async with self.database.acquire() as connection:
             await self._check_no_rows(connection, data_set)
-        made, written = await self._work(make)
-        await self._objects.put(_rows_of(identifier), written, if_absent=True)
+        made, written = await self.work(self.make_rows, rows, asked)
+        await self.objects.put(rows_object(identifier), written, if_absent=True)
         async with self.database.transaction() as connection:
-            await store.hold_data_set(connection, data_set.id)
-            await self._check_no_rows(connection, data_set)
-            return await self._publish(connection, data_set, "rows", title, made, by, identifier=identifier)
+            return await self.publish_made(connection, data_set, made, title, by, identifier)
+
+    def make_rows(
+        self, rows: pyarrow.Table, asked: Anonymity, tell: Tell = lambda step, share: None
+    ) -> tuple[MadeRows, bytes]:
+        """The anonymous rows as CSV, and how they were made. Computes: for a thread. Raises as `anonymise`."""
+        done = anonymise(rows, asked, tell=tell, **self._engine)
+        written = rows_csv(done.table)
+        made = MadeRows(
+            asked=asked,
+            rows=_about(done.rows),
+            k=done.k,
+            l=done.l,
+            classes=done.classes,
+            suppressed_share=round(done.suppressed_share, 4),
+            loss=done.loss,
+            sha256=hashlib.sha256(written).hexdigest(),
+        )
+        return made, written
+
+    async def publish_made(
+        self,
+        connection: Connection,
+        data_set: DataSet,
+        made: MadeRows,
+        title: Text,
+        by: Author,
+        identifier: UUID,
+    ) -> Publication:
+        """The rows that lie under `identifier` are published, in the caller's transaction.
+
+        Raises:
+            Conflict: `publication_rows_exist`.
+
+        Records: `statistics.published` in the exchange log.
+        """
+        await store.hold_data_set(connection, data_set.id)
+        await self._check_no_rows(connection, data_set)
+        return await self._publish(connection, data_set, "rows", title, made, by, identifier=identifier)
 
     async def _check_no_rows(self, connection: Connection, data_set: DataSet) -> None:
         if await store.has_rows(connection, data_set.id):
@@ -278,19 +320,20 @@ class Processing:
 
         Records: `privacy.spent` and `statistics.published` in the exchange log.
         """
-        _demand_operator(by)
-        data_set = await self.get_data_set(name)
-        rows = await self._rows(data_set)
+        demand_operator(by.profile)
+        data_set, budget, _ = await self.get_account(name)
+        check_budget(budget, price)  # before the rows are read; paying decides
+        rows = await self.load_rows(data_set)
 
         def make() -> dict[str, int]:
             chosen, _ = self._filter(data_set, rows, filters)
             return measure_exactly(chosen, query, **self._engine)
 
-        exact = await self._work(make)
+        exact = await self.work(make)
         identifier = new_id()
         async with self.database.transaction() as connection:
             budget = await spend(
-                connection, self._sealer, data_set.id, price, identifier, by, self._clock.now()
+                connection, self.sealer, data_set.id, price, identifier, by, self.clock.now()
             )
             made = MadeNoisy(noisy=add_noise(exact, query, price), left_epsilon=str(budget.left_epsilon))
             return await self._publish(connection, data_set, "noisy", title, made, by, identifier=identifier)
@@ -313,7 +356,7 @@ class Processing:
         """The rows of a publication of rows, as CSV. Raises `Invalid: publication_kind`."""
         if publication.kind != "rows":
             raise Invalid("publication_kind", kind=publication.kind)
-        return await self._objects.get(_rows_of(publication.id))
+        return await self.objects.get(rows_object(publication.id))
 
     async def withdraw(self, publication: UUID, by: Author) -> None:
         """The publication is shown no more. What it told is known all the same, and counts for those to come.
@@ -324,9 +367,9 @@ class Processing:
 
         Records: `statistics.withdrawn` in the exchange log.
         """
-        _demand_operator(by)
+        demand_operator(by.profile)
         async with self.database.transaction() as connection:
-            if not await store.withdraw_publication(connection, publication, self._clock.now()):
+            if not await store.withdraw_publication(connection, publication, self.clock.now()):
                 raise NotFound("publication_unknown", id=str(publication))
             await self._record(connection, "statistics.withdrawn", by, publication=str(publication))
 
@@ -343,7 +386,7 @@ class Processing:
         identifier: UUID | None = None,
     ) -> Publication:
         identifier = identifier or new_id()
-        at = self._clock.now()
+        at = self.clock.now()
         document = msgspec.to_builtins(made)
         digest = hashlib.sha256(msgspec.json.encode([document, body], order="sorted")).hexdigest()
         entry = await self._record(
@@ -387,25 +430,26 @@ class Processing:
             kind=kind,
             public=public,
             private={"person": None if by.person is None else str(by.person), "profile": by.profile},
-            at=self._clock.now(),
+            at=self.clock.now(),
         )
-        [promise] = await append(connection, self._sealer, [entry])
+        [promise] = await append(connection, self.sealer, [entry])
         return promise.entry
 
-    async def _rows(self, data_set: DataSet) -> pyarrow.Table:
-        sealed = await self._objects.get(_object_of(data_set.id))
+    async def load_rows(self, data_set: DataSet) -> pyarrow.Table:
+        """The rows as they were registered, subjects as tokens. Raises `Invalid: seal_broken`."""
+        sealed = await self.objects.get(data_set_object(data_set.id))
 
         def read() -> pyarrow.Table:
-            written = open_sealed(self._keys.rows, sealed, data_set.name.encode())
+            written = open_sealed(self.keys.rows, sealed, data_set.name.encode())
             if hashlib.sha256(written).digest() != data_set.digest:
                 raise Invalid("seal_broken")
             return pyarrow.parquet.read_table(pyarrow.BufferReader(written))
 
-        return await self._work(read)
+        return await self.work(read)
 
     def _seal_rows(self, name: str, rows: pyarrow.Table) -> tuple[bytes, bytes]:
         tokens = [
-            None if subject is None else self._keys.token(name, str(subject))
+            None if subject is None else self.keys.token(name, str(subject))
             for subject in rows.column(SUBJECT).to_pylist()
         ]
         place = rows.column_names.index(SUBJECT)
@@ -414,7 +458,7 @@ class Processing:
         sink = pyarrow.BufferOutputStream()
         pyarrow.parquet.write_table(rows.set_column(place, SUBJECT, hidden), sink, compression="zstd")
         written = sink.getvalue().to_pybytes()
-        return seal(self._keys.rows, written, name.encode()), hashlib.sha256(written).digest()
+        return seal(self.keys.rows, written, name.encode()), hashlib.sha256(written).digest()
 
     def _filter(
         self, data_set: DataSet, rows: pyarrow.Table, filters: Sequence[Filter]
@@ -428,13 +472,15 @@ class Processing:
         )
         return combined.run({"rows": first}, **self._engine)
 
-    async def _work(self, call: Callable[..., T], *arguments: Any) -> T:
+    async def work(self, call: Callable[..., T], *arguments: Any) -> T:
+        """What `call` gives, from a thread; one such work at a time."""
         async with self._one_at_a_time:
             return await asyncio.to_thread(call, *arguments)
 
 
-def _demand_operator(by: Author) -> None:
-    if by.profile != OPERATOR:
+def demand_operator(profile: str | None) -> None:
+    """Raises `NotAllowed: profile_not_held`."""
+    if profile != OPERATOR:
         raise NotAllowed("profile_not_held", profile=OPERATOR)
 
 
@@ -478,9 +524,11 @@ def _ibis_type(kind: Any) -> str:
     return str(ibis.schema(pyarrow.schema([("x", kind)]))["x"])
 
 
-def _object_of(data_set: UUID) -> str:
+def data_set_object(data_set: UUID) -> str:
+    """Where the rows of a data set lie, sealed."""
     return f"processing/data-sets/{data_set}"
 
 
-def _rows_of(publication: UUID) -> str:
+def rows_object(publication: UUID) -> str:
+    """Where the published rows lie."""
     return f"processing/publications/{publication}.csv"

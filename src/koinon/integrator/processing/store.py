@@ -112,9 +112,23 @@ async def find_budget(connection: Connection, data_set: UUID) -> Row | None:
     return await connection.fetchrow("SELECT * FROM processing.budget WHERE data_set = $1", data_set)
 
 
-async def list_budgets(connection: Connection) -> Sequence[Row]:
-    """All budgets."""
-    return await connection.fetch("SELECT * FROM processing.budget")
+async def list_budgets(connection: Connection, data_set: UUID | None = None) -> Sequence[Row]:
+    """All budgets, or that of one data set."""
+    return await connection.fetch(
+        "SELECT * FROM processing.budget WHERE $1::uuid IS NULL OR data_set = $1", data_set
+    )
+
+
+async def list_spendings(connection: Connection, data_set: UUID) -> Sequence[Row]:
+    """What was paid from the budget, with the title of what was paid for, oldest first."""
+    return await connection.fetch(
+        """
+        SELECT s.publication, p.title, s.epsilon, s.delta, s.at, p.withdrawn_at
+        FROM processing.spending s JOIN processing.publication p ON p.id = s.publication
+        WHERE s.data_set = $1 ORDER BY s.at, s.id LIMIT 1000
+        """,
+        data_set,
+    )
 
 
 async def insert_spending(
@@ -203,6 +217,62 @@ async def withdraw_publication(connection: Connection, publication: UUID, at: da
         "UPDATE processing.publication SET withdrawn_at = $2 WHERE id = $1 AND withdrawn_at IS NULL",
         publication,
         at,
+    )
+    return done.endswith(" 1")
+
+
+async def insert_making(
+    connection: Connection, making: UUID, data_set: UUID, asked: Any, person: UUID | None, at: datetime
+) -> None:
+    """Anonymous rows are to be made."""
+    await connection.execute(
+        "INSERT INTO processing.making (id, data_set, asked, asked_by, asked_at) VALUES ($1, $2, $3, $4, $5)",
+        making,
+        data_set,
+        asked,
+        person,
+        at,
+    )
+
+
+_MAKING = """
+    SELECT m.*, d.name AS data_set_name, d.title AS data_set_title
+    FROM processing.making m JOIN processing.data_set d ON d.id = m.data_set
+"""
+
+
+async def find_making(connection: Connection, making: UUID, *, hold: bool = False) -> Row | None:
+    """The making; with `hold` nobody else changes it until this transaction ends."""
+    return await connection.fetchrow(f"{_MAKING} WHERE m.id = $1{' FOR UPDATE OF m' if hold else ''}", making)
+
+
+async def list_makings(connection: Connection, data_set: UUID, limit: int = 20) -> Sequence[Row]:
+    """The data set's makings, newest first."""
+    return await connection.fetch(
+        f"{_MAKING} WHERE m.data_set = $1 ORDER BY m.id DESC LIMIT $2", data_set, limit
+    )
+
+
+async def count_open_makings(connection: Connection) -> int:
+    """How many wait or are worked on."""
+    return int(
+        await connection.fetchval(
+            "SELECT count(*) FROM processing.making WHERE state IN ('waiting', 'working')"
+        )
+    )
+
+
+async def move_making(
+    connection: Connection, making: UUID, to: str, *, sources: Sequence[str], **values: Any
+) -> bool:
+    """The making is in state `to`, with these columns; false when it was in none of `sources`."""
+    columns = "".join(f", {name} = ${n}" for n, name in enumerate(values, start=4))
+    done: str = await connection.execute(
+        f"UPDATE processing.making SET state = $2{columns} WHERE id = $1 AND state = ANY($3)",
+        making,
+        to,
+        list(sources),
+        *values.values(),
     )
     return done.endswith(" 1")
 

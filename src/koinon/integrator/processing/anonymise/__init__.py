@@ -7,6 +7,6 @@ from koinon.integrator.processing.anonymise.model import (
     Loss,
     Quasi,
 )
-from koinon.integrator.processing.anonymise.run import anonymise
+from koinon.integrator.processing.anonymise.run import STEPS, Tell, anonymise
 
-__all__ = ["Anonymised", "Anonymity", "Hierarchy", "Loss", "Quasi", "anonymise"]
+__all__ = ["STEPS", "Anonymised", "Anonymity", "Hierarchy", "Loss", "Quasi", "Tell", "anonymise"]

@@ -12,7 +12,8 @@ Source: K. LeFevre, D. DeWitt, R. Ramakrishnan, "Mondrian multidimensional k-ano
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -41,8 +42,12 @@ def split(
     k: int,
     l: int,  # noqa: E741
     threads: int = 1,
+    tell: Callable[[float], None] = lambda share: None,
 ) -> Ints:
     """The class of each tuple, numbered from 0.
+
+    `tell` hears now and then, in whatever thread, about which share of the levels is done: about as many as the rows
+    can be halved before fewer than k are left.
 
     `codes` are ranks of the values of each quasi-identifier, `positions` where the rank lies on its scale from 0 to 1,
     `weights` how many rows each tuple stands for, `masks` which sensitive values are among them (see `masks_of`), for
@@ -52,20 +57,27 @@ def split(
     classes = numpy.zeros(count, dtype=numpy.int32)
     bits = masks if l > 1 else []
     active, fresh = numpy.arange(count), 1
-    for _ in range(_TOGETHER):
+    levels = max(_TOGETHER + 1, math.ceil(math.log2(max(int(weights.sum()) / k, 1)) * 1.2))
+    for level in range(_TOGETHER):
         active, fresh = _halve(active, classes, codes, positions, weights, bits, k, l, fresh)
+        tell((level + 1) / levels)
     # From here on halves have nothing to do with each other, and most of the work runs outside the interpreter's lock.
     order = classes[active].argsort(kind="stable")
     parts = _parts(active[order], classes, threads)
 
-    def finish(part: Ints, number: int) -> None:
+    reached = [_TOGETHER] * len(parts)
+
+    def finish(place: int, number: int) -> None:
+        part = parts[place]
         while part.size:
             part, number = _halve(part, classes, codes, positions, weights, bits, k, l, number)
+            reached[place] = min(reached[place] + 1, levels)
+            tell(sum(reached) / len(parts) / levels)
 
     with ThreadPoolExecutor(max(threads, 1)) as pool:
         # A part makes fewer classes than it has tuples.
         firsts = numpy.cumsum([fresh, *(len(part) for part in parts)]).tolist()
-        list(pool.map(finish, parts, firsts))
+        list(pool.map(finish, range(len(parts)), firsts))
     _, numbered = numpy.unique(classes, return_inverse=True)
     return numbered.astype(numpy.int64)
 

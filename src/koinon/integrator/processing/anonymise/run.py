@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from koinon.base.errors import Conflict, Invalid, TooLarge
@@ -28,7 +28,21 @@ else:
     pyarrow = late("pyarrow")
 
 
-def anonymise(rows: pyarrow.Table, asked: Anonymity, *, threads: int = 2, **engine: Any) -> Anonymised:
+STEPS: dict[str, float] = {"reading": 0.15, "halving": 0.6, "sparing": 0.65, "writing": 0.9, "measuring": 1.0}
+"""The steps of the work, and about which share of the time is over when each ends."""
+
+Tell = Callable[[str, float], None]
+"""Hears the step and the share of the whole that is done, 0 to 1, in whatever thread."""
+
+
+def anonymise(
+    rows: pyarrow.Table,
+    asked: Anonymity,
+    *,
+    threads: int = 2,
+    tell: Tell = lambda step, share: None,
+    **engine: Any,
+) -> Anonymised:
     """`rows` made k-anonymous and l-diverse by making quasi-identifiers coarser.
 
     What is unknown is a value of its own: rows that lack it are alike in that. `engine` goes to `engine.connect`.
@@ -42,6 +56,8 @@ def anonymise(rows: pyarrow.Table, asked: Anonymity, *, threads: int = 2, **engi
         if column not in rows.column_names:
             raise Invalid("anonymity_column_unknown", column=column)
     connection = connect(threads=threads, **engine)
+    read, halved, spared, written = (STEPS[step] for step in ("reading", "halving", "sparing", "writing"))
+    tell("reading", 0.0)
     try:
         distinct = _count_tuples(connection, rows, asked)
         weights = distinct.column("weight").to_numpy().astype(numpy.int64)
@@ -50,6 +66,7 @@ def anonymise(rows: pyarrow.Table, asked: Anonymity, *, threads: int = 2, **engi
         sensitive = [Sensitive(distinct.column(f"s{n}")) for n in range(len(asked.sensitive))]
         _check_reachable(asked, weights, sensitive)
         masks = [masks_of(each.codes, starts) for each in sensitive] if asked.l > 1 else []
+        tell("halving", read)
         classes = split(
             [each.codes for each in domains],
             [each.positions[each.codes] for each in domains],
@@ -58,11 +75,15 @@ def anonymise(rows: pyarrow.Table, asked: Anonymity, *, threads: int = 2, **engi
             asked.k,
             asked.l,
             threads,
+            lambda share: tell("halving", read + (halved - read) * share),
         )
+        tell("sparing", halved)
         total = int(weights.sum())
         kept = leave_out(classes, domains, weights, masks, asked, int(total * asked.most_suppressed_share))
+        tell("writing", spared)
         table, penalty = _write(asked, domains, sensitive, classes, weights, kept)
         suppressed = total - table.num_rows
+        tell("measuring", written)
         return _measure(connection, asked, table, total, suppressed, penalty)
     except duckdb.OutOfMemoryException:
         raise TooLarge("processing_memory") from None

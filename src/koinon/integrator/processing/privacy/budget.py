@@ -18,6 +18,7 @@ import msgspec
 from koinon.base.database import Connection
 from koinon.base.errors import Conflict, NotFound
 from koinon.base.ids import new_id
+from koinon.base.text import Text
 from koinon.integrator.processing import store
 from koinon.integrator.processing.privacy.mechanism import Price
 from koinon.trust.ledger import Entry, Log, Sealer, append
@@ -49,14 +50,46 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
         return float(self.spent_epsilon / self.epsilon)
 
 
+class Spending(msgspec.Struct, frozen=True, kw_only=True):
+    """What one publication cost."""
+
+    publication: UUID
+    title: Text
+    epsilon: Decimal
+    delta: Decimal
+    at: datetime
+    withdrawn_at: datetime | None = None
+
+
+def check_budget(budget: Budget, price: Price) -> None:
+    """The budget holds so much now. Only `spend` decides: somebody else may ask meanwhile.
+
+    Raises:
+        Conflict: `privacy_budget_spent`.
+    """
+    if price.epsilon > budget.left_epsilon or price.delta > budget.left_delta:
+        raise _spent(budget, price)
+
+
+async def list_spendings(connection: Connection, data_set: UUID) -> list[Spending]:
+    """What was paid from the budget, oldest first; what was withdrawn is paid all the same."""
+    return [
+        Spending(
+            title=msgspec.convert(row["title"], Text),
+            **{name: row[name] for name in Spending.__struct_fields__ if name != "title"},
+        )
+        for row in await store.list_spendings(connection, data_set)
+    ]
+
+
 async def open_budget(connection: Connection, data_set: UUID, price: Price) -> None:
     """The data set has this budget, which nobody can raise afterwards."""
     await store.insert_budget(connection, data_set, price.epsilon, price.delta)
 
 
-async def read_budgets(connection: Connection) -> dict[UUID, Budget]:
-    """The budgets of all data sets."""
-    return {row["data_set"]: _budget(row) for row in await store.list_budgets(connection)}
+async def read_budgets(connection: Connection, data_set: UUID | None = None) -> dict[UUID, Budget]:
+    """The budgets of all data sets, or of one."""
+    return {row["data_set"]: _budget(row) for row in await store.list_budgets(connection, data_set)}
 
 
 async def spend(
@@ -81,14 +114,7 @@ async def spend(
         now = await store.find_budget(connection, data_set)
         if now is None:
             raise NotFound("budget_unknown", data_set=str(data_set))
-        left = _budget(now)
-        raise Conflict(
-            "privacy_budget_spent",
-            left_epsilon=str(left.left_epsilon),
-            left_delta=str(left.left_delta),
-            asked_epsilon=str(price.epsilon),
-            asked_delta=str(price.delta),
-        )
+        raise _spent(_budget(now), price)
     budget = _budget(row)
     entry = Entry(
         log=Log.EXCHANGE,
@@ -109,6 +135,16 @@ async def spend(
         connection, new_id(), data_set, publication, price.epsilon, price.delta, promise.entry, at
     )
     return budget
+
+
+def _spent(budget: Budget, price: Price) -> Conflict:
+    return Conflict(
+        "privacy_budget_spent",
+        left_epsilon=str(budget.left_epsilon),
+        left_delta=str(budget.left_delta),
+        asked_epsilon=str(price.epsilon),
+        asked_delta=str(price.delta),
+    )
 
 
 def _budget(row: object) -> Budget:

@@ -109,6 +109,39 @@ class Noisy(msgspec.Struct, frozen=True, kw_only=True):
     within: float
 
 
+class Expected(msgspec.Struct, frozen=True, kw_only=True):
+    """What the noise of an answer would be, known before anything is asked: it does not depend on the data.
+
+    Attributes:
+        scale: of the distribution, in the unit of the answer.
+        half, mostly, nearly: with probability 50 %, 95 % and 99.9 %, how far a value is from the true one at most.
+    """
+
+    mechanism: Literal["discrete_laplace", "discrete_gaussian"]
+    scale: float
+    half: float
+    mostly: float
+    nearly: float
+
+
+def expect_noise(query: Query, price: Price) -> Expected:
+    """The noise that `price` buys for `query`. Costs nothing and tells nothing.
+
+    Source: the accuracy of OpenDP, `discrete_laplacian_scale_to_accuracy` and `discrete_gaussian_scale_to_accuracy`.
+    """
+    dp = _library()
+    scale = _scale(query.sensitivity, float(price.epsilon), float(price.delta))
+    width = dp.discrete_gaussian_scale_to_accuracy if price.delta else dp.discrete_laplacian_scale_to_accuracy
+    half, mostly, nearly = (float(width(scale, alpha)) for alpha in (0.5, _ALPHA, 0.001))
+    return Expected(
+        mechanism="discrete_gaussian" if price.delta else "discrete_laplace",
+        scale=float(scale),
+        half=half,
+        mostly=mostly,
+        nearly=nearly,
+    )
+
+
 def measure_exactly(rows: pyarrow.Table, query: Query, **engine: Any) -> dict[str, int]:
     """The true numbers, which must not leave the process.
 
@@ -153,22 +186,16 @@ def add_noise(exact: dict[str, int], query: Query, price: Price) -> Noisy:
     """The answer as it may leave, once `price` is paid. Each call draws anew: pay for each."""
     if any(abs(value) > _LARGEST for value in exact.values()):
         raise Invalid("privacy_value_too_large")
-    dp = _library()
-    epsilon, delta = float(price.epsilon), float(price.delta)
-    scale = _scale(query.sensitivity, epsilon, delta)
-    make, width = (
-        (_gaussian, dp.discrete_gaussian_scale_to_accuracy)
-        if price.delta
-        else (_laplace, dp.discrete_laplacian_scale_to_accuracy)
-    )
-    noisy = make(scale)(list(exact.values()))
+    expected = expect_noise(query, price)
+    make = _gaussian if price.delta else _laplace
+    noisy = make(expected.scale)(list(exact.values()))
     return Noisy(
         query=query,
         price=price,
-        mechanism="discrete_gaussian" if price.delta else "discrete_laplace",
+        mechanism=expected.mechanism,
         values=dict(zip(exact, (int(value) for value in noisy), strict=True)),
-        scale=float(scale),
-        within=float(width(scale, _ALPHA)),
+        scale=expected.scale,
+        within=expected.mostly,
     )
 
 

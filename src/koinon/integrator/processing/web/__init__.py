@@ -9,55 +9,28 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.response import Redirect
 
-from koinon.base.errors import KoinonError, NotAllowed
+from koinon.base.errors import KoinonError
 from koinon.base.ids import parse_id
-from koinon.base.text import Text
 from koinon.integrator.processing import api
 from koinon.integrator.processing.cluster import TOTAL, Cluster, PublishedTable
 from koinon.integrator.processing.model import MadeCells, MadeNoisy
-from koinon.integrator.processing.service import OPERATOR, Processing
-from koinon.portal import N_, Message, NavigationItem, portal_of, render
+from koinon.integrator.processing.service import Processing, demand_operator
+from koinon.integrator.processing.web import noise, rows
+from koinon.integrator.processing.web.words import (
+    KINDS,
+    operates,
+    problems,
+    title_of,
+    typed,
+    words_of,
+)
+from koinon.portal import N_, Message, NavigationItem, render
 from koinon.trust.parties.sign_in import Session
 
 _PAGE = 50
-KINDS = {
-    "cells": (N_("table of groups"), "info"),
-    "rows": (N_("anonymous rows"), "good"),
-    "noisy": (N_("numbers with noise"), "neutral"),
-}
-problems = {
-    "privacy_budget_spent": N_(
-        "The privacy budget of this data set does not hold so much: %(left_epsilon)s of epsilon is left."
-    ),
-    "publication_differencing": N_(
-        "Beside an earlier publication of the same data set (%(table)s) this one would tell about a few persons."
-    ),
-    "publication_rows_exist": N_(
-        "Rows of this data set were published before: two such tables could be joined."
-    ),
-    "publication_unknown": N_("There is no such publication, or it was withdrawn."),
-    "publication_busy": N_("Somebody else publishes of this data set at this moment. Try again."),
-    "data_set_unknown": N_("There is no data set with this name."),
-    "anonymity_not_reachable": N_("The rows cannot be made as anonymous as was asked."),
-    "cluster_column_unknown": N_("The data set has no column %(column)s."),
-    "cluster_too_large": N_("The table would have too many cells."),
-    "cluster_subject_repeated": N_("Somebody is in the data set twice: the numbers would not add up."),
-    "dimensions_malformed": N_("Name one to four different columns."),
-    "minimum_too_low": N_("The minimum is at least %(least)s."),
-    "pseudonym_period_over": N_("This pseudonym is of a period that is over."),
-    "pseudonym_unknown": N_("This pseudonym was not made for this recipient and purpose."),
-    "reidentification_over": N_("This case is over: it was used, or a day went by."),
-    "reidentification_not_approved": N_("A second person has not approved this case yet."),
-}
-
-
-def _operates(viewer: Any) -> bool:
-    return isinstance(viewer, Session) and viewer.profile == OPERATOR
-
-
 navigation = [
     NavigationItem(label=N_("Statistics"), path="/statistics", order=55, section="footer"),
-    NavigationItem(label=N_("Data sets"), path="/processing", shown_to=_operates, order=40),
+    NavigationItem(label=N_("Data sets"), path="/processing", shown_to=operates, order=40),
 ]
 
 
@@ -104,7 +77,7 @@ async def show_data_sets(
     processing: NamedDependency[Processing],
 ) -> Any:
     """Data sets, what is left of their budgets, and the form for a table."""
-    _demand_operator(session)
+    demand_operator(session.profile)
     return await _page(request, processing, {}, None)
 
 
@@ -115,9 +88,9 @@ async def publish_table(
     processing: NamedDependency[Processing],
 ) -> Any:
     """The table is published, or the form says why not. Records: `statistics.published`."""
-    _demand_operator(session)
+    demand_operator(session.profile)
     sent = await request.form()
-    form = {name: str(value)[:200].strip() for name, value in sent.items()}
+    form = typed(sent)
     try:
         minimum = int(form.get("minimum", "")) if form.get("minimum", "").isdecimal() else 0
         dimensions = tuple(word.strip() for word in form.get("dimensions", "").split(",") if word.strip())
@@ -125,12 +98,7 @@ async def publish_table(
             form.get("data_set", ""),
             Cluster(dimensions=dimensions, minimum=minimum),
             (),
-            Text(
-                *(
-                    form.get(f"title_{language}") or form.get("data_set", "")
-                    for language in ("nl", "fr", "en")
-                )
-            ),
+            title_of(form, form.get("data_set", "")),
             session.author(),
         )
     except KoinonError as error:
@@ -147,11 +115,6 @@ async def withdraw_publication(
     return Redirect("/processing", status_code=303)
 
 
-def _demand_operator(session: Session) -> None:
-    if session.profile != OPERATOR:
-        raise NotAllowed("profile_not_held", profile=OPERATOR)
-
-
 async def _page(
     request: Request[Any, Any, Any],
     processing: Processing,
@@ -160,7 +123,7 @@ async def _page(
 ) -> Any:
     message: Message | None = None
     if error is not None:
-        message = portal_of(request).problems.get(error.code, N_("The table could not be made."))
+        message = words_of(request, error, N_("The table could not be made."))
     data_sets = await processing.list_data_sets()
     return render(
         request,
@@ -205,4 +168,8 @@ handlers = [
     show_data_sets,
     publish_table,
     withdraw_publication,
+    *noise.handlers,
+    *rows.handlers,
 ]
+
+__all__ = ["handlers", "navigation", "problems"]
