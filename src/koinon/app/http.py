@@ -32,6 +32,9 @@ from koinon.integrator.procedures import web as procedures
 from koinon.integrator.procedures.api import PREFIX as DEBTS_PREFIX
 from koinon.integrator.procedures.api import DebtsApi
 from koinon.integrator.processing import web as statistics
+from koinon.integrator.processing.pseudonyms.api import PREFIX as PSEUDONYMS_PREFIX
+from koinon.integrator.processing.pseudonyms.api import PseudonymsApi
+from koinon.integrator.processing.pseudonyms.service import Pseudonyms
 from koinon.integrator.processing.service import Processing
 from koinon.integrator.registration import DossierAnswer, DossierRequest
 from koinon.portal import NavigationItem, Portal, problem_document
@@ -122,6 +125,13 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
         secure=settings.origin.startswith("https:"),
     )
     debts = Debts(platform.gate, platform.integrator.keys)
+    pseudonyms = Pseudonyms(
+        database=platform.database,
+        sealer=platform.sealer,
+        clock=platform.clock,
+        home=settings.home,
+        gate=platform.gate,
+    )
     monitoring = Monitoring(
         database=platform.database,
         clock=platform.clock,
@@ -161,6 +171,7 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
                     clock=platform.clock,
                     home=settings.home,
                 ),
+                "pseudonyms": pseudonyms,
                 "deferred": deferred,
                 "monitoring": monitoring,
                 "levels": Levels(
@@ -188,6 +199,7 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
         debug=False,
     )
     debts_api = DebtsApi(debts, key=platform.key, authority=settings.authority)
+    pseudonyms_api = PseudonymsApi(pseudonyms, key=platform.key, authority=settings.authority)
     exchanges = ExchangeApi(platform.integrator, key=platform.key, authority=settings.authority)
     batch_api = BatchApi(deferred, key=platform.key, authority=settings.authority)
     mutations_api = MutationsApi(
@@ -222,6 +234,8 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
             await exchanges(scope, receive, send)
         elif scope["type"] == "http" and scope["path"].startswith(DEBTS_PREFIX):
             await debts_api(scope, receive, send)
+        elif scope["type"] == "http" and scope["path"].startswith(PSEUDONYMS_PREFIX):
+            await pseudonyms_api(scope, receive, send)
         elif scope["type"] == "http" and f"{scope['path']}/".startswith(f"{PREFIX}/"):
             await batch_api(scope, receive, send)
         elif scope["type"] == "http" and scope["path"].startswith(f"{MUTATIONS_PREFIX}/"):

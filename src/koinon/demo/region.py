@@ -80,6 +80,7 @@ RULES = Path(str(files("koinon.demo"))) / "rules"
 FLOW = "social-dwelling-admission"
 AUTHORISATION = "2026/001"
 CONTRACTORS = "2026/002"
+PSEUDONYMS = "2026/009"
 CONTRACTOR_FLOW = "contractor-check"
 CONTRACTOR_PURPOSE = "works_contract"
 NORTH = "housing-north"
@@ -462,6 +463,11 @@ class Seeder:
                     ("case_handler", "consult", f"flow/{CONTRACTOR_FLOW}"),
                     ("housing_manager", "consult", f"flow/{CONTRACTOR_FLOW}"),
                     ("system", "consult", f"flow/{CONTRACTOR_FLOW}"),
+                    ("case_handler", "consult", "integrator/pseudonyms"),
+                    ("housing_manager", "consult", "integrator/pseudonyms"),
+                    ("case_handler", "consult", "integrator/pseudonyms-given"),
+                    ("housing_manager", "consult", "integrator/pseudonyms-given"),
+                    ("system", "consult", "integrator/pseudonyms-given"),
                 )
             ),
             valid_from=self.today,
@@ -539,6 +545,28 @@ class Seeder:
                     "entreprise active. (démo)",
                     "The Commission authorises the company to check whether a contractor with whom it negotiates is "
                     "an active enterprise. (demo)",
+                ),
+                **common,
+            ),
+            Authorisation(
+                number=PSEUDONYMS,  # type: ignore[arg-type]
+                title=Text("Pseudoniemen (demo)", "Pseudonymes (démo)", "Pseudonyms (demo)"),
+                also_for=(self.parties[SOUTH].id,),
+                purposes=(PURPOSE,),
+                resources=self.resources(PSEUDONYMS),
+                actions=("consult",),
+                conditions=(CaseRequired(), RegisteredSubject()),
+                articles=(
+                    "regulation (EU) 2016/679, arts. 4(5) and 25",
+                    "ordinance of 8 May 2014 (numac 2014031462)",
+                ),
+                text=Text(
+                    "De Commissie machtigt de maatschappijen om elkaar pseudoniemen van kandidaten te geven, en om met "
+                    "twee personen te vernemen wie achter een ontvangen pseudoniem staat. (demo)",
+                    "La Commission autorise les sociétés à se donner des pseudonymes de candidats et à apprendre, à "
+                    "deux personnes, qui se cache derrière un pseudonyme reçu. (démo)",
+                    "The Commission authorises the companies to give each other pseudonyms of applicants, and to learn "
+                    "with two persons who stands behind a pseudonym that they received. (demo)",
                 ),
                 **common,
             ),

@@ -6,7 +6,7 @@ whom the party has a file, with the second person named. A case ends by itself a
 """
 
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -20,7 +20,8 @@ from koinon.integrator.processing.keys import ProcessingKeys
 from koinon.integrator.processing.pseudonyms.keys import PseudonymKeys
 from koinon.trust.gate import Actor, Ask, Gate, Released, Second
 from koinon.trust.ledger import Entry, Log, Sealer, append
-from koinon.trust.parties import Author, PartyId
+from koinon.trust.parties import Author, PartyId, PersonId
+from koinon.trust.parties.store import is_same_human
 
 RESOURCE: Final = "integrator/pseudonyms"
 FIELD: Final = "national_number"
@@ -44,8 +45,12 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     case: str
     reason: str
     state: str
+    opened_by: PersonId
     opened_at: datetime
     expires_at: datetime
+    approved_by: PersonId | None = None
+    approved_at: datetime | None = None
+    used_at: datetime | None = None
 
 
 class Human(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,7 +147,8 @@ async def approve_case(
         raise NotFound("reidentification_unknown", id=str(case))
     if author.profile != APPROVER or author.person is None:
         raise NotAllowed("profile_not_held", profile=APPROVER)
-    if by.identity == row["opened_human"] or author.person == row["opened_by"]:
+    # By what the identity provider says now, and by every identity with which either of them signs in.
+    if by.identity == row["opened_human"] or await is_same_human(connection, row["opened_by"], author.person):
         raise NotAllowed("second_person_same")
     if row["expires_at"] <= at or row["used_at"] is not None:
         raise Conflict("reidentification_over", id=str(case))
@@ -204,13 +210,22 @@ async def use_case(
 
 async def list_cases(connection: Connection, party: PartyId, at: datetime) -> list[Case]:
     """The party's cases, newest first."""
-    return [
-        Case(
-            state=_state(row["used_at"], row["approved_at"], row["expires_at"], at),
-            **{name: row[name] for name in Case.__struct_fields__ if name != "state"},
-        )
-        for row in await store.list_cases(connection, party)
-    ]
+    return [_case(row, at) for row in await store.list_cases(connection, party)]
+
+
+async def get_case(connection: Connection, case: UUID, party: PartyId, at: datetime) -> Case:
+    """One case. Raises `NotFound: reidentification_unknown`, also for another party's."""
+    row = await store.find_case(connection, case)
+    if row is None or row["party"] != party:
+        raise NotFound("reidentification_unknown", id=str(case))
+    return _case(row, at)
+
+
+def _case(row: Any, at: datetime) -> Case:
+    return Case(
+        state=_state(row["used_at"], row["approved_at"], row["expires_at"], at),
+        **{name: row[name] for name in Case.__struct_fields__ if name != "state"},
+    )
 
 
 def _state(used_at: datetime | None, approved_at: datetime | None, ends: datetime, at: datetime) -> str:

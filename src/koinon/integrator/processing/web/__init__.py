@@ -15,7 +15,7 @@ from koinon.integrator.processing import api
 from koinon.integrator.processing.cluster import TOTAL, Cluster, PublishedTable
 from koinon.integrator.processing.model import MadeCells, MadeNoisy
 from koinon.integrator.processing.service import Processing, demand_operator
-from koinon.integrator.processing.web import noise, rows
+from koinon.integrator.processing.web import noise, pseudonyms, rows
 from koinon.integrator.processing.web.words import (
     KINDS,
     operates,
@@ -31,6 +31,7 @@ _PAGE = 50
 navigation = [
     NavigationItem(label=N_("Statistics"), path="/statistics", order=55, section="footer"),
     NavigationItem(label=N_("Data sets"), path="/processing", shown_to=operates, order=40),
+    *pseudonyms.navigation,
 ]
 
 
@@ -170,6 +171,7 @@ handlers = [
     withdraw_publication,
     *noise.handlers,
     *rows.handlers,
+    *pseudonyms.handlers,
 ]
 
 __all__ = ["handlers", "navigation", "problems"]

@@ -19,8 +19,7 @@ KINDS = {
 }
 problems = {
     "privacy_budget_spent": N_(
-        "The privacy budget of this data set does not hold so much: %(left_epsilon)s of epsilon and %(left_delta)s of "
-        "delta are left."
+        "The privacy budget of this data set does not hold so much: %(left_epsilon)s of epsilon is left."
     ),
     "privacy_price_malformed": N_(
         "Epsilon is more than zero and at most %(most_epsilon)s, delta at most %(most_delta)s."
@@ -70,6 +69,15 @@ problems = {
     "pseudonym_malformed": N_("This is no pseudonym of this platform."),
     "pseudonym_period_over": N_("This pseudonym is of a period that is over."),
     "pseudonym_unknown": N_("This pseudonym was not made for this recipient and purpose."),
+    "pseudonym_for_oneself": N_(
+        "Nobody makes pseudonyms for oneself: who knows both could find out whom they stand for without a case."
+    ),
+    "pseudonyms_too_many": N_("At most %(most)s at once."),
+    "recipient_unknown": N_("This party takes no part, or takes no pseudonyms."),
+    "reason_too_short": N_("Say why, in %(least)s to %(most)s characters."),
+    "second_person_same": N_("The second person must be another human."),
+    "reidentification_unknown": N_("Your party has no such case, or it is another person's."),
+    "reidentification_approved": N_("This case was confirmed already."),
     "reidentification_over": N_("This case is over: it was used, or a day went by."),
     "reidentification_not_approved": N_("A second person has not approved this case yet."),
     "processing_memory": N_("There is not memory enough for so many rows."),
