@@ -71,13 +71,15 @@ def _plain_problem(status: int, headers: dict[str, str], body: bytes) -> Any:
         ("/api/exchanges", _value_for_unknown, {"P-ANS-01", "P-ANS-03"}),
         ("/api/exchanges", _always_yes, {"P-SIG-02", "P-SIG-08", "P-REF-01", "P-IDE-02"}),
         ("/api/exchanges", _plain_problem, {"P-SIG-02", "P-SIG-08", "P-REF-01", "P-IDE-02"}),
+        ("/api/mutations", _always_yes, {"P-MUT-02", "P-MUT-03"}),
+        ("/api/mutations", _without_signature, {"P-MUT-01", "P-MUT-02"}),
     ],
 )
 async def test_a_platform_that_is_bent_is_found_out_by_the_case_that_says_so(
     whole: Whole, between: Between, path: str, change: Any, found: set[str]
 ) -> None:
     between.bend_answer = _answer(path, change)
-    only = ("P-SIG-02", "P-SIG-08", "P-ANS-01", "P-ANS-03", "P-MIN-01", "P-IDE-02", "P-REF-01")
+    only = ("P-SIG-02", "P-SIG-08", "P-ANS-01", "P-ANS-03", "P-MIN-01", "P-IDE-02", "P-REF-01", "P-MUT")
     report = await whole.judge(*only, url=between.url)
     failed = {each.id for each in report.results if each.verdict is Verdict.FAIL}
     assert failed == found

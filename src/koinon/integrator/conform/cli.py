@@ -1,4 +1,4 @@
-"""`koinon conform`: named cases against a platform, a system of your own, or a source of your own."""
+"""`koinon conform`: named cases against a platform, or against systems and sources of your own."""
 
 import os
 import sys
@@ -12,13 +12,15 @@ import typer
 from koinon.base.crypto import SigningKey
 from koinon.base.errors import Invalid
 from koinon.base.files import replace_file
+from koinon.integrator.conform.keeper import KEEPER, KeeperKit
 from koinon.integrator.conform.model import Case, Report, Result, Verdict
 from koinon.integrator.conform.platform import PLATFORM, PlatformKit, Question
 from koinon.integrator.conform.runner import run
+from koinon.integrator.conform.subscriber import SUBSCRIBER, SubscriberKit
 from koinon.integrator.conform.system import SYSTEM, SystemKit
 
 app = typer.Typer(
-    help="Named cases: against a platform (the default), your own system that asks, or your own source."
+    help="Named cases: against a platform (the default), or your own: system that asks, source, subscriber, keeper."
 )
 _MARKS = {Verdict.PASS: "pass", Verdict.FAIL: "FAIL", Verdict.NOT_APPLICABLE: "n/a ", Verdict.UNKNOWN: "????"}
 
@@ -126,12 +128,51 @@ def source(
     _run(SOURCE, kit, url, only, report, json=json)
 
 
+@app.command()
+def subscriber(
+    command: Annotated[
+        str,
+        typer.Argument(
+            help="How your system reads mutations: {url}, {key}, {pins}, {subscription} and {state} are filled in;"
+            " with {port} it is pushed to."
+        ),
+    ],
+    fetches: Annotated[
+        bool, typer.Option("--fetches", help="The command asks anew about each person it is told of.")
+    ] = False,
+    only: Only = None,
+    report: Keep = None,
+    json: Json = False,
+) -> None:
+    """Your own system that hears of mutations. It writes a line of JSON with `number` for each that takes effect."""
+    with SubscriberKit(command, fetches=fetches) as kit:
+        _run(SUBSCRIBER, kit, command, only, report, json=json)
+
+
+@app.command()
+def keeper(
+    command: Annotated[
+        str,
+        typer.Argument(
+            help="How your system publishes the changes in a file: {url}, {key}, {pins}, {source}, {changes} and"
+            " {state} are filled in."
+        ),
+    ],
+    only: Only = None,
+    report: Keep = None,
+    json: Json = False,
+) -> None:
+    """Your own system that publishes mutations of the source that you keep."""
+    with KeeperKit(command) as kit:
+        _run(KEEPER, kit, command, only, report, json=json)
+
+
 @app.command(name="list")
 def list_cases(json: Json = False) -> None:
     """Every case: id, purpose, and what demands it."""
     from koinon.integrator.conform.source import SOURCE
 
-    cases: list[Case] = [*PLATFORM, *SYSTEM, *SOURCE]
+    cases: list[Case] = [*PLATFORM, *SYSTEM, *SOURCE, *SUBSCRIBER, *KEEPER]
     if json:
         rows = [
             {"id": each.id, "target": each.target, "purpose": each.purpose, "basis": each.basis}

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-Target = Literal["platform", "system", "source"]
+Target = Literal["platform", "system", "source", "subscriber", "keeper"]
 
 
 class Verdict(StrEnum):
@@ -23,7 +23,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that must hold, and why.
 
     Attributes:
-        id: stable; P- of a platform, C- of a system that asks, S- of a source.
+        id: stable; P- of a platform, C- of a system that asks, S- of a source, M- of a subscriber to mutations, K- of a
+            keeper that publishes them.
         basis: article, RFC or design page that demands it.
         check: returns when it holds; raises one of the three below.
     """

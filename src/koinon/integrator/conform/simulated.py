@@ -49,6 +49,8 @@ class Asked(NamedTuple):
     nonce: str
     idempotency_key: str
     body: bytes
+    method: str = "POST"
+    path: str = ""
 
 
 class SimulatedPlatform:
@@ -71,7 +73,7 @@ class SimulatedPlatform:
         self._lock = threading.Lock()
         self._clock = SystemClock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 
     @property
     def authority(self) -> str:
@@ -109,11 +111,11 @@ class SimulatedPlatform:
             fault, signature, nonce = self._check(method, path, headers, body)
             first = not self.asked
             key = dict(headers).get(b"idempotency-key", b"").decode("latin-1")
-            self.asked.append(Asked(time.monotonic(), fault, nonce, key, body))
+            self.asked.append(Asked(time.monotonic(), fault, nonce, key, body, method, path))
             if fault:
                 status = 401
                 return Said(status, _PROBLEM, _problem(NotIdentified(fault)))
-            return self._play(first, signature, body)
+            return self._play(first, signature, self.asked[-1])
 
     def _check(
         self, method: str, path: str, headers: list[tuple[bytes, bytes]], body: bytes
@@ -130,9 +132,8 @@ class SimulatedPlatform:
             return error.code, b"", ""
         return "", parsed.signature, parsed.nonce
 
-    def _play(self, first: bool, signature: bytes, body: bytes) -> "Said | None":
-        before, self._before = self._before, signature
-        trick = self.trick
+    def _play(self, first: bool, signature: bytes, asked: Asked) -> "Said | None":
+        body, trick = asked.body, self.trick
         if trick == "cut_once" and first:
             return None
         if trick == "busy_once" and first:
@@ -146,6 +147,14 @@ class SimulatedPlatform:
             key = self._stranger if trick == "forged_refusal" else self._key
             return self._sign(key, error.status, _PROBLEM, _problem(error), signature)
         content = b"{" if trick == "garbage" else msgspec.json.encode(self._exchange(body, trick))
+        return self._tell(content, signature, trick)
+
+    def _refuse(self, error: KoinonError, signature: bytes) -> "Said":
+        return self._sign(self._key, error.status, _PROBLEM, _problem(error), signature)
+
+    def _tell(self, content: bytes, signature: bytes, trick: str) -> "Said":
+        """The content, signed truly or as the trick has it."""
+        before, self._before = self._before, signature
         if trick == "unsigned":
             return Said(200, _JSON, content)
         said = self._sign(
@@ -155,9 +164,7 @@ class SimulatedPlatform:
             content,
             before if trick == "other_request" else signature,
         )
-        if trick == "altered":
-            return said._replace(body=content + b" ")
-        return said
+        return said._replace(body=content + b" ") if trick == "altered" else said
 
     def _sign(self, key: SigningKey, status: int, kind: str, body: bytes, signature: bytes) -> "Said":
         signed = sign_response(key, status, kind, body, signature, self._clock.now())

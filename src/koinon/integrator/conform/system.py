@@ -5,15 +5,9 @@ keys that is not there yet). It must ask one question, print the field `conform_
 the answer. `{subject}` is a synthetic national number.
 """
 
-import os
-import shlex
-import subprocess
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Self
 
-from koinon.base.crypto import SigningKey
 from koinon.base.errors import (
     Conflict,
     Invalid,
@@ -23,25 +17,13 @@ from koinon.base.errors import (
     NotIdentified,
     Unavailable,
 )
+from koinon.integrator.conform.command import TIMED_OUT, TIMEOUT_SECONDS, Command, Ran
 from koinon.integrator.conform.model import Case, Cases, NotApplicable, demand
 from koinon.integrator.conform.simulated import MARK, SimulatedPlatform
 
 SUBJECT = "80690112370"
 _case = Cases("system")
 SYSTEM: Sequence[Case] = _case.all
-_MORE_SECONDS = 40.0
-
-
-class Ran(NamedTuple):
-    """How the system under test ended."""
-
-    exit: int
-    output: str
-
-    @property
-    def believed(self) -> bool:
-        """Whether it took the answer for true, or let somebody think so."""
-        return self.exit == 0 or MARK in self.output
 
 
 class SystemKit:
@@ -51,20 +33,11 @@ class SystemKit:
     """
 
     def __init__(
-        self, command: str, *, verifies_receipts: bool = False, timeout_seconds: float = _MORE_SECONDS
+        self, command: str, *, verifies_receipts: bool = False, timeout_seconds: float = TIMEOUT_SECONDS
     ) -> None:
-        self._words = shlex.split(command)
-        if not self._words:
-            raise Invalid("command_missing")
+        self._command = Command(command, timeout_seconds=timeout_seconds)
         self.verifies_receipts = verifies_receipts
-        self._timeout = timeout_seconds
-        self._folder = tempfile.TemporaryDirectory(prefix="koinon-conform-")
-        self._runs = 0
-        key = SigningKey.generate()
-        self._key = Path(self._folder.name) / "system.pem"
-        self._key.touch(mode=0o600)
-        self._key.write_bytes(key.to_pem(None))
-        self.platform = SimulatedPlatform(key.verify_key)
+        self.platform = SimulatedPlatform(self._command.key.verify_key)
 
     def __enter__(self) -> Self:
         self.platform.start()
@@ -72,39 +45,24 @@ class SystemKit:
 
     def __exit__(self, *_: object) -> None:
         self.platform.stop()
-        self._folder.cleanup()
+        self._command.close()
 
     def run(self, trick: str = "honest", refusal: KoinonError | None = None) -> Ran:
         """How the system ends against this trick; each run starts without pins."""
         self.platform.begin(trick, refusal)
-        self._runs += 1
-        values = {
-            "url": self.platform.url,
-            "key": str(self._key),
-            "pins": str(Path(self._folder.name) / f"pins-{self._runs}.json"),
-            "subject": SUBJECT,
-        }
-        words = [_fill(word, values) for word in self._words]
-        try:
-            done = subprocess.run(
-                words,
-                capture_output=True,
-                timeout=self._timeout,
-                env={**os.environ, "NO_COLOR": "1", "COLUMNS": "200"},
-                check=False,
-                stdin=subprocess.DEVNULL,
-            )
-        except subprocess.TimeoutExpired:
-            return Ran(124, "")
-        except OSError as error:
-            raise Invalid("command_not_started", why=type(error).__name__) from None
-        return Ran(done.returncode, (done.stdout + done.stderr).decode("utf-8", "replace"))
+        return self._command.run(
+            {
+                "url": self.platform.url,
+                "key": str(self._command.key_file),
+                "pins": str(self._command.new_path("pins")),
+                "subject": SUBJECT,
+            }
+        )
 
 
-def _fill(word: str, values: dict[str, str]) -> str:
-    for name, value in values.items():
-        word = word.replace(f"{{{name}}}", value)
-    return word
+def _believed(ran: Ran) -> bool:
+    """Whether it took the answer for true, or let somebody think so."""
+    return ran.exit == 0 or MARK in ran.output
 
 
 @_case("C-ANS-01", "A true answer is shown", "design/signatures.md")
@@ -133,7 +91,7 @@ def _disbelieved(id_: str, trick: str, purpose: str, basis: str) -> None:
         demand(kit.platform.asked, f"it asked nothing (exit {ran.exit})")
         demand(not kit.platform.asked[0].fault, f"its request is refused: {kit.platform.asked[0].fault}")
         demand(
-            not ran.believed,
+            not _believed(ran),
             f"exit {ran.exit}, and the value {'is' if MARK in ran.output else 'is not'} shown",
         )
 
@@ -167,7 +125,7 @@ def _tried_again(id_: str, trick: str, purpose: str, basis: str, wait: float = 0
         asked = kit.platform.asked
         demand(asked, f"it asked nothing (exit {ran.exit})")
         if len(asked) == 1:
-            demand(not ran.believed, f"exit {ran.exit} without an answer")
+            demand(not _believed(ran), f"exit {ran.exit} without an answer")
             raise NotApplicable("it does not try again, and says that it failed")
         keys = {each.idempotency_key for each in asked}
         demand(len(keys) == 1 and keys != {""}, "the retry has another idempotency key, or none")
@@ -201,7 +159,7 @@ def _refused(id_: str, error: KoinonError, purpose: str) -> None:
         ran = kit.run(refusal=error)
         demand(kit.platform.asked, f"it asked nothing (exit {ran.exit})")
         demand(ran.exit != 0, "exit 0 for a refusal")
-        demand(ran.exit != 124, "it did not end")
+        demand(ran.exit != TIMED_OUT, "it did not end")
         demand(error.code in ran.output, f"its output does not say {error.code}")
         if error.status < 500:
             demand(len(kit.platform.asked) == 1, f"it asked {len(kit.platform.asked)} times for one refusal")
@@ -238,7 +196,7 @@ def _receipt(id_: str, trick: str, purpose: str) -> None:
         ran = kit.run(trick)
         demand(kit.platform.asked, f"it asked nothing (exit {ran.exit})")
         demand(ran.exit != 0, "exit 0 for a receipt that does not hold")
-        demand(ran.exit != 124, "it did not end")
+        demand(ran.exit != TIMED_OUT, "it did not end")
 
 
 _receipt("C-RCP-01", "false_leaf", "A proof of another entry is found out")
