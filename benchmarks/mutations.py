@@ -44,11 +44,9 @@ from koinon.base.database import Database
 from koinon.base.errors import KoinonError, Unavailable
 from koinon.client import Client, Pins
 from koinon.client.mutations import Delivery, Mutation, Mutations, Receiver
-from koinon.demo.region import FLOW, NORTH, PURPOSE, Seeder, load_key
+from koinon.demo.region import FLOW, NORTH, PURPOSE, load_key
 from koinon.integrator.directory import DirectoryKeys, insert_dossiers, new_line
-from koinon.trust.ledger import Sealer
-from koinon.trust.parties import INSTALLER, KeyUse, System, load_register
-from koinon.trust.parties import service as parties
+from koinon.trust.parties import load_register
 
 PERSONS, MUTATIONS, KILLS, RUNS = 20_000, 50_000, 20, 5
 QUICK, QUICK_KILLS = 10_000, 3
@@ -99,21 +97,13 @@ def run(
 
 
 async def _prepare(bench: Bench) -> None:
-    """The keeper has a system; the consumer has its files for a second purpose too."""
+    """The consumer has its files for a second purpose too; the keeper's system is the demo region's."""
     now = datetime.now(UTC)
     async with await Database.open(bench.url, kind="owner", max_size=2) as database:
-        settings = settings_of(bench.home, bench.url, 0)
-        seeder = Seeder(settings, database, Sealer.of(bench.home), now)
         async with database.transaction() as connection:
             register = await load_register(connection)
-            [keeper] = [
-                each
-                for each in register.parties.values()
-                if str(each.name.en).startswith("National Register")
-            ]
-            system = System(party=keeper.id, name="mutations (demo)")
-            await parties.register_system(connection, seeder.sealer, system, by=INSTALLER, at=now)
-            await seeder.key(connection, f"{SOURCE}-system", keeper, KeyUse.REQUEST_SIGNING, system)
+            kid = load_key(bench.home, f"{SOURCE}-system").key_id
+            [keeper] = [register.parties[each.party] for each in register.keys.values() if each.kid == kid]
         lines = [
             new_line(RENT[1], each, f"R{n}", "bench", now - timedelta(days=1), now + timedelta(days=9))
             for n, each in enumerate(subjects(PERSONS))

@@ -26,6 +26,7 @@ def test_the_story_of_the_demo_region_holds_step_by_step() -> None:
     assert all(set(step) == {"name", "ok", "seconds"} for step in report["steps"])
     assert report["exchange"]["answer"]["admissible"] == {"status": "value", "value": True}
     assert report["receipt"]["max_merge_delay_seconds"] == 10
+    assert report["change"]["kind"] == "changed" and report["change"]["number"] >= 1
     assert report["refusal"]["code"] == "authorisation_suspended"
     assert report["refusal"]["rule"] == "social-dwelling-admission.consult"
     assert set(report["refusal"]["reason"]) == {"nl", "fr", "en"}

@@ -28,8 +28,18 @@ from koinon.base.logging import configure
 from koinon.base.settings import Settings, load_settings
 from koinon.demo.cameras.fleet import Fleet, find_traffic_clip, run_fleet
 from koinon.demo.flow_files import flow_files
-from koinon.demo.region import NORTH, PARTIES, PASSWORD, PURPOSE, SOUTH, Seeder, enterprise_number, is_seeded
-from koinon.demo.region_flows import KEEPERS, RENT_PURPOSE
+from koinon.demo.region import (
+    NORTH,
+    PARTIES,
+    PASSWORD,
+    PURPOSE,
+    SOUTH,
+    Region,
+    Seeder,
+    enterprise_number,
+    is_seeded,
+)
+from koinon.demo.region_flows import KEEPERS, REGISTER, RENT_PURPOSE
 from koinon.demo.story import Step, Story
 from koinon.integrator.sources import FILE as SOURCES_FILE
 from koinon.trust.ledger import Log, Sealer
@@ -148,12 +158,13 @@ class Demo:
         """The region stands in the database and in the simulated sources; at a later start only addresses change."""
         from datetime import UTC, datetime, timedelta
 
-        from koinon.demo.population import open_population
+        from koinon.demo.population import Changes, open_population
         from koinon.demo.sources import register_households, seed_candidates
         from koinon.trust.ledger.sequencing.running import make_signer
 
         url = database_url(settings)
         await prepare_database(url)
+        Changes(self.home).close()  # there before any source looks
         for name in _NAMES:
             keys = [
                 str(make_signer(self.home, log, f"{settings.ledger_origin}/{log.value}").verifier)
@@ -226,13 +237,19 @@ class Demo:
             await set_sources(connection, sealer, self.home, ids, parties, subs, role=Role.SUB, at=at)
 
     def _start(self, settings: Settings) -> None:
+        from koinon.demo.consumer import run_consumer
         from koinon.demo.sources import run_source
+        from koinon.demo.sources.rijksregister.publishing import run_keeper
         from koinon.trust.ledger.witness.server import run_witness
 
         for member in platform_members(settings):
             self.family.start(member)
         for name, port in self.sources.items():
             self.family.start(Member(f"source-{name}", call(run_source, name, settings, port), stage=0))
+        # Stopped before the platform, since they wait for it; with an older home nobody publishes.
+        if has_publisher(self.home):
+            self.family.start(Member("keeper-rijksregister", call(run_keeper, settings), stage=3))
+            self.family.start(Member(f"consumer-{NORTH}", call(run_consumer, settings), stage=3))
         clips = self.home / "demo" / "clips"
         self.family.start(Member("cameras", call(run_fleet, clips, self.cameras), stage=0))
         for name, port in self.witnesses.items():
@@ -344,6 +361,11 @@ def report(story: Story) -> dict[str, Any]:
             entry["why"] = step.why
     absent = {"exchange": None, "receipt": None, "refusal": None, "cut_seconds": None, "ledger": None}
     return {"steps": steps, **absent, **story.told}
+
+
+def has_publisher(home: Path) -> bool:
+    """Whether the keeper of the register has a system of its own: regions made before it published have none."""
+    return REGISTER in Region.load(home).systems
 
 
 def call(function: Callable[..., None], *arguments: Any) -> Callable[[], None]:

@@ -120,6 +120,8 @@ FLOW_PARTIES: tuple[tuple[str, str, Text, tuple[tuple[str, str, tuple[str, ...],
     ),
 )
 WITH_SYSTEM = (NOTARY, BAILIFF, TOWN, TAX, MOBILITY, TRANSPORT)
+REGISTER = "rijksregister"
+"""Whose keeper publishes mutations."""
 
 RULES = Text(
     nl="Elke partij vraagt alleen over wie zij een dossier heeft; elke schuldeiser verneemt een aankondiging alleen "
@@ -249,10 +251,11 @@ GRANTS: tuple[_Grant, ...] = (
 
 
 async def give_systems(seeder: "Seeder", connection: Connection) -> None:
-    """Each party that asks by its own system has one, with a key."""
-    for code in WITH_SYSTEM:
+    """Each party that asks, or publishes, by its own system has one, with a key."""
+    for code in (*WITH_SYSTEM, REGISTER):
         party = seeder.parties[code]
-        system = System(party=party.id, name="dossiers (demo)")
+        name = "mutations (demo)" if code == REGISTER else "dossiers (demo)"
+        system = System(party=party.id, name=name)
         await parties.register_system(connection, seeder.sealer, system, by=INSTALLER, at=seeder.now)
         seeder.systems[code] = system
         await seeder.key(connection, f"{code}-system", party, KeyUse.REQUEST_SIGNING, system)

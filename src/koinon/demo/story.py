@@ -86,7 +86,8 @@ class Story:
         `export` writes the exchange log as static files and gives the folder; `verify` is the platform's own
         check, which raises when something does not hold.
         """
-        from koinon.demo.story_flows import tell_flows  # these use what stands here
+        from koinon.demo.story_changes import tell_changes  # these use what stands here
+        from koinon.demo.story_flows import tell_flows
         from koinon.demo.story_integrator import tell_integrator
         from koinon.demo.story_video import tell_video
 
@@ -104,6 +105,7 @@ class Story:
                 self._refused_stranger()
             with self._step("the trace, for the party and for the keeper of the source"):
                 self._show_trace()
+            tell_changes(self._step, self.told, self.url, self.home, self._north, self._pins, self._browser)
             tell_flows(self._step, self.told, self.url, self.home, self._pins, self.subject)
             tell_integrator(self._step, self.told, self.url, self.home, self._north, self.batch)
             tell_video(self._step, self.told, self.url, self.home, self._browser, self._act)

@@ -9,7 +9,7 @@ import pytest
 from tests.region import PURPOSE, World
 
 from koinon.base.crypto import SigningKey
-from koinon.demo.region import FLOW, NORTH, Seeder, load_key
+from koinon.demo.region import FLOW, NORTH
 from koinon.integrator.directory import DirectoryKeys, end_dossier, insert_dossiers, new_line
 from koinon.integrator.drivers import Kbo, Reachable, Rijksregister
 from koinon.integrator.flows import FLOWS
@@ -25,8 +25,6 @@ from koinon.integrator.mutations import (
 )
 from koinon.integrator.service import Integrator
 from koinon.trust.gate import Actor, Gate, Uses
-from koinon.trust.parties import INSTALLER, KeyUse, System, load_register
-from koinon.trust.parties import service as parties
 
 SOURCE = "rijksregister"
 DAY = date(2026, 11, 20)
@@ -142,22 +140,8 @@ def subjects(delivery: Delivery) -> list[str]:
     return [item.subject for item in delivery.items]
 
 
-async def keeper_of(world: World, source: str = SOURCE) -> Actor:
-    """The system of the source's keeper; registered here, since keepers of the demo region have none."""
-    seeder = Seeder(world.settings, world.database, world.sealer, world.clock.now())
-    async with world.database.transaction() as connection:
-        party = world.region.parties[source]
-        found = (await load_register(connection)).parties[party]
-        system = System(party=party, name="mutations (demo)")
-        await parties.register_system(connection, world.sealer, system, by=INSTALLER, at=world.clock.now())
-        await seeder.key(connection, f"{source}-system", found, KeyUse.REQUEST_SIGNING, system)
-    key = load_key(world.home, f"{source}-system").key_id
-    return Actor(party=party, system=system.id, key=key, profile="system")
-
-
 @pytest.fixture
 async def bureau(world: World, make_gate: Callable[..., Awaitable[tuple[Gate, Uses]]]) -> Bureau:
     """Over the region of the test; the process has the rights of a web process."""
-    keeper = await keeper_of(world)
     gate, uses = await make_gate(poll=0.1, limit=5.0)
-    return Bureau(world, gate, uses, keeper)
+    return Bureau(world, gate, uses, world.system(SOURCE))

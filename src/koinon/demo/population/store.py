@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from koinon.base.text import Text
+from koinon.demo.population.changes import Changes
 from koinon.demo.population.people import INCOME_YEARS, Household, Person, Settlement, settle
 from koinon.demo.population.personas import Persona, find_personas
 
@@ -41,26 +42,44 @@ create index function_number on function (number);
 
 
 class Population:
-    """Reads the facts."""
+    """Reads the facts: those of the drawing, and what changed since."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, changes: Changes | None = None) -> None:
         self._connection = connection
+        self._changes = changes
 
     def find_person(self, number: str) -> Person | None:
         """The person with that number, as it is today."""
-        row = self._one("select * from person where number = ?", number)
+        changes = self._changes
+        if changes is not None and changes.replacement(number) is not None:
+            return None
+        row = self._one("select * from person where number = ?", self.first_number(number))
         if row is None:
             return None
-        return Person._make((*row[:10], bool(row[10]), bool(row[11]), row[12]))
+        person = Person._make((number, *row[1:10], bool(row[10]), bool(row[11]), row[12]))
+        died = changes.death(number) if changes is not None else None
+        return person if died is None else person._replace(death=died, household=None, relation=None)
+
+    def first_number(self, number: str) -> str:
+        """The number under which the person was drawn: what other sources know of it stands there."""
+        before = self._changes.predecessor(number) if self._changes is not None else None
+        return number if before is None else before
 
     def replacement(self, number: str) -> str | None:
         """The number that took the place of `number`."""
+        if self._changes is not None and (current := self._changes.replacement(number)) is not None:
+            return current
         row = self._one("select current from replaced where old = ?", number)
-        return None if row is None else str(row[0])
+        if row is None:
+            return None
+        current = str(row[0])
+        return self.replacement(current) or current
 
     def find_household(self, id_: int) -> Household:
         """The household of that id."""
-        return Household(*self._all("select * from household where id = ?", id_)[0])
+        home = Household(*self._all("select * from household where id = ?", id_)[0])
+        moved = self._changes.address(id_) if self._changes is not None else None
+        return home if moved is None else home._replace(address=moved)
 
     def members(self, household: int) -> list[Person]:
         """The members, the reference person first."""
@@ -68,25 +87,27 @@ class Population:
             "select number from person where household = ? order by relation <> 'reference', birth, number",
             household,
         )
-        return [person for (number,) in numbers if (person := self.find_person(number)) is not None]
+        today = [self.find_person(self.replacement(number) or number) for (number,) in numbers]
+        return [person for person in today if person is not None and person.household == household]
 
     def income(self, number: str, year: int) -> int | None:
         """Net taxable income in eurocent; None where there is no assessment for that year."""
         if year not in INCOME_YEARS:
             return None
-        row = self._one(f"select y{year} from income where number = ?", number)
+        row = self._one(f"select y{year} from income where number = ?", self.first_number(number))
         return None if row is None else row[0]
 
     def rights(self, number: str) -> list[str]:
         """Kinds of rights on real estate."""
-        return [
-            kind for (kind,) in self._all("select kind from property where number = ? order by kind", number)
-        ]
+        query = "select kind from property where number = ? order by kind"
+        return [kind for (kind,) in self._all(query, self.first_number(number))]
 
     def functions(self, number: str) -> list[tuple[str, str, str, str | None]]:
         """Enterprise, function, from and until, of each function."""
         columns = "enterprise, function, valid_from, valid_until"
-        return self._all(f"select {columns} from function where number = ? order by valid_from", number)
+        return self._all(
+            f"select {columns} from function where number = ? order by valid_from", self.first_number(number)
+        )
 
     def find_enterprise(self, number: str) -> tuple[str, str, str, bool, str, str] | None:
         """Number, name, legal form, active, start date, address."""
@@ -116,8 +137,10 @@ class Population:
         return int(self._all("select count(*) from person where household is not null")[0][0])
 
     def close(self) -> None:
-        """The file is closed."""
+        """The files are closed."""
         self._connection.close()
+        if self._changes is not None:
+            self._changes.close()
 
     def _one(self, query: str, *arguments: object) -> Any:
         return self._connection.execute(query, arguments).fetchone()
@@ -141,7 +164,7 @@ def open_population(home: Path, size: int = 100_000, seed: int = 2015) -> Popula
                 _write(settle(size, seed), file)
     # Read only, and shared between threads: SQLite serialises.
     connection = sqlite3.connect(f"{file.as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False)
-    return Population(connection)
+    return Population(connection, Changes.find(home))
 
 
 def _write(settlement: Settlement, file: Path) -> None:

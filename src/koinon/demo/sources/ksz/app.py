@@ -94,7 +94,10 @@ class KszSource:
         """The result for one person; `organisation` None skips the directory, for a network that errs."""
         person = self._population.find_person(ssin)
         current = self._population.replacement(ssin) if person is None else None
-        if organisation and not self._directory.registered(ssin, organisation, context, civil_date(received)):
+        # A file on the number that a person had before is one on the person.
+        known = self._population.first_number(ssin)
+        day = civil_date(received)
+        if organisation and not self._directory.registered(known, organisation, context, day):
             # Known or not: to an organisation without a file the answer is the same.
             return _status(ssin, "NO_RESULT", "REF00001", "not integrated for this legal context")
         if current is not None:
