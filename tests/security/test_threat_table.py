@@ -48,6 +48,7 @@ THREATS = [
     "view ended behind its connection, which goes on",
     "rule that comes to demand masks while a view runs",
     "unmasked picture of what must leave masked",
+    "a picture made to break the decoder of whoever shows it",
     "one human as two persons",
     "facts of a camera changed by its owner to widen a right",
     "result made when more was allowed",

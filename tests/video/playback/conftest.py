@@ -282,6 +282,7 @@ class Site:
     def __init__(self, world: rights_conftest.Film, origin: str, token: str, units: list[StoredUnit]) -> None:
         self.film, self.origin, self.token, self.units = world, origin, token, units
         self.sign_in_with: Any = None
+        self.playback: Any = None
 
     async def open(self, new_page: Any, **options: Any) -> Any:
         page = await new_page(**options)
@@ -333,6 +334,6 @@ async def site(film: rights_conftest.Film, units: list[StoredUnit], serve_it: An
             token = await sign_in.sessions.open(connection, LOCAL_ISSUER, "iris", world.clock.now())
         origin = await serve_it(build_app(platform, sign_in))
         made = Site(film, origin, token, units)
-        made.sign_in_with = sign_in
+        made.sign_in_with, made.playback = sign_in, platform.playback
         yield made
         await sign_in.close()

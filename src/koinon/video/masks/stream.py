@@ -9,18 +9,17 @@ import asyncio
 import contextlib
 import itertools
 import os
-import sys
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
-import structlog
-
 from koinon.base.errors import Invalid, Unavailable
 from koinon.base.metrics import counter, gauge
 from koinon.video.masks.model import Mask
+from koinon.video.masks.pictures import Pictures
+from koinon.video.masks.process import Process
 from koinon.video.masks.transcode import FRAMES_A_SECOND, LINES, Coded, Span
-from koinon.video.masks.worker import LARGEST, LENGTH, Kind, Opening, pack, unpack
+from koinon.video.masks.worker import STREAM_MEMORY, Kind, Opening, pack
 from koinon.video.recorder import boxes
 from koinon.video.recorder.model import TICKS
 from koinon.video.recorder.nal import SETS, Codec, Format, read_format
@@ -30,11 +29,8 @@ STREAMS_A_PROCESS: Final = 8
 _MOST_WAITING: Final = (
     50  # frames on their way through a process: two seconds; above it, live frames are left out
 )
-_PROGRAM: Final = "from koinon.video.masks.worker import main; main()"
-_ENVIRONMENT: Final = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH")
 _MOST_READY: Final = 64  # masked frames that nobody took yet
 
-_log = structlog.get_logger(__name__)
 _running = gauge("koinon_masked_streams", "Streams that are masked now.")
 _refused = counter("koinon_masked_refused_total", "Streams that were refused since all slots were taken.")
 _left_out = counter("koinon_masked_left_out_total", "Frames left out since masking did not keep up.")
@@ -45,13 +41,15 @@ class MaskPool:
 
     Attributes:
         slots: how many streams it masks at once.
+        pictures: makes single pictures, in a process of their own.
     """
 
     def __init__(self, *, processes: int | None = None, streams_a_process: int = STREAMS_A_PROCESS) -> None:
         count = processes or max(1, len(os.sched_getaffinity(0)) - 1)
         self._each = streams_a_process
         self.slots = count * streams_a_process
-        self._processes = [_Process() for _ in range(count)]
+        self._processes = [Process(STREAM_MEMORY) for _ in range(count)]
+        self.pictures = Pictures()
 
     @property
     def running(self) -> int:
@@ -87,6 +85,7 @@ class MaskPool:
         """No process runs any more; streams that are open fail."""
         for each in self._processes:
             await each.stop()
+        await self.pictures.close()
 
 
 class MaskedStream:
@@ -98,7 +97,7 @@ class MaskedStream:
 
     _numbers = itertools.count(1)
 
-    def __init__(self, process: "_Process") -> None:
+    def __init__(self, process: Process) -> None:
         self.number = next(self._numbers)
         self.left_out = 0
         self._waiting = 0
@@ -195,72 +194,6 @@ class MaskedStream:
             self._made.put_nowait(body)
             if self._made.qsize() > _MOST_READY:
                 self._room.clear()
-
-
-class _Process:
-    """One process that masks, started when the first stream comes and again when it died."""
-
-    def __init__(self) -> None:
-        self.streams: dict[int, MaskedStream] = {}
-        self._child: asyncio.subprocess.Process | None = None
-        self._reader: asyncio.Task[None] | None = None
-        self._starting = asyncio.Lock()
-
-    async def start(self) -> None:
-        async with self._starting:
-            if (
-                self._child is not None
-                and self._child.returncode is None
-                and self._reader
-                and not self._reader.done()
-            ):
-                return
-            try:
-                self._child = await asyncio.create_subprocess_exec(
-                    sys.executable, "-c", _PROGRAM,
-                    stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=LARGEST,
-                    # None of our environment: it may hold passwords, and the child needs none.
-                    env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
-                )  # fmt: skip
-            except OSError as error:
-                raise Unavailable("masking_failed", why=type(error).__name__) from error
-            self._reader = asyncio.create_task(self._read(self._child), name="masks-reader")
-
-    def send(self, data: bytes) -> None:
-        if self._child is not None and self._child.stdin is not None and not self._child.stdin.is_closing():
-            self._child.stdin.write(data)
-
-    async def drain(self) -> None:
-        if self._child is not None and self._child.stdin is not None:
-            with contextlib.suppress(ConnectionError):
-                await self._child.stdin.drain()
-
-    async def stop(self) -> None:
-        if self._child is not None and self._child.returncode is None:
-            self._child.kill()
-            await self._child.wait()
-        if self._reader is not None:
-            await asyncio.wait([self._reader])
-
-    async def _read(self, child: asyncio.subprocess.Process) -> None:
-        assert child.stdout is not None
-        try:
-            while True:
-                (length,) = LENGTH.unpack(await child.stdout.readexactly(4))
-                kind, number, body = unpack(await child.stdout.readexactly(length))
-                stream = self.streams.get(number)
-                if stream is not None:
-                    stream.hear(kind, body)
-        except asyncio.IncompleteReadError:
-            pass
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                child.kill()
-            code = await child.wait()
-            if self.streams:
-                _log.error("masking_process_died", code=code, streams=len(self.streams))
-            for stream in list(self.streams.values()):
-                stream.hear("failed", "process died")
 
 
 class Fragments:

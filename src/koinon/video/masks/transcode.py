@@ -27,8 +27,8 @@ else:
 LINES: Final = 720
 FRAMES_A_SECOND: Final = 15
 BIT_RATE: Final = 1_500_000
-_START: Final = b"\0\0\0\1"
-_DECODERS: Final = {"h264": "h264", "h265": "hevc"}
+START_CODE: Final = b"\0\0\0\1"
+DECODERS: Final = {"h264": "h264", "h265": "hevc"}
 # Parameter sets, delimiters and what the encoder says of itself: not part of a frame here.
 _LEFT_OUT: Final = frozenset({6, 7, 8, 9})
 
@@ -46,6 +46,10 @@ class Span(msgspec.Struct, frozen=True, array_like=True):
         """The span of a mask that is kept."""
         until = None if mask.valid_until is None else round(mask.valid_until.timestamp() * 1e6)
         return cls(round(mask.valid_from.timestamp() * 1e6), until, mask.polygons, mask.kind)
+
+    def counts_at(self, wall_us: int) -> bool:
+        """Whether what was recorded then is under it."""
+        return self.since_us <= wall_us and (self.until_us is None or wall_us < self.until_us)
 
 
 class Coded(msgspec.Struct, frozen=True, array_like=True):
@@ -105,7 +109,7 @@ class Transcoder:
         if format_ == self._format:
             return
         self._format = format_
-        decoder = av.CodecContext.create(_DECODERS[format_.codec], "r")
+        decoder = av.CodecContext.create(DECODERS[format_.codec], "r")
         assert isinstance(decoder, av.VideoCodecContext)
         decoder.thread_count = 1
         decoder.flags |= av.codec.context.Flags.low_delay
@@ -123,8 +127,8 @@ class Transcoder:
             raise Invalid("mask_without_format")
         if self._waits_for_key and not frame.key:
             return
-        parts = [_START + nal for nal in self._format.sets] if frame.key else []
-        parts += [_START + nal for nal in read_nals(frame.data)]
+        parts = [START_CODE + nal for nal in self._format.sets] if frame.key else []
+        parts += [START_CODE + nal for nal in read_nals(frame.data)]
         packet = av.Packet(b"".join(parts))
         packet.pts = frame.ticks
         packet.time_base = Fraction(1, TICKS)
@@ -151,6 +155,20 @@ class Transcoder:
                 yield from self._show(picture)
         self._format = self._decoder = None
 
+    def format_for(self, width: int, height: int) -> Format:
+        """How what is made of pictures of this size is decoded: the same before any is made as with the first."""
+        width, height = self._size_for(width, height)
+        grey = av.VideoFrame(width, height, "yuv420p")
+        for plane in grey.planes:
+            plane.update(b"\x80" * plane.buffer_size)
+        grey.pts, grey.time_base = 0, Fraction(1, TICKS)
+        (packet, *_) = self._encoder_for(width, height).encode(grey)
+        return read_format("h264", split_stream(bytes(packet)))
+
+    def _size_for(self, width: int, height: int) -> tuple[int, int]:
+        lines = min(self._lines, height) & ~1
+        return round(width * lines / height / 2) * 2, lines
+
     def _show(self, picture: av.VideoFrame) -> Iterator[Format | Coded]:
         ticks = picture.pts
         if ticks is None:
@@ -170,8 +188,7 @@ class Transcoder:
                 self._due = ticks + self._step
         else:
             self._due = ticks + self._step
-        height = min(self._lines, picture.height) & ~1
-        width = round(picture.width * height / picture.height / 2) * 2
+        width, height = self._size_for(picture.width, picture.height)
         shown = masked_copy(picture, self._cover(wall_us, width, height), width, height)
         shown.pts, shown.time_base = ticks, Fraction(1, TICKS)
         for packet in self._encoder_for(width, height).encode(shown):
@@ -179,7 +196,7 @@ class Transcoder:
 
     def _cover(self, wall_us: int, width: int, height: int) -> Cover | None:
         for span in self._spans:
-            if span.since_us <= wall_us and (span.until_us is None or wall_us < span.until_us):
+            if span.counts_at(wall_us):
                 key = (span, width, height)
                 if key not in self._covers:
                     self._covers[key] = Cover(span.polygons, span.kind, width, height)

@@ -1,7 +1,9 @@
-"""The process in which streams are masked: messages on standard input, masked frames on standard output.
+"""The process in which streams are masked and pictures made: messages on standard input and on standard output.
 
 A process of its own, so that decoding what a camera sends, which is other people's data in other people's code, can
 take no web process down and holds no event loop up. It has no secrets, no database, and no files.
+
+One that makes single pictures masks no streams: what spends more than its share of CPU on one ends the process.
 
 Message: length of what follows (4 bytes, big endian), MessagePack of `[kind, stream, body]`.
 """
@@ -15,15 +17,21 @@ from typing import Any, BinaryIO, Final, Literal
 
 import msgspec
 
+from koinon.base.errors import Invalid
+from koinon.video.masks.still import Draft, draw, masked_format
 from koinon.video.masks.transcode import Coded, Span, Transcoder
 from koinon.video.recorder.nal import Format
 
-Kind = Literal["open", "mask", "format", "frame", "finish", "close", "taken", "done", "failed"]
+Kind = Literal[
+    "open", "mask", "format", "frame", "finish", "close", "taken", "done", "failed", "draw", "size", "picture"
+]
 LENGTH: Final = struct.Struct(">I")
 LARGEST: Final = 16 << 20
-_MEMORY: Final = (
-    4 << 30
-)  # address space: a picture that claims to be enormous fails here and not on the machine
+# Address space: a picture that claims to be enormous fails here and not on the machine.
+STREAM_MEMORY: Final = 4 << 30
+PICTURE_MEMORY: Final = 2 << 30
+PICTURE_CPU_SECONDS: Final = 5
+"""Of CPU for one picture; a key frame of 2160 lines takes a tenth of one."""
 
 
 class Opening(msgspec.Struct, frozen=True):
@@ -54,7 +62,8 @@ def unpack(data: bytes) -> tuple[Kind, int, Any]:
     """What a message says."""
     head = _heads.decode(data)
     bodies: dict[str, Any] = {
-        "open": Opening, "mask": tuple[Span, ...], "format": Format, "frame": Coded, "failed": str,
+        "open": Opening, "mask": tuple[Span, ...], "format": Format, "frame": Coded, "failed": str, "draw": Draft,
+        "size": tuple[int, int], "picture": bytes,
     }  # fmt: skip
     wanted = bodies.get(head.kind)
     return head.kind, head.stream, msgspec.msgpack.decode(head.body, type=wanted) if wanted else None
@@ -68,6 +77,10 @@ def serve(given: BinaryIO, told: BinaryIO) -> None:
         kind, stream, body = unpack(given.read(length))
         if kind == "open":
             streams[stream] = Transcoder(body.spans, lines=body.lines, frames_a_second=body.frames_a_second)
+            continue
+        if kind in ("draw", "size"):
+            told.write(_answer(stream, body))
+            told.flush()
             continue
         transcoder = streams.get(stream)
         if transcoder is None:
@@ -97,10 +110,30 @@ def serve(given: BinaryIO, told: BinaryIO) -> None:
         told.flush()
 
 
-def main() -> None:
-    """Streams are masked until standard input ends."""
+def _answer(number: int, asked: Draft | tuple[int, int]) -> bytes:
+    """The picture that was asked for, or how masked frames of that size are decoded."""
+    try:
+        _allow_cpu(PICTURE_CPU_SECONDS)
+        if isinstance(asked, Draft):
+            return pack("picture", number, draw(asked))
+        return pack("format", number, masked_format(*asked))
+    except Invalid as error:
+        return pack("failed", number, str(error.facts.get("why", error.code))[:300])
+    except Exception as error:
+        return pack("failed", number, type(error).__name__)
+
+
+def _allow_cpu(seconds: int) -> None:
+    """The system ends the process (SIGXCPU) when it has used so many seconds of CPU more than now."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    soft = int(used.ru_utime + used.ru_stime) + 1 + seconds
+    resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+
+
+def main(memory: int = STREAM_MEMORY) -> None:
+    """Streams are masked, pictures made, until standard input ends. `memory`: bytes of address space."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a dump would hold pictures
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     os.nice(5)  # recording goes first
     out = os.fdopen(os.dup(1), "wb", buffering=1 << 16)
     os.dup2(2, 1)  # what a library prints is no message

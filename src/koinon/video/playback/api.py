@@ -3,8 +3,9 @@
 A recording of one camera asked for through another, or out of the view's time, is not there, and leaves a trace.
 """
 
+import contextlib
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final, NoReturn
 from uuid import UUID
@@ -23,14 +24,12 @@ from koinon.trust.gate import Ask, Gate
 from koinon.trust.parties.sign_in import Session
 from koinon.video.cameras import CameraId
 from koinon.video.masks.policy import mask_of
-from koinon.video.masks.service import list_masks
 from koinon.video.playback import hls, store
 from koinon.video.playback.messages import base_of, place
 from koinon.video.playback.pieces import of_us, shift, to_us
 from koinon.video.playback.service import Playback
 from koinon.video.playback.views import IDLE_SECONDS
-from koinon.video.recordings import list_units
-from koinon.video.recordings.model import StoredUnit
+from koinon.video.recordings import get_entry, list_units
 from koinon.video.rights import Action, Rights, View, ViewRequest, actor_of, policy, subject_of
 
 COOKIE: Final = "koinon_media"
@@ -40,7 +39,8 @@ _SPAN: Final = re.compile(r"(\d{1,16})-(\d{1,16})")
 _UNIT: Final = re.compile(r"(\d{1,16})-([01])\.m4s")
 _RANGE: Final = re.compile(r"bytes=(\d{1,12})-(\d{1,12})")
 _THUMBNAIL: Final = re.compile(r"(\d{1,16})\.jpg")
-_ENTRY: Final = re.compile(r"(\d{1,9})\.mp4")
+_ENTRY: Final = re.compile(r"(\d{1,9})(-masked)?\.mp4")
+_MASKED: Final = re.compile(r"(\d{1,16})-([01])-(\d{1,12})-(\d{1,12})\.m4s")
 
 
 class Door:
@@ -98,6 +98,16 @@ class Door:
         await self._gate.refuse(ask, NotAllowed("media_unknown"))
         raise NotFound("media_unknown")
 
+    @contextlib.contextmanager
+    def sending(self) -> Iterator[None]:
+        """While the block runs a cut of the view resets the connection, also of one who still waits for bytes."""
+        if self.view is None:
+            yield
+            return
+        transport = transport_of(self._request.scope)  # type: ignore[arg-type]
+        with self._playback.views(self._rights).sending(self.view, transport):
+            yield
+
     async def send(self, data: bytes) -> AsyncIterator[bytes]:
         """The bytes in pieces; none after the view was cut."""
         view, transport = self.view, transport_of(self._request.scope)  # type: ignore[arg-type]
@@ -106,7 +116,7 @@ class Door:
             return
         if transport is not None:
             narrow(transport)
-        with self._playback.views(self._rights).sending(view, transport):
+        with self.sending():
             for at in range(0, len(data), _PIECE):
                 piece = data[at : at + _PIECE]
                 await view.go_on(len(piece))
@@ -183,8 +193,6 @@ async def open_view(
     view = await views.open(session, data)
     try:
         await playback.find_stream(data.camera)
-        if await _is_masked(playback, view, data.camera, _since(view), _until(view)):
-            raise _only_masked()
     except BaseException:
         await views.end(view)
         raise
@@ -245,13 +253,20 @@ async def show_playlist(
     playback: NamedDependency[Playback],
     clock: NamedDependency[Clock],
 ) -> Response[str]:
-    """The media playlist: what of the interval is recorded, with the time of each unit and a mark at each gap."""
+    """The media playlist: what of the interval is recorded, with the time of each unit and a mark at each gap.
+
+    A unit on which a mask lay is named masked, unless the view is of the picture without masks.
+    """
     if door.until - door.since > hls.LONGEST:
         raise Invalid("interval_malformed", why="longer than a day")
     stream = await playback.find_stream(door.camera)
     async with playback.database.acquire() as connection:
         units = await list_units(connection, stream, door.since, door.until)
-    segments = list(hls.cut(units, to_us(door.since), to_us(door.until)))
+    masks = await playback.list_masks(door.camera, door.view)
+    segments = [
+        each._replace(masked=bool(mask_of(masks, each.unit.start, each.unit.end)))
+        for each in hls.cut(units, to_us(door.since), to_us(door.until))
+    ]
     # What was recorded a moment ago may not be in the index yet.
     whole = (clock.now() - door.until).total_seconds() > 180
     return Response(
@@ -271,15 +286,18 @@ async def show_init(
     door: NamedDependency[Door],
     playback: NamedDependency[Playback],
 ) -> Response[bytes]:
-    """How units are decoded (`ftyp` and `moov`), if one of this camera in the view's time is decoded so."""
+    """How units are decoded (`ftyp` and `moov`), if one of this camera in the view's time is decoded so; or how what is
+    made of them masked is.
+    """
     asked = _ENTRY.fullmatch(name)
     async with playback.database.acquire() as connection:
         entry = asked and await store.find_entry_of(
             connection, door.camera, int(asked[1]), door.since, door.until
         )
-    if not entry:
+    if not entry or not asked:
         await door.refuse()
-    return Response(entry.init, media_type="video/mp4", cookies=door.renew())
+    init = await playback.segments.make_init(entry) if asked[2] else entry.init
+    return Response(init, media_type="video/mp4", cookies=door.renew())
 
 
 @get(
@@ -296,17 +314,12 @@ async def show_unit(
     """A segment of a unit, by exactly the byte range that the playlist names; its times count from the view's start."""
     asked = _UNIT.fullmatch(name)
     wanted = _RANGE.fullmatch(request.headers.get("range", ""))
-    unit: StoredUnit | None = None
-    if asked and wanted:
-        async with playback.database.acquire() as connection:
-            unit = await store.find_unit_of(
-                connection, door.camera, of_us(int(asked[1])), int(asked[2]), door.since, door.until
-            )
-    segment = unit and wanted and hls.find_segment(unit, int(wanted[1]), int(wanted[2]) + 1)
-    if not segment or segment.us < to_us(door.since) or segment.until_us > to_us(door.until):
+    if not asked or not wanted:
         await door.refuse()
-    if await _is_masked(playback, door.view, door.camera, segment.unit.start, segment.unit.end):
-        raise _only_masked()
+    segment = await _find_segment(playback, door, asked, int(wanted[1]), int(wanted[2]) + 1)
+    masks = await playback.list_masks(door.camera, door.view)
+    if mask_of(masks, segment.unit.start, segment.unit.end):
+        raise Conflict("segment_only_masked")
     data = await playback.read(segment.unit, segment.offset, segment.end - segment.offset)
     moved = shift(data, place(to_us(segment.unit.start), base_of(to_us(door.since))))
     return Stream(
@@ -317,6 +330,47 @@ async def show_unit(
             "Content-Length": str(len(moved)),
             "Content-Range": f"bytes {segment.offset}-{segment.end - 1}/{segment.unit.bytes}",
         },
+        cookies=door.renew(),
+    )
+
+
+@get(
+    "/api/video/views/{view:uuid}/{camera:uuid}/{span:str}/masked/{name:str}",
+    dependencies=_ENTER,
+    tags=["video"],
+)
+async def show_masked(
+    view: FromPath[UUID],
+    name: FromPath[str],
+    door: NamedDependency[Door],
+    playback: NamedDependency[Playback],
+) -> Stream:
+    """A segment of a unit, masked: made when it is asked for (`<unit>-<copy>-<offset>-<end>.m4s`), kept nowhere."""
+    asked = _MASKED.fullmatch(name)
+    if not asked:
+        await door.refuse()
+    segment = await _find_segment(playback, door, asked, int(asked[3]), int(asked[4]))
+    # Of the view if it is known; else all, so that what is masked for anybody is masked.
+    masks = await playback.list_masks(door.camera, door.view)
+    over = mask_of(masks, segment.unit.start, segment.unit.end)
+    if not over:
+        await door.refuse()
+    unit, start_us = segment.unit, to_us(segment.unit.start)
+    async with playback.database.acquire() as connection:
+        entry = await get_entry(connection, unit.entry)
+    with door.sending():
+        made = await playback.segments.make(
+            view,
+            over,
+            entry,
+            lambda: playback.read(unit, segment.offset, segment.end - segment.offset),
+            start_us,
+        )
+    moved = shift(made, place(start_us, base_of(to_us(door.since))))
+    return Stream(
+        door.send(moved),
+        media_type="video/mp4",
+        headers={"Content-Length": str(len(moved))},
         cookies=door.renew(),
     )
 
@@ -347,20 +401,22 @@ async def show_thumbnail(
     )
 
 
-async def _is_masked(
-    playback: Playback, view: View | None, camera: CameraId, since: datetime, until: datetime
-) -> bool:
-    """Whether what was recorded then may only leave masked; of a view in another process that is not known."""
-    if view is not None and not view.masked:
-        return False
+async def _find_segment(
+    playback: Playback, door: Door, unit: re.Match[str], offset: int, end: int
+) -> hls.Segment:
+    """The segment of the unit that an address names by its start and copy, if it lies whole in the view.
+
+    Raises:
+        NotFound: `media_unknown`, traced.
+    """
     async with playback.database.acquire() as connection:
-        masks = await list_masks(connection, camera)
-    return bool(mask_of([each for each in masks if each.polygons], since, until))
-
-
-def _only_masked() -> Conflict:
-    """A playlist names files as they are; what must leave masked is made anew, and shown over a WebSocket."""
-    return Conflict("masked_not_in_playlists", instead="/video/playback")
+        found = await store.find_unit_of(
+            connection, door.camera, of_us(int(unit[1])), int(unit[2]), door.since, door.until
+        )
+    segment = found and hls.find_segment(found, offset, end)
+    if not segment or segment.us < to_us(door.since) or segment.until_us > to_us(door.until):
+        await door.refuse()
+    return segment
 
 
 def _since(view: View) -> datetime:
@@ -385,4 +441,4 @@ def _cookie(token: str, view: View, settings: Settings) -> Cookie:
     )
 
 
-handlers = [open_view, renew_view, end_view, show_playlist, show_init, show_unit, show_thumbnail]
+handlers = [open_view, renew_view, end_view, show_playlist, show_init, show_unit, show_masked, show_thumbnail]

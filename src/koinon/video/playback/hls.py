@@ -28,13 +28,23 @@ _ROUNDING_US: Final = 1000
 
 
 class Segment(NamedTuple):
-    """A stretch of a unit from a key frame: bytes from, up to; when its first frame was taken, and the one after it."""
+    """A stretch of a unit from a key frame: bytes from, up to; when its first frame was taken, and the one after it.
+
+    Attributes:
+        masked: it leaves masked, made on demand: another file, of another length.
+    """
 
     unit: StoredUnit
     offset: int
     end: int
     us: int
     until_us: int
+    masked: bool = False
+
+    @property
+    def map(self) -> str:
+        """The address of what it is decoded by, relative to the playlist's."""
+        return f"init/{self.unit.entry}{'-masked' if self.masked else ''}.mp4"
 
 
 def cut(units: Sequence[StoredUnit], since_us: int, until_us: int) -> Iterator[Segment]:
@@ -88,17 +98,21 @@ def write(segments: Sequence[Segment], *, whole: bool) -> str:
     ]
     last: Segment | None = None
     for each in segments:
-        changed = last is None or each.unit.entry != last.unit.entry
+        changed = last is None or each.map != last.map
         apart = last is not None and abs(each.us - last.until_us) > DISCONTINUITY_US
         if last is not None and (changed or apart):
             lines.append("#EXT-X-DISCONTINUITY")  # section 4.3.2.3
         if changed or apart:
-            lines.append(f'#EXT-X-MAP:URI="init/{each.unit.entry}.mp4"')
+            lines.append(f'#EXT-X-MAP:URI="{each.map}"')
         if last is None or last.unit is not each.unit or apart:
             lines.append(f"#EXT-X-PROGRAM-DATE-TIME:{rfc3339(of_us(each.us))[:-4]}Z")
         lines.append(f"#EXTINF:{seconds_of(_ticks(each)):.5f},")
-        lines.append(f"#EXT-X-BYTERANGE:{each.end - each.offset}@{each.offset}")
-        lines.append(f"units/{to_us(each.unit.start)}-{each.unit.copy}.m4s")
+        name = f"{to_us(each.unit.start)}-{each.unit.copy}"
+        if each.masked:
+            lines.append(f"masked/{name}-{each.offset}-{each.end}.m4s")
+        else:
+            lines.append(f"#EXT-X-BYTERANGE:{each.end - each.offset}@{each.offset}")
+            lines.append(f"units/{name}.m4s")
         last = each
     if whole:
         lines.append("#EXT-X-ENDLIST")

@@ -5,16 +5,18 @@ its own, by `video.masks`: decoded, copied, covered by the mask of its time, enc
 leaves, and it is told.
 """
 
-from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+import contextlib
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
 from typing import Final, Protocol
 
-from koinon.base.errors import KoinonError, TooLarge
+from koinon.base.errors import KoinonError, TooLarge, TooMany, Unavailable
 from koinon.video.masks.model import Mask
 from koinon.video.masks.policy import mask_of
-from koinon.video.masks.stream import Coded, MaskPool
+from koinon.video.masks.stream import Coded, MaskedStream, MaskPool
 from koinon.video.playback.course import Media, Missing, Opening, Piece, Walk
-from koinon.video.playback.pieces import Fragment, of_us
+from koinon.video.playback.pieces import Fragment, of_us, split
 from koinon.video.recorder import boxes
 from koinon.video.recorder.model import TICKS
 from koinon.video.recorder.nal import Format
@@ -23,6 +25,12 @@ from koinon.video.recordings.timeline import Span, State
 
 LARGEST_GROUP: Final = 32 << 20
 """Bytes of a group of pictures that is masked as one; 2 s at 2 Mbit/s are half a megabyte."""
+
+SECONDS: Final = 30.0
+"""For one group, or one segment of a playlist: a second or two where nothing is wrong."""
+WAITING: Final = 32
+"""Segments of playlists that wait for their turn, and so many of one view."""
+WAITING_A_VIEW: Final = 2
 
 Made = tuple[Format, list[Coded]]
 
@@ -47,17 +55,32 @@ class PoolMasker:
     async def mask(self, masks: Sequence[Mask], init: bytes, data: bytes, unit_us: int) -> Made:
         format_: Format | None = None
         frames: list[Coded] = []
-        async with self._pool.open(masks) as stream:
-            await stream.feed_unit(init, data, of_us(unit_us))
-            stream.finish()
-            async for made in stream:
-                if isinstance(made, Format):
-                    format_ = made
-                else:
-                    frames.append(made)
+        try:
+            async with asyncio.timeout(SECONDS), self._pool.open(masks) as stream:
+                # What is made is taken while more is fed: a process holds only so much that nobody took.
+                feeding = asyncio.create_task(_feed(stream, init, data, unit_us))
+                try:
+                    async for made in stream:
+                        if isinstance(made, Format):
+                            format_ = made
+                        else:
+                            frames.append(made)
+                    await feeding
+                finally:
+                    feeding.cancel()
+                    await asyncio.wait([feeding])
+        except TimeoutError:
+            raise Unavailable("masking_failed", why="took too long") from None
         if format_ is None or not frames:
-            raise KoinonError("masking_failed")
+            raise Unavailable("masking_failed", why="no picture in it")
         return format_, frames
+
+
+async def _feed(stream: MaskedStream, init: bytes, data: bytes, unit_us: int) -> None:
+    try:
+        await stream.feed_unit(init, data, of_us(unit_us))
+    finally:
+        stream.finish()  # whoever takes what is made learns that no more comes, also where this failed
 
 
 class MaskedWalk:
@@ -141,6 +164,12 @@ def _media(frames: list[Coded], group: list[Media], end: int, unit_us: int) -> M
     taken = {
         ticks: us for each in group for ticks, us in zip(each.fragment.shown(), each.frames_us, strict=True)
     }
+    moments = [taken.get(frame.ticks, unit_us + frame.ticks * 1_000_000 // TICKS) for frame in frames]
+    return Media(_fragment(frames, end), moments, unit_us)
+
+
+def _fragment(frames: list[Coded], end: int) -> Fragment:
+    """One fragment of masked frames, the last of which is shown until `end`, in ticks from the unit's start."""
     ends = [*(frame.ticks for frame in frames[1:]), max(end, frames[-1].ticks + 1)]
     samples = [
         boxes.Sample(max(1, until - frame.ticks), len(frame.data), frame.key)
@@ -148,5 +177,72 @@ def _media(frames: list[Coded], group: list[Media], end: int, unit_us: int) -> M
     ]
     base = frames[0].ticks
     data = boxes.fragment(1, base, samples) + b"".join(frame.data for frame in frames)
-    moments = [taken.get(frame.ticks, unit_us + frame.ticks * 1_000_000 // TICKS) for frame in frames]
-    return Media(Fragment(data, base, samples), moments, unit_us)
+    return Fragment(data, base, samples)
+
+
+class Segments:
+    """Masks segments of playlists: so many at once, so many waiting, and of each view no more than it can use.
+
+    At most half of a pool's slots: who watches a camera live, or looks back over a connection, has the others.
+    """
+
+    def __init__(self, pool: MaskPool, masker: Masker) -> None:
+        self._pool, self._masker = pool, masker
+        self._turns = asyncio.Semaphore(max(1, pool.slots // 2))
+        self._waiting: Counter[Hashable] = Counter()
+
+    async def make_init(self, entry: SampleEntry) -> bytes:
+        """`ftyp` and `moov` of all masked segments of units that are decoded so.
+
+        Raises:
+            As `Pictures.masked_format`.
+        """
+        return boxes.opening(await self._pool.pictures.masked_format(entry.width, entry.height))
+
+    async def make(
+        self,
+        view: Hashable,
+        masks: Sequence[Mask],
+        entry: SampleEntry,
+        read: Callable[[], Awaitable[bytes]],
+        unit_us: int,
+    ) -> bytes:
+        """A segment, masked: one fragment, its times counting from the unit's start. `read` gives it as recorded.
+
+        Raises:
+            TooMany: `masking_busy`.
+            TooLarge: `group_too_large`.
+            Unavailable: `masks_full`, `masking_failed`: nothing is given as it was recorded instead.
+            Invalid: `unit_damaged`, `invalid_unit`.
+        """
+        async with self._turn(view):
+            data = await read()
+            if len(data) > LARGEST_GROUP:
+                raise TooLarge("group_too_large", limit_bytes=LARGEST_GROUP)
+            whole, _ = split(data)
+            if not whole:
+                raise Unavailable("masking_failed", why="no picture in it")
+            format_, frames = await self._masker.mask(masks, entry.init, data, unit_us)
+            if boxes.opening(format_) != await self.make_init(entry):
+                # A player decodes it by what the playlist named, and that would show anything.
+                raise Unavailable("masking_failed", why="another format than was told")
+            end = whole[-1].base + whole[-1].duration + whole[0].samples[0].composition
+            return _fragment(frames, end).data
+
+    @property
+    def waiting(self) -> int:
+        """How many are masked, or wait for their turn."""
+        return self._waiting.total()
+
+    @contextlib.asynccontextmanager
+    async def _turn(self, view: Hashable) -> AsyncIterator[None]:
+        if self._waiting[view] >= WAITING_A_VIEW or self.waiting >= WAITING:
+            raise TooMany("masking_busy", retry_after_seconds=2)
+        self._waiting[view] += 1
+        try:
+            async with self._turns:
+                yield
+        finally:
+            self._waiting[view] -= 1
+            if not self._waiting[view]:
+                del self._waiting[view]

@@ -1,7 +1,6 @@
 """Playback of a web process: where recordings are found, and what may be read of them."""
 
 import asyncio
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -19,11 +18,11 @@ from koinon.video.masks.service import list_masks
 from koinon.video.masks.stream import MaskPool
 from koinon.video.playback import store
 from koinon.video.playback.course import Course, Walk
-from koinon.video.playback.masked import MaskedWalk, Masker, PoolMasker
+from koinon.video.playback.masked import MaskedWalk, Masker, PoolMasker, Segments
 from koinon.video.playback.past import Past
 from koinon.video.playback.pieces import key_before, key_from, of_us, to_us, wall_us
 from koinon.video.playback.recorded import Recorded
-from koinon.video.playback.thumbnails import Kept, Thumbnails, name_of
+from koinon.video.playback.thumbnails import WIDTH, Kept, name_of, take_key
 from koinon.video.playback.views import Views
 from koinon.video.recordings import list_places
 from koinon.video.recordings.model import StoredUnit
@@ -38,7 +37,7 @@ class Playback:
 
     Attributes:
         past: draws timelines.
-        masker: masks what must leave masked.
+        masker: masks what must leave masked. segments: masks what a playlist names.
     """
 
     def __init__(
@@ -54,9 +53,9 @@ class Playback:
         self.past = Past(database, clock)
         self._pool = pool or MaskPool()
         self.masker: Masker = PoolMasker(self._pool)
+        self.segments = Segments(self._pool, self.masker)
         self.database = database
         self._folder, self._bucket, self._bucket_address = folder, bucket, bucket_address
-        self.thumbnails = Thumbnails()
         self._kept = Kept(database, clock, folder)
         self._views: Views | None = None
         self._places: Places | None = None
@@ -66,7 +65,6 @@ class Playback:
     async def close(self) -> None:
         """Nothing is masked any more, and no view waits to be renewed."""
         await self._pool.close()
-        self.thumbnails.close()
         if self._views is not None:
             await self._views.close()
 
@@ -100,6 +98,15 @@ class Playback:
 
         return MaskedWalk(course, self.masker, masks)
 
+    async def list_masks(self, camera: CameraId, view: View | None) -> list[Mask]:
+        """The masks that the camera has or had and that count for the view, if they cover anything: all of them where
+        it is not known, since the view runs in another process.
+        """
+        if view is not None and not view.masked:
+            return []
+        async with self.database.acquire() as connection:
+            return [each for each in await list_masks(connection, camera) if each.polygons]
+
     async def thumbnail(
         self, camera: CameraId, view: View | None, since_us: int, until_us: int, us: int
     ) -> tuple[bytes, int]:
@@ -107,24 +114,21 @@ class Playback:
 
         Raises:
             NotFound: `no_picture`.
-            TooMany: `thumbnails_busy`.
-            Unavailable: `masks_full`, `masked_picture_unavailable`: of a view in another process it is not known
-                whether it must be masked.
+            TooMany: `pictures_busy`.
+            Invalid: `picture_unreadable`.
+
+        Of a view in another process it is not known whether it must be masked: it is.
         """
         stream = await self.find_stream(camera)
         us = min(max(us, since_us), until_us - 1)
         async with self.database.acquire() as connection:
             units = await store.list_next_units(connection, stream, of_us(us), of_us(until_us))
-            masks = [each for each in await list_masks(connection, camera) if each.polygons]
+        masks = await self.list_masks(camera, view)
         here = [unit for unit in units if to_us(unit.start) <= us < to_us(unit.end)]
         if not here:
             raise NotFound("no_picture")
         unit = min(here, key=lambda each: (each.copy, -to_us(each.start)))
-        if view is not None and not view.masked:
-            masks = []
         over = mask_of(masks, unit.start, unit.end)
-        if over and view is None:
-            raise Unavailable("masked_picture_unavailable")
         key = key_from(unit, since_us) if to_us(unit.start) < since_us else key_before(unit, us)
         if key is None:
             raise NotFound("no_picture")
@@ -135,15 +139,14 @@ class Playback:
         kept = await self._kept.find(name)
         if kept is not None:
             return kept, taken
-        course: Walk = Course(self.source(stream, until_us), since_us, until_us)
-        if over:
-            course = MaskedWalk(course, self.masker, partial(_those, masks))
-        made, taken = await self.thumbnails.make(course, taken)
+        course = Course(self.source(stream, until_us), since_us, until_us)
+        format_, frame = await take_key(course, taken)
+        made = await self._pool.pictures.draw(format_, frame, over, width=WIDTH)
         async with self.database.acquire() as connection:
             places = {each.id: each for each in await list_places(connection)}
         if unit.place in places and places[unit.place].kind == "folder":
             await self._kept.keep(unit, places[unit.place], name, made)
-        return made, taken
+        return made, frame.wall_us
 
     def source(self, stream: StreamId, until_us: int) -> Recorded:
         """The stream's recordings up to a moment, for a `Course`."""
@@ -176,10 +179,6 @@ class Playback:
             self._places = await find_places(places, self._folder, self._bucket, bucket)
             self._looked_at = now
             return self._places
-
-
-async def _those(masks: list[Mask]) -> list[Mask]:
-    return masks
 
 
 def open_playback(database: Database, clock: Clock, settings: Settings, pool: MaskPool) -> Playback:

@@ -1,96 +1,51 @@
-"""Small pictures of recordings: one key frame, masked where the view must be, kept beside the unit and gone with it."""
+"""Pictures of recordings: the key frame that one is made of (`video.masks` decodes and masks it, in a process of its
+own), and small ones kept beside their unit and gone with it.
+"""
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
-from fractions import Fraction
-from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import structlog
 
 from koinon.base.clock import Clock
-from koinon.base.errors import Invalid, KoinonError, NotFound, TooMany
+from koinon.base.errors import KoinonError, NotFound
 from koinon.base.files import replace_file
 from koinon.base.ids import new_id
+from koinon.video.masks.stream import Coded, format_of, frames_of
 from koinon.video.playback import store
 from koinon.video.playback.course import Ended, Media, Missing, Opening, Walk
+from koinon.video.playback.pieces import of_us
 from koinon.video.recorder.disk import read_marker
+from koinon.video.recorder.nal import Format
 from koinon.video.recordings.model import Place, StoredUnit
 from koinon.video.terms import Derived, DerivedId, insert_derived
 
 WIDTH: Final = 320
-AT_ONCE: Final = 2
-MOST_WAITING: Final = 64
 _FOLDER: Final = "thumbnails"
-_LARGEST: Final = 8192  # pixels of a side: what a decoder is asked to make room for
 _log = structlog.get_logger(__name__)
 
 
-class Thumbnails:
-    """Makes thumbnails, few at once, in threads of its own: decoding lets go of the interpreter."""
-
-    def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="thumbnail")
-        self._waiting = 0
-
-    async def make(self, walk: Walk, us: int) -> tuple[bytes, int]:
-        """A JPEG of the key frame at or before the moment (or the first of the view), and when that was taken.
-
-        Raises:
-            NotFound: `no_picture`: none was recorded then.
-            TooMany: `thumbnails_busy`.
-            Invalid: `picture_unreadable`.
-        """
-        walk.seek(us)
-        opening: Opening | None = None
-        while True:
-            piece = await walk.next(keys_only=True)
-            if isinstance(piece, Opening):
-                opening = piece
-            elif isinstance(piece, Media) and opening is not None:
-                return await self._shrink(opening.entry.init, piece.fragment.data), piece.us
-            elif isinstance(piece, Missing | Ended):
-                raise NotFound("no_picture")
-
-    async def _shrink(self, init: bytes, data: bytes) -> bytes:
-        if self._waiting >= MOST_WAITING:
-            raise TooMany("thumbnails_busy", retry_after_seconds=2)
-        self._waiting += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, shrink, init + data)
-        finally:
-            self._waiting -= 1
-
-    def close(self) -> None:
-        """No thread runs any more."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
-
-
-def shrink(data: bytes) -> bytes:
-    """A JPEG, `WIDTH` pixels wide, of the first picture of an MP4.
+async def take_key(walk: Walk, us: int) -> tuple[Format, Coded]:
+    """The key frame at or before the moment (or the first of the view) as it was recorded, and how it is decoded; its
+    `wall_us` is when it was taken.
 
     Raises:
-        Invalid: `picture_unreadable`.
+        NotFound: `no_picture`: none was recorded then.
+        Invalid: `invalid_unit`, `invalid_parameter_sets`.
     """
-    # Imported by who makes one: the libraries behind it take a start a tenth of a second.
-    import av
-
-    try:
-        with av.open(BytesIO(data), mode="r", format="mp4") as container:
-            stream = container.streams.video[0]
-            if max(stream.codec_context.width, stream.codec_context.height) > _LARGEST:
-                raise Invalid("picture_unreadable", why="too large")
-            frame = next(iter(container.decode(stream)))
-            height = max(2, round(frame.height * WIDTH / frame.width / 2) * 2)
-            small: Any = frame.reformat(width=WIDTH, height=height, format="yuvj420p")
-            encoder: Any = av.CodecContext.create("mjpeg", "w")
-            encoder.width, encoder.height, encoder.pix_fmt = WIDTH, height, "yuvj420p"
-            encoder.time_base = Fraction(1, 25)
-            small.pts = 0
-            return b"".join(bytes(packet) for packet in (*encoder.encode(small), *encoder.encode(None)))
-    except (av.FFmpegError, StopIteration, IndexError, ValueError) as error:
-        raise Invalid("picture_unreadable", why=type(error).__name__) from None
+    walk.seek(us)
+    opening: Opening | None = None
+    while True:
+        piece = await walk.next(keys_only=True)
+        if isinstance(piece, Opening):
+            opening = piece
+        elif isinstance(piece, Media) and opening is not None:
+            frame = next(frames_of(piece.fragment.data, of_us(piece.unit_us)))
+            return format_of(opening.entry.init), msgspec.structs.replace(frame, wall_us=piece.us)
+        elif isinstance(piece, Missing | Ended):
+            raise NotFound("no_picture")
 
 
 class Kept:

@@ -70,12 +70,12 @@ PROBLEMS: Final[dict[str, Message]] = {
     "too_many_cameras": N_("At most %(most)s cameras can be looked at together."),
     "view_unknown": N_("There is no such view, or it has ended."),
     "media_unknown": N_("There is no such recording, or none that you may see now."),
-    "masked_not_in_playlists": N_(
-        "You may see this recording with private parts masked, and a playlist cannot give that. Open it on the page of "
-        "recordings, or over the WebSocket %(instead)s."
+    "segment_only_masked": N_(
+        "You may see this part of the recording masked only. Fetch the playlist again."
     ),
+    "masking_busy": N_("Too many recordings are being masked at the moment. Try again in a while."),
     "no_picture": N_("Nothing was recorded at that moment."),
-    "thumbnails_busy": N_("Too many small pictures are being made at the moment. Try again in a while."),
+    "pictures_busy": N_("Too many pictures are being made at the moment. Try again in a while."),
     "picture_unreadable": N_("The picture of that moment cannot be read."),
     "speed_unknown": N_("That speed is not one of ours."),
 }
