@@ -184,6 +184,7 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
                 "rights": platform.rights,
                 "visible": _visible(platform),
                 "playback": platform.playback,
+                "live": platform.live,
                 "sign_in": sign_in,
             }.items()
         }

@@ -29,6 +29,7 @@ PUBLIC_ORDER = "public_order"
 TRAFFIC = "traffic_management"
 INVESTIGATION = "investigation"
 CRISIS = "crisis_management"
+UPKEEP = "camera_upkeep"
 
 # (code, name in three languages, persons: login, name, profiles, language)
 ZONE_PARTIES: tuple[tuple[str, Text, tuple[tuple[str, str, tuple[str, ...], str], ...]], ...] = (
@@ -105,6 +106,7 @@ def matrix() -> tuple[MatrixRow, ...]:
             "cameras/*",
             Limits(depth_days=30, purposes=(INVESTIGATION,), case=True, reason=True, second_person=True),
         ),
+        MatrixRow("camera_manager", "mask", "cameras/*", Limits(depth_days=1, purposes=(UPKEEP,))),
         *(
             MatrixRow(profile, action, "cameras/*", emergency)
             for profile in ("control_room_operator", "crisis_coordinator")
@@ -149,9 +151,9 @@ async def agree_on_video(seeder: "Seeder", connection: Connection) -> None:
             ),
             beneficiary=first,
             also_for=tuple(others),
-            purposes=(PUBLIC_ORDER, TRAFFIC, INVESTIGATION, CRISIS),
+            purposes=(PUBLIC_ORDER, TRAFFIC, INVESTIGATION, CRISIS, UPKEEP),
             resources=seeder.resources(VIDEO),
-            actions=("view_live", "view_recording", "export", "unmask"),
+            actions=("view_live", "view_recording", "export", "unmask", "mask"),
             conditions=(KeptAtMost(30), NotPassedOn()),
             valid_from=seeder.today,
             valid_until=seeder.until,

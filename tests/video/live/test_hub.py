@@ -10,8 +10,11 @@ import pytest
 from koinon.base.errors import Unavailable
 from koinon.demo.cameras import Fault
 from koinon.video.live.channel import Viewer
+from koinon.video.live.hub import Hub
 from koinon.video.live.link import Link
 from koinon.video.live.messages import HEAD
+from koinon.video.masks import Coded
+from koinon.video.masks.pictures import Pictures
 from koinon.video.recorder import boxes
 
 
@@ -297,3 +300,29 @@ async def test_a_web_process_that_does_not_keep_up_loses_frames_to_the_next_key_
     assert left_out and all(head.flags & 1 for head in left_out), "it goes on with a key frame"
     assert sum(head.left_out for head in left_out) > 10
     link.close()
+
+
+async def test_a_key_frame_is_taken_as_it_came_and_the_stream_is_let_go(tapped, hub_of):
+    hub = hub_of(await tapped({"gop": 13}))
+    format_, head, data = await hub.take_key(1, 20.0)
+    assert (format_.width, format_.height) == (320, 180) and head.wall_us > 0
+    pictures = Pictures()
+    try:
+        made = await pictures.draw(format_, Coded(0, head.wall_us, True, data), [], width=320)
+    finally:
+        await pictures.close()
+    assert made.startswith(b"\xff\xd8")
+    assert not hub._channels[1, None].watched
+
+
+async def test_a_stream_that_nobody_serves_gives_no_key_frame_and_says_so_at_once():
+    async def nowhere(stream):
+        return None
+
+    hub = Hub(nowhere, b"k" * 32)
+    try:
+        with pytest.raises(Unavailable) as refused:
+            await hub.take_key(7, 20.0)
+        assert refused.value.code == "not_recorded"
+    finally:
+        await hub.close()

@@ -283,6 +283,7 @@ class Site:
         self.film, self.origin, self.token, self.units = world, origin, token, units
         self.sign_in_with: Any = None
         self.playback: Any = None
+        self.live: Any = None
 
     async def open(self, new_page: Any, **options: Any) -> Any:
         page = await new_page(**options)
@@ -334,6 +335,6 @@ async def site(film: rights_conftest.Film, units: list[StoredUnit], serve_it: An
             token = await sign_in.sessions.open(connection, LOCAL_ISSUER, "iris", world.clock.now())
         origin = await serve_it(build_app(platform, sign_in))
         made = Site(film, origin, token, units)
-        made.sign_in_with, made.playback = sign_in, platform.playback
+        made.sign_in_with, made.playback, made.live = sign_in, platform.playback, platform.live
         yield made
         await sign_in.close()

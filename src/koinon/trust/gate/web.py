@@ -99,6 +99,7 @@ ACTIONS = {
     "export": N_("export"),
     "steer": N_("steer"),
     "unmask": N_("see without masks"),
+    "mask": N_("draw masks"),
 }
 
 

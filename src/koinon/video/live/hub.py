@@ -18,6 +18,8 @@ from koinon.video.live import messages
 from koinon.video.live.channel import Channel, Viewer
 from koinon.video.live.link import Link
 from koinon.video.live.masking import Masking
+from koinon.video.live.wire import Flag, FrameHead
+from koinon.video.recorder.nal import Format
 
 _LINGER_SECONDS: Final = 5.0  # a stream that nobody watches is kept, for who reloads the page
 _SILENT_SECONDS: Final = 3.0
@@ -28,6 +30,8 @@ _streams = gauge("koinon_live_streams", "Streams that are watched live in this p
 
 Locate = Callable[[int], Awaitable[str | None]]
 Ask = Callable[[int], Awaitable[bool]]
+# A stream that says one of these may still come within a moment.
+_PASSING: Final = frozenset({"connecting", "silent", "recorder_unreachable"})
 _Key = tuple[int, CameraId | None]  # the camera under whose masks, or None: the picture as it is
 
 
@@ -63,6 +67,22 @@ class Hub:
         channel = self._channel((stream, masked))
         channel.join(viewer)
         return channel
+
+    async def take_key(self, stream: int, seconds: float) -> tuple[Format, FrameHead, bytes]:
+        """The next key frame of the stream, or the one that was sent last, as it came, and how it is decoded.
+
+        Raises:
+            Unavailable: why no picture comes; `silent` after so many seconds.
+        """
+        channel, catch = self._channel((stream, None)), _Catch()
+        channel.listen(catch)
+        try:
+            async with asyncio.timeout(seconds):
+                return await catch.caught
+        except TimeoutError:
+            raise Unavailable(catch.away or "silent") from None
+        finally:
+            channel.ignore(catch)
 
     def _channel(self, key: _Key) -> Channel:
         channel = self._channels.get(key)
@@ -170,3 +190,29 @@ class Hub:
             if link is None or link.lost:
                 link = self._links[address] = await Link.open(address, self._key)
             return link
+
+
+class _Catch:
+    """Waits for one key frame of a channel."""
+
+    def __init__(self) -> None:
+        self.caught: asyncio.Future[tuple[Format, FrameHead, bytes]] = (
+            asyncio.get_running_loop().create_future()
+        )
+        self.away: str | None = None
+        self._format: Format | None = None
+
+    def on_format(self, format_: Format) -> None:
+        self._format = format_
+
+    def on_frame(self, head: FrameHead, data: bytes) -> None:
+        if head.flags & Flag.KEY and self._format is not None and not self.caught.done():
+            self.caught.set_result((self._format, head, data))
+
+    def on_away(self, reason: str) -> None:
+        self.away = reason
+        if reason not in _PASSING and not self.caught.done():
+            self.caught.set_exception(Unavailable(reason))
+
+    def on_gone(self, reason: str) -> None:
+        self.on_away(reason)

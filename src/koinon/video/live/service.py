@@ -4,11 +4,13 @@ from collections.abc import Sequence
 
 from koinon.base.clock import Clock
 from koinon.base.database import Database
+from koinon.base.errors import Unavailable
 from koinon.video.cameras.model import CameraId, Role, StreamId
 from koinon.video.live import store
 from koinon.video.live.hub import Hub
 from koinon.video.live.masking import Masking
-from koinon.video.masks import Mask, MaskPool, list_masks
+from koinon.video.masks import Coded, Mask, MaskPool, list_masks
+from koinon.video.recorder.nal import Format
 from koinon.video.recordings import ask_for
 
 
@@ -29,6 +31,18 @@ class Live:
         """The camera's stream of that role, while the camera is active."""
         async with self._database.acquire() as connection:
             return await store.find_stream(connection, camera, role)
+
+    async def take_key(self, camera: CameraId, seconds: float) -> tuple[Format, Coded]:
+        """A key frame of the camera's live picture, as it came, and how it is decoded; waits so long for one.
+
+        Raises:
+            Unavailable: why none comes.
+        """
+        stream = await self.find(camera, Role.MAIN)
+        if stream is None:
+            raise Unavailable("not_recorded")
+        format_, head, data = await self.hub.take_key(stream, seconds)
+        return format_, Coded(0, head.wall_us, True, data)
 
     async def _locate(self, stream: int) -> str | None:
         async with self._database.acquire() as connection:

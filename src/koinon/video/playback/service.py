@@ -1,6 +1,7 @@
 """Playback of a web process: where recordings are found, and what may be read of them."""
 
 import asyncio
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -15,7 +16,7 @@ from koinon.video.cameras.model import StreamId
 from koinon.video.masks.model import Mask
 from koinon.video.masks.policy import mask_of
 from koinon.video.masks.service import list_masks
-from koinon.video.masks.stream import MaskPool
+from koinon.video.masks.stream import Coded, MaskPool
 from koinon.video.playback import store
 from koinon.video.playback.course import Course, Walk
 from koinon.video.playback.masked import MaskedWalk, Masker, PoolMasker, Segments
@@ -24,12 +25,14 @@ from koinon.video.playback.pieces import key_before, key_from, of_us, to_us, wal
 from koinon.video.playback.recorded import Recorded
 from koinon.video.playback.thumbnails import WIDTH, Kept, name_of, take_key
 from koinon.video.playback.views import Views
+from koinon.video.recorder.nal import Format
 from koinon.video.recordings import list_places
 from koinon.video.recordings.model import StoredUnit
 from koinon.video.recordings.reading import Places, find_places
 from koinon.video.rights import Rights, View
 
 _LOOK_AGAIN_SECONDS: Final = 5.0
+_DAY_US: Final = 86_400_000_000
 
 
 class Playback:
@@ -147,6 +150,34 @@ class Playback:
         if unit.place in places and places[unit.place].kind == "folder":
             await self._kept.keep(unit, places[unit.place], name, made)
         return made, frame.wall_us
+
+    async def find_latest(self, camera: CameraId, at: datetime) -> int | None:
+        """When the camera's last recorded key frame was taken (Unix microseconds), if it is of the day before `at`."""
+        async with self.database.acquire() as connection:
+            stream = (await store.find_streams(connection, [camera])).get(camera)
+            unit = stream and await store.find_unit_before(connection, stream, at)
+        if not unit or not unit.key_frames:
+            return None
+        taken = wall_us(unit, unit.key_frames[-1].ticks)
+        return taken if to_us(at) - taken < _DAY_US else None
+
+    async def take_key(self, camera: CameraId, since_us: int, until_us: int) -> tuple[Format, Coded]:
+        """The first key frame of the interval, as it was recorded, and how it is decoded.
+
+        Raises:
+            NotFound: `no_picture`, `camera_has_no_stream`.
+        """
+        stream = await self.find_stream(camera)
+        return await take_key(Course(self.source(stream, until_us), since_us, until_us), since_us)
+
+    async def draw(self, view: View, format_: Format, frame: Coded, *, width: int) -> bytes:
+        """A JPEG of the key frame, masked where the view must be.
+
+        Raises:
+            As `Pictures.draw`.
+        """
+        masks = await self.list_masks(view.camera.id, view)
+        return await self._pool.pictures.draw(format_, frame, masks, width=width)
 
     def source(self, stream: StreamId, until_us: int) -> Recorded:
         """The stream's recordings up to a moment, for a `Course`."""

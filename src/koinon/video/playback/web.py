@@ -19,7 +19,7 @@ from koinon.trust.rules.store import load_vocabulary
 from koinon.trust.standing import Standing
 from koinon.video.cameras import CameraId
 from koinon.video.cameras.store import groups_of
-from koinon.video.playback import api, store
+from koinon.video.playback import api, stills, store
 from koinon.video.playback.messages import spans as told_spans
 from koinon.video.playback.pace import KEYS_FROM, SPEEDS
 from koinon.video.playback.past import MOST_STREAMS, visible_since
@@ -165,4 +165,4 @@ def _json(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
-handlers = [show_playback, show_timelines, *api.handlers]
+handlers = [show_playback, show_timelines, *api.handlers, *stills.handlers]

@@ -75,6 +75,8 @@ PROBLEMS: Final[dict[str, Message]] = {
     ),
     "masking_busy": N_("Too many recordings are being masked at the moment. Try again in a while."),
     "no_picture": N_("Nothing was recorded at that moment."),
+    "no_still": N_("Nothing of it was recorded in the last day, and no live picture comes."),
+    "still_not_given": N_("No authorisation gives a still of your cameras."),
     "pictures_busy": N_("Too many pictures are being made at the moment. Try again in a while."),
     "picture_unreadable": N_("The picture of that moment cannot be read."),
     "speed_unknown": N_("That speed is not one of ours."),

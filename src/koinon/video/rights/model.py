@@ -31,10 +31,12 @@ class Action(StrEnum):
     EXPORT = "export"
     STEER = "steer"
     UNMASK = "unmask"
+    MASK = "mask"
 
 
 OF_THE_MOMENT = frozenset({Action.VIEW_LIVE, Action.STEER})
-"""These are about the picture of now; the others are about an interval of the past."""
+"""These are about the picture of now; the others are about an interval of the past. A still of one's own camera, to
+draw its masks on (`mask`), is of either."""
 
 
 class ViewRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -81,6 +83,8 @@ def check_request(request: ViewRequest, at: datetime) -> None:
     if len(request.reason) > REASON_LIMIT:
         raise Invalid("reason_too_long", limit=REASON_LIMIT)
     since, until = request.since, request.until
+    if request.action is Action.MASK and since is None and until is None:
+        return
     if request.action in OF_THE_MOMENT:
         if since is not None or until is not None:
             raise Invalid("interval_malformed", why="the live picture has no interval")

@@ -150,7 +150,8 @@ def judge_camera(
 ) -> Verdict:
     """The best verdict over the camera's groups.
 
-    A camera that is not shared is its owner's alone; codes `not_shared`, `camera_retired`, `not_in_a_group`.
+    A camera that is not shared is its owner's alone, and so are the masks of any; codes `not_shared`, `not_own`,
+    `camera_retired`, `not_in_a_group`.
     `regimes`: under which it was since the images were taken, where that is known; what any of them demands counts,
     since its owner writes the one that it is under now.
     """
@@ -160,6 +161,8 @@ def judge_camera(
         return Verdict(code="not_in_a_group", ask=ask_of(actor, request, images, "cameras/none"))
     if camera.owner != actor.party and not camera.shared:
         return Verdict(code="not_shared", ask=asks[0])
+    if request.action is Action.MASK and camera.owner != actor.party:
+        return Verdict(code="not_own", ask=asks[0])
     if request.action in OF_THE_MOMENT and camera.state is State.RETIRED:
         return Verdict(code="camera_retired", ask=asks[0])
     found = best([judge(standing, ask, at) for ask in asks])
@@ -194,6 +197,8 @@ def withdrawn(camera: Camera, groups: Sequence[str], ask: Ask) -> str | None:
     assert images is not None
     if camera.owner != ask.actor.party and not camera.shared:
         return "not_shared"
+    if ask.action == Action.MASK.value and camera.owner != ask.actor.party:
+        return "camera_moved"
     if ask.action in OF_THE_MOMENT and camera.state is State.RETIRED:
         return "camera_retired"
     if ask.resource not in {f"cameras/{group}" for group in groups}:
