@@ -130,7 +130,7 @@ def masked_copy(frame: av.VideoFrame, cover: Cover | None, width: int, height: i
         fresh = frame.reformat(width, height, "yuv420p")
         if fresh is not frame:
             if cover is not None:
-                cover.apply([_plane(plane) for plane in fresh.planes])
+                cover.apply(planes_of(fresh))
             return fresh
     fresh = av.VideoFrame(width, height, "yuv420p")
     planes = []
@@ -141,6 +141,11 @@ def masked_copy(frame: av.VideoFrame, cover: Cover | None, width: int, height: i
     if cover is not None:
         cover.apply(planes)
     return fresh
+
+
+def planes_of(frame: av.VideoFrame) -> list[Plane]:
+    """The planes (Y, U, V) of a frame of our own, to be written to."""
+    return [_plane(plane) for plane in frame.planes]
 
 
 def _plane(plane: Any) -> Plane:

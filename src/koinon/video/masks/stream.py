@@ -18,7 +18,7 @@ from koinon.base.metrics import counter, gauge
 from koinon.video.masks.model import Mask
 from koinon.video.masks.pictures import Pictures
 from koinon.video.masks.process import Process
-from koinon.video.masks.transcode import FRAMES_A_SECOND, LINES, Coded, Span
+from koinon.video.masks.transcode import BIT_RATE, FRAMES_A_SECOND, LINES, Coded, Span
 from koinon.video.masks.worker import STREAM_MEMORY, Kind, Opening, pack
 from koinon.video.recorder import boxes
 from koinon.video.recorder.model import TICKS
@@ -58,9 +58,16 @@ class MaskPool:
 
     @contextlib.asynccontextmanager
     async def open(
-        self, masks: Sequence[Mask], *, lines: int = LINES, frames_a_second: int = FRAMES_A_SECOND
+        self,
+        masks: Sequence[Mask],
+        *,
+        lines: int = LINES,
+        frames_a_second: int = FRAMES_A_SECOND,
+        bit_rate: int = BIT_RATE,
+        mark: str = "",
     ) -> AsyncIterator["MaskedStream"]:
-        """A masked stream; its slot is free again when the block ends. Each frame is under the mask of its own time.
+        """A masked stream; its slot is free again when the block ends. Each frame is under the mask of its own time;
+        with `mark` these words and the moment are in each.
 
         Raises:
             Unavailable: `masks_full`: all slots are taken. `masking_failed`: no process could be started.
@@ -74,7 +81,8 @@ class MaskPool:
         _running.inc()
         try:
             await process.start()
-            process.send(pack("open", stream.number, Opening(_spans(masks), lines, frames_a_second)))
+            opening = Opening(_spans(masks), lines, frames_a_second, bit_rate, mark)
+            process.send(pack("open", stream.number, opening))
             yield stream
         finally:
             _running.dec()

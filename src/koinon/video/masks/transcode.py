@@ -1,7 +1,8 @@
 """From coded frames to coded frames with masks: decode, copy, mask, encode. One stream, in one thread, blocking.
 
-H.264 or H.265 in, H.264 of at most 720 lines and 15 frames a second out. Every frame is decoded, since the next ones
-need it; those that are not shown are not masked and not encoded.
+H.264 or H.265 in, H.264 of at most 720 lines and 15 frames a second out, where nothing else is asked. Every frame is
+decoded, since the next ones need it; those that are not shown are not masked and not encoded. What leaves as a file is
+marked as well (`marking`).
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import msgspec
 
 from koinon.base.errors import Invalid
 from koinon.base.late import late
+from koinon.video.masks.marking import Mark
 from koinon.video.masks.model import Kind, Mask, Polygon
-from koinon.video.masks.picture import Cover, masked_copy
+from koinon.video.masks.picture import Cover, masked_copy, planes_of
 from koinon.video.recorder.model import TICKS
 from koinon.video.recorder.nal import Format, kind, read_format
 
@@ -81,8 +83,11 @@ class Transcoder:
         lines: int = LINES,
         frames_a_second: int = FRAMES_A_SECOND,
         bit_rate: int = BIT_RATE,
+        mark: str = "",
     ) -> None:
         self.failed = 0
+        self._text = mark
+        self._marks: dict[tuple[int, int], Mark] = {}
         self._spans = tuple(spans)
         self._lines, self._step, self._bit_rate, self._rate = (
             lines,
@@ -190,9 +195,16 @@ class Transcoder:
             self._due = ticks + self._step
         width, height = self._size_for(picture.width, picture.height)
         shown = masked_copy(picture, self._cover(wall_us, width, height), width, height)
+        if self._text:
+            self._mark_for(width, height).apply(planes_of(shown), wall_us)
         shown.pts, shown.time_base = ticks, Fraction(1, TICKS)
         for packet in self._encoder_for(width, height).encode(shown):
             yield from self._coded(packet, wall_us)
+
+    def _mark_for(self, width: int, height: int) -> Mark:
+        if (width, height) not in self._marks:
+            self._marks[width, height] = Mark(self._text, width, height)
+        return self._marks[width, height]
 
     def _cover(self, wall_us: int, width: int, height: int) -> Cover | None:
         for span in self._spans:

@@ -19,7 +19,7 @@ import msgspec
 
 from koinon.base.errors import Invalid
 from koinon.video.masks.still import Draft, draw, masked_format
-from koinon.video.masks.transcode import Coded, Span, Transcoder
+from koinon.video.masks.transcode import BIT_RATE, Coded, Span, Transcoder
 from koinon.video.recorder.nal import Format
 
 Kind = Literal[
@@ -35,11 +35,13 @@ PICTURE_CPU_SECONDS: Final = 5
 
 
 class Opening(msgspec.Struct, frozen=True):
-    """What a stream begins with."""
+    """What a stream begins with. `mark`: the words in every picture, none where it is empty."""
 
     spans: tuple[Span, ...]
     lines: int
     frames_a_second: int
+    bit_rate: int = BIT_RATE
+    mark: str = ""
 
 
 class _Head(msgspec.Struct, frozen=True, array_like=True):
@@ -76,7 +78,10 @@ def serve(given: BinaryIO, told: BinaryIO) -> None:
         (length,) = LENGTH.unpack(head)
         kind, stream, body = unpack(given.read(length))
         if kind == "open":
-            streams[stream] = Transcoder(body.spans, lines=body.lines, frames_a_second=body.frames_a_second)
+            streams[stream] = Transcoder(
+                body.spans, lines=body.lines, frames_a_second=body.frames_a_second, bit_rate=body.bit_rate,
+                mark=body.mark,
+            )  # fmt: skip
             continue
         if kind in ("draw", "size"):
             told.write(_answer(stream, body))
