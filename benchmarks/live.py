@@ -336,7 +336,7 @@ def _application(locate: Any) -> Any:
     class Yes(rights.Rights):
         def __init__(self) -> None: ...
 
-        async def open(self, session: Any, request: Any, *, station: Any = None) -> Any:
+        async def open(self, session: Any, request: Any, **options: Any) -> Any:
             return types.SimpleNamespace(
                 id=UUID(int=1), request=request, masked=False, watermark=name,
                 use=types.SimpleNamespace(cut=None, bytes=0),
@@ -346,7 +346,7 @@ def _application(locate: Any) -> Any:
         async def find_station(self, session: Any) -> Any:
             return None
 
-        async def list_offers(self, session: Any, action: Any, among: Any = None) -> Any:
+        async def list_offers(self, session: Any, action: Any, among: Any = None, **options: Any) -> Any:
             return []
 
         async def list_visible_cameras(self, session: Any, action: Any) -> Any:

@@ -51,10 +51,18 @@ class Cut(KoinonError):
 class Use:
     """One use that lasts. Ask `go_on()` before each piece; `end()` it in every case."""
 
-    def __init__(self, uses: "Uses", passage: Passage, use: store.Running, receipt: Receipt) -> None:
+    def __init__(
+        self,
+        uses: "Uses",
+        passage: Passage,
+        use: store.Running,
+        receipt: Receipt,
+        note: Mapping[str, Any] | None = None,
+    ) -> None:
         self.id = use.id
         self.passage = passage
         self.receipt = receipt
+        self.note = note or {}
         self.bytes = 0
         self._uses = uses
         self._renewed_at = use.renewed_at
@@ -170,8 +178,9 @@ class Uses:
             use.cut_now(Cut(EndReason.LEFT, code))
             await use.end()
 
-    async def begin(self, passage: Passage) -> Use:
-        """The use is registered as running and its `begun` is durable, both or neither.
+    async def begin(self, passage: Passage, *, note: Mapping[str, Any] | None = None) -> Use:
+        """The use is registered as running and its `begun` is durable, both or neither. `note` is in the private part
+        of each of its entries.
 
         Raises:
             NotAllowed: the grounds were taken away since the passage was opened.
@@ -197,8 +206,8 @@ class Uses:
                 began_at=at,
                 renewed_at=at,
             )
-            prepared = gate.sealer.prepare([self._entry(passage, "exchange.begun", at)], at)
-            use = Use(self, passage, row, receipt_of(prepared.promises[0]))
+            prepared = gate.sealer.prepare([self._entry(passage, "exchange.begun", at, **(note or {}))], at)
+            use = Use(self, passage, row, receipt_of(prepared.promises[0]), note)
             try:
                 async with gate.database.transaction() as connection:
                     await store.insert_running(connection, row)
@@ -307,7 +316,7 @@ class Uses:
         try:
             await use.passage.decide_anew()
             prepared = gate.sealer.prepare(
-                [self._entry(use.passage, "exchange.renewed", at, bytes=use.bytes)], at
+                [self._entry(use.passage, "exchange.renewed", at, bytes=use.bytes, **use.note)], at
             )
             async with gate.database.transaction() as connection:
                 if not await store.renew_running(connection, use.id, at):
@@ -354,6 +363,7 @@ class Uses:
             reason=reason.value,
             code=use.cut.code if use.cut is not None else None,
             bytes=use.bytes,
+            **use.note,
         )
         prepared = gate.sealer.prepare([entry], at)
         async with gate.database.transaction() as connection:

@@ -10,8 +10,8 @@ from koinon.video.rights.model import (
 )
 from koinon.video.rights.offers import Choice, Offer, choices_of
 from koinon.video.rights.policy import Verdict, subject_of
-from koinon.video.rights.service import Rights, View, actor_of
-from koinon.video.rights.tokens import Tokens
+from koinon.video.rights.service import Entered, ImageUse, Rights, View, actor_of
+from koinon.video.rights.tokens import Tokens, media_secret
 
 __all__ = [
     "Action",
@@ -20,6 +20,8 @@ __all__ = [
     "ConfirmationId",
     "Emergency",
     "EmergencyId",
+    "Entered",
+    "ImageUse",
     "Offer",
     "Rights",
     "Tokens",
@@ -28,5 +30,6 @@ __all__ = [
     "ViewRequest",
     "actor_of",
     "choices_of",
+    "media_secret",
     "subject_of",
 ]

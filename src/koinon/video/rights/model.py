@@ -46,6 +46,7 @@ class ViewRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         purpose: a code of the register. case: the party's own reference. reason: written, where it is demanded.
         since, until: of the images, aware instants; none of both for the live picture.
         emergency: an emergency is declared: each such use is reviewed afterwards.
+        original: of an export: the recording itself, bit for bit, and not pictures made from it.
         confirmation: of a second person, for exactly this view.
     """
 
@@ -57,6 +58,7 @@ class ViewRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     since: datetime | None = None
     until: datetime | None = None
     emergency: bool = False
+    original: bool = False
     confirmation: ConfirmationId | None = None
 
     @property
@@ -74,7 +76,8 @@ def check_request(request: ViewRequest, at: datetime) -> None:
     """The request says what it must, and no more.
 
     Raises:
-        Invalid: `interval_malformed` (with why), `case_too_long`, `reason_too_long`, `purpose_missing`.
+        Invalid: `interval_malformed` (with why), `case_too_long`, `reason_too_long`, `purpose_missing`,
+            `original_only_in_exports`.
     """
     if not request.purpose:
         raise Invalid("purpose_missing")
@@ -82,6 +85,8 @@ def check_request(request: ViewRequest, at: datetime) -> None:
         raise Invalid("case_too_long", limit=CASE_LIMIT)
     if len(request.reason) > REASON_LIMIT:
         raise Invalid("reason_too_long", limit=REASON_LIMIT)
+    if request.original and request.action is not Action.EXPORT:
+        raise Invalid("original_only_in_exports")
     since, until = request.since, request.until
     if request.action is Action.MASK and since is None and until is None:
         return

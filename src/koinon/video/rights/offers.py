@@ -55,9 +55,11 @@ def offers_of(
     cameras: Iterable[tuple[Camera, Sequence[str]]],
     action: Action,
     at: datetime,
+    *,
+    original: bool = False,
 ) -> list[Offer]:
     """The purposes that give something of these cameras (each with its groups); those that give it without an
-    emergency first. For each what the camera that needs least needs.
+    emergency first. For each what the camera that needs least needs. `original`: of exports, the recordings themselves.
     """
     alike: dict[tuple[object, ...], tuple[Camera, Sequence[str]]] = {}
     for camera, groups in cameras:
@@ -67,7 +69,7 @@ def offers_of(
     for purpose in sorted(standing.list_purposes(actor.party, action.value)):
         least: tuple[bool, Offer] | None = None
         for camera, groups in alike.values():
-            given = find_needs(standing, actor, camera, groups, action, purpose, at)
+            given = find_needs(standing, actor, camera, groups, action, purpose, at, original=original)
             if given is None:
                 continue
             _, verdict, needs = given

@@ -20,6 +20,8 @@ from koinon.video.rights.model import OF_THE_MOMENT, Action, ViewRequest
 from koinon.video.terms import find_demands, regimes_of
 
 FIELDS = frozenset({"image"})
+ORIGINAL = frozenset({"original"})
+"""What an export asks that wants the recording itself: no rule that gives pictures gives it along."""
 
 # Refusals that somebody hears who is within scope: something is missing that could be given, or was stopped. Whatever
 # is not here means that the camera is none of the viewer's business, and says no more than that.
@@ -103,7 +105,7 @@ def ask_of(
         reason=request.reason.strip(),
         action=request.action.value,
         resource=resource,
-        fields=FIELDS,
+        fields=ORIGINAL if request.original else FIELDS,
         subjects=(subject_of(images.camera),),
         second=second,
         images=images,

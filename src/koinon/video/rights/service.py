@@ -3,17 +3,29 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import structlog
 
 from koinon.base.crypto import b64url
-from koinon.base.database import Database
+from koinon.base.database import Connection, Database
 from koinon.base.errors import NotAllowed, NotFound
 from koinon.base.ids import new_id
 from koinon.base.text import Text
-from koinon.trust.gate import Actor, Ask, Cut, EndReason, Gate, Second, Use, Uses, is_running
+from koinon.trust.gate import (
+    Actor,
+    Ask,
+    Cut,
+    EndReason,
+    ExchangeId,
+    Gate,
+    Passage,
+    Second,
+    Use,
+    Uses,
+    is_running,
+)
 from koinon.trust.parties.sign_in import Session
 from koinon.trust.standing import Standing
 from koinon.video.cameras import Camera, CameraId, StationId, stations
@@ -32,25 +44,20 @@ _STATION_SECONDS: Final = (
 _log = structlog.get_logger()
 
 
-class View:
-    """A running view of one camera.
+class ImageUse:
+    """A running use of the images of one camera: looked at, made into a file, or fetched.
 
     Attributes:
         id: of the use that runs.
         since, until: of the images; None for the live picture.
         masks: what must be unrecognisable in the picture; nothing where the original may be seen.
-        watermark: what stands over the picture, or None.
         station: the work station at which its viewer was when it began, or None.
     """
 
+    station: StationId | None = None
+
     def __init__(
-        self,
-        camera: Camera,
-        request: ViewRequest,
-        use: Use,
-        session: Session,
-        on_end: Callable[["View"], None],
-        station: StationId | None = None,
+        self, camera: Camera, request: ViewRequest, use: Use, on_end: Callable[["ImageUse"], None]
     ) -> None:
         self.id: UUID = use.id
         self.camera = camera
@@ -58,8 +65,6 @@ class View:
         self.action = request.action
         self.since, self.until = request.since, request.until
         self.use = use
-        self.session = session
-        self.station = station
         self._on_end = on_end
 
     @property
@@ -71,14 +76,6 @@ class View:
     def masked(self) -> bool:
         """Whether only the masked picture may leave."""
         return bool(self.masks)
-
-    @property
-    def watermark(self) -> Text | None:
-        """The viewer's name and party, where the rules want them over the picture."""
-        if not self.use.passage.decision.obligations.watermark:
-            return None
-        name, party = self.session.name, self.session.party_name
-        return Text(*(f"{name} · {getattr(party, each)}" for each in ("nl", "fr", "en")))
 
     async def go_on(self, bytes: int = 0) -> None:
         """The next piece, of so many bytes, may leave.
@@ -99,6 +96,43 @@ class View:
         await self.use.end(reason)
 
 
+class View(ImageUse):
+    """One that hangs on somebody who is there, signed in.
+
+    Attributes:
+        watermark: what stands over the picture, or None.
+    """
+
+    def __init__(
+        self,
+        camera: Camera,
+        request: ViewRequest,
+        use: Use,
+        session: Session,
+        on_end: Callable[[ImageUse], None],
+        station: StationId | None = None,
+    ) -> None:
+        super().__init__(camera, request, use, on_end)
+        self.session = session
+        self.station = station
+
+    @property
+    def watermark(self) -> Text | None:
+        """The viewer's name and party, where the rules want them over the picture."""
+        if not self.use.passage.decision.obligations.watermark:
+            return None
+        name, party = self.session.name, self.session.party_name
+        return Text(*(f"{name} · {getattr(party, each)}" for each in ("nl", "fr", "en")))
+
+
+class Entered(NamedTuple):
+    """A request that may pass: nothing runs yet, and nothing was used up."""
+
+    camera: Camera
+    passage: Passage
+    second: Second | None
+
+
 class Rights:
     """Who may see what, and the views that run in this process."""
 
@@ -107,7 +141,7 @@ class Rights:
         self._gate = gate
         self._uses = uses
         self._tokens = tokens
-        self._views: dict[UUID, View] = {}
+        self._views: dict[UUID, ImageUse] = {}
         self._scope: dict[tuple[object, ...], bool] = {}
         self._scope_of: tuple[Standing, datetime] | None = None
         self._looking: asyncio.Task[None] | None = None
@@ -115,23 +149,28 @@ class Rights:
         self._stationed: asyncio.Task[None] | None = None
         gate.keeper.listen(self._standing_moved)
 
-    async def open(self, session: Session, request: ViewRequest, *, station: StationId | None = None) -> View:
-        """The view runs. `station` is a registered work station at which the viewer has proven to be.
+    async def enter(
+        self,
+        actor: Actor,
+        request: ViewRequest,
+        *,
+        at_work_station: bool = False,
+        second: Second | None = None,
+        exchange: ExchangeId | None = None,
+    ) -> Entered:
+        """The request may pass. `second` is who confirmed it before; else its own confirmation is looked up.
 
         Raises:
-            Invalid: see `check_request`.
-            NotFound: `camera_unknown`, for all that lies outside the viewer's scope, whether it exists or not.
-            NotAllowed: the gate's codes, for what is within scope but not given.
-            Conflict: `confirmation_used`.
+            As `open`, but `confirmation_used`.
 
-        Records: `exchange.begun`, or `exchange.refused`.
+        Records: `exchange.refused` where it may not.
         """
-        actor = actor_of(session)
         at = self._gate.clock.now()
         check_request(request, at)
         standing = await self._gate.keeper.settle()
         standing.check_actor(actor, at)  # before the camera is looked for: the same to everybody
-        camera, groups, second = await self._look_up(actor, request, at)
+        camera, groups, confirmed = await self._look_up(actor, request, at)
+        second = second or confirmed
         if camera is None:
             await self._refuse_unknown(actor, request)
             raise NotFound("camera_unknown")
@@ -145,7 +184,7 @@ class Rights:
             request,
             at,
             second=second,
-            at_work_station=station is not None,
+            at_work_station=at_work_station,
             regimes=regimes,
         )
         if not verdict.allowed and not self._knows(standing, actor, camera, groups, request.action, at):
@@ -155,22 +194,62 @@ class Rights:
             refusal = NotAllowed("decision_missing", regime=camera.regime)
             await self._gate.refuse(verdict.ask, refusal)
             raise refusal
-        passage = await self._gate.open(verdict.ask)
-        if second is not None and request.confirmation is not None:
+        return Entered(camera, await self._gate.open(verdict.ask, exchange), second)
+
+    async def open(
+        self,
+        session: Session,
+        request: ViewRequest,
+        *,
+        station: StationId | None = None,
+        second: Second | None = None,
+        note: Mapping[str, Any] | None = None,
+    ) -> View:
+        """The view runs. `station` is a registered work station at which the viewer has proven to be; `second` is who
+        confirmed it before, where its confirmation was used up then; `note` goes into its entries.
+
+        Raises:
+            Invalid: see `check_request`.
+            NotFound: `camera_unknown`, for all that lies outside the viewer's scope, whether it exists or not.
+            NotAllowed: the gate's codes, for what is within scope but not given.
+            Conflict: `confirmation_used`.
+
+        Records: `exchange.begun`, or `exchange.refused`.
+        """
+        at = self._gate.clock.now()
+        entered = await self.enter(
+            actor_of(session), request, at_work_station=station is not None, second=second
+        )
+        if second is None and entered.second is not None and request.confirmation is not None:
             async with self._database.transaction() as connection:
                 await confirmations.use(connection, request.confirmation, at)
-        use = await self._uses.begin(passage)
-        view = View(camera, request, use, session, self._forget, station)
+        use = await self._uses.begin(entered.passage, note=note)
+        view = View(entered.camera, request, use, session, self._forget, station)
         self._views[view.id] = view
         if station is not None and (self._stationed is None or self._stationed.done()):
             self._stationed = asyncio.create_task(self._watch_stations(), name="stations-watched")
         if request.emergency:
             try:
-                await self._note_emergency(view, at)
+                async with self._database.transaction() as connection:
+                    await self.note_emergency(connection, entered, at)
             except BaseException:
                 await view.end(EndReason.FAILED)  # an emergency that nobody could look back at does not run
                 raise
         return view
+
+    async def open_for(self, entered: Entered, request: ViewRequest, *, note: Mapping[str, Any]) -> ImageUse:
+        """A use runs for somebody who asked before and may not be there now: it is cut as a view is, but for leaving.
+
+        Raises:
+            NotAllowed, Unavailable: as `Uses.begin`.
+
+        Records: `exchange.begun`.
+        """
+        use = ImageUse(
+            entered.camera, request, await self._uses.begin(entered.passage, note=note), self._forget
+        )
+        self._views[use.id] = use
+        return use
 
     async def demand_known(self, session: Session, request: ViewRequest) -> None:
         """The camera that the request names is one of which the viewer may know, for that action.
@@ -199,7 +278,12 @@ class Rights:
             )
 
     async def list_offers(
-        self, session: Session, action: Action, among: Sequence[Camera] | None = None
+        self,
+        session: Session,
+        action: Action,
+        among: Sequence[Camera] | None = None,
+        *,
+        original: bool = False,
     ) -> Sequence[Offer]:
         """For which purposes the viewer may ask for this, of these cameras or of all that are visible; see `offers`."""
         found = await self.list_visible_cameras(session, action) if among is None else among
@@ -209,7 +293,8 @@ class Rights:
         async with self._database.acquire() as connection:
             groups = await cameras.groups_of(connection, [camera.id for camera in found])
         pairs = [(camera, groups.get(camera.id, ())) for camera in found]
-        return offers_of(standing, actor_of(session), pairs, action, self._gate.clock.now())
+        at = self._gate.clock.now()
+        return offers_of(standing, actor_of(session), pairs, action, at, original=original)
 
     async def list_visible(self, session: Session, action: Action) -> Sequence[CameraId]:
         """The cameras of which the viewer may know, for this action, by code. Filter by it before counting anything.
@@ -244,7 +329,7 @@ class Rights:
             NotFound: `view_unknown`.
         """
         found = self._views.get(view)
-        if found is None or found.session.token_hash != session.token_hash:
+        if not isinstance(found, View) or found.session.token_hash != session.token_hash:
             raise NotFound("view_unknown")
         return found
 
@@ -297,7 +382,7 @@ class Rights:
                 actor_of(session), ViewRequest(camera=camera, action=action, purpose="-"), "media_unknown"
             )
             raise NotFound("media_unknown")
-        if view is not None:
+        if isinstance(view, View):
             await view.go_on()
             return view
         if not self._gate.keeper.confirmed():
@@ -372,23 +457,23 @@ class Rights:
             known = self._scope[key] = policy.in_scope(standing, actor, camera, groups, action, at)
         return known
 
-    async def _note_emergency(self, view: View, at: datetime) -> None:
-        assert view.session.party is not None
-        assert view.session.person is not None
+    async def note_emergency(self, connection: Connection, entered: Entered, at: datetime) -> None:
+        """What was asked in a declared emergency waits for its review, with the caller's transaction."""
+        ask, camera = entered.passage.ask, entered.camera
+        assert ask.actor.person is not None
         emergency = Emergency(
             id=EmergencyId(new_id()),
-            exchange=view.use.passage.exchange,
-            party=view.session.party,
-            person=view.session.person,
-            camera=view.camera.id,
-            owner=view.camera.owner,
-            action=view.action.value,
-            reason=view.request.reason,
+            exchange=entered.passage.exchange,
+            party=ask.actor.party,
+            person=ask.actor.person,
+            camera=camera.id,
+            owner=camera.owner,
+            action=ask.action,
+            reason=ask.reason,
             declared_at=at,
         )
-        async with self._database.transaction() as connection:
-            await store.insert_emergency(connection, emergency)
-        _log.warning("emergency_declared", exchange=str(emergency.exchange), camera=view.camera.code)
+        await store.insert_emergency(connection, emergency)
+        _log.warning("emergency_declared", exchange=str(emergency.exchange), camera=camera.code)
 
     def _standing_moved(self) -> None:
         """The register of cameras raises the epoch when a camera is taken back: the gate knows the camera as it was
@@ -429,7 +514,9 @@ class Rights:
             await self._judge_stations()
 
     async def _judge_stations(self) -> None:
-        for view in [each for each in self._views.values() if each.station is not None]:
+        for view in [
+            each for each in self._views.values() if isinstance(each, View) and each.station is not None
+        ]:
             try:
                 gone = await self._left_station(view)
             except Exception:
@@ -457,7 +544,7 @@ class Rights:
         )
         return not verdict.allowed
 
-    def _forget(self, view: View) -> None:
+    def _forget(self, view: ImageUse) -> None:
         self._views.pop(view.id, None)
 
 

@@ -125,6 +125,8 @@ def find_needs(
     action: Action,
     purpose: str,
     at: datetime,
+    *,
+    original: bool = False,
 ) -> tuple[ViewRequest, Verdict, tuple[str, ...]] | None:
     """What is given when everything that a viewer could give is given; then less, to see what is needed.
 
@@ -141,6 +143,7 @@ def find_needs(
         reason="-",
         since=interval[0],
         until=interval[1],
+        original=original,
     )
     emergency = False
     verdict = judge_camera(standing, actor, camera, groups, whole, at, second=others, at_work_station=True)

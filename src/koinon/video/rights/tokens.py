@@ -37,6 +37,16 @@ _decode = msgspec.json.Decoder(Claims).decode
 _encode = msgspec.json.Encoder().encode
 
 
+def media_secret(home: Path) -> bytes:
+    """The secret under `home/keys/media.key`; made at the first use. Web processes share it."""
+    path = home / "keys" / "media.key"
+    if not path.exists():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):  # another process was first
+            create_file(path, secrets.token_bytes(32))
+    return path.read_bytes()
+
+
 class Tokens:
     """Makes and reads tokens under one key."""
 
@@ -45,13 +55,8 @@ class Tokens:
 
     @classmethod
     def load(cls, home: Path) -> "Tokens":
-        """The key under `home/keys`; made at the first use. Web processes share it."""
-        path = home / "keys" / "media.key"
-        if not path.exists():
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with contextlib.suppress(FileExistsError):  # another process was first
-                create_file(path, secrets.token_bytes(32))
-        return cls(path.read_bytes())
+        """Under the secret of `media_secret`."""
+        return cls(media_secret(home))
 
     def mint(
         self,
