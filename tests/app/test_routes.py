@@ -98,6 +98,8 @@ UNDER_A_VIEW = {
     f"{_VIEW}/init/{{name:str}}",
     f"{_VIEW}/units/{{name:str}}",
     f"{_VIEW}/thumbnails/{{name:str}}",
+    # A package: under a use of each camera in it, which the handler itself has opened through the gate.
+    "GET /api/video/exports/{export:uuid}/package",
 }
 GOVERNING = {"integrator", "gate"}
 

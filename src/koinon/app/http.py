@@ -11,6 +11,7 @@ from litestar.openapi import OpenAPIConfig, ResponseSpec
 import koinon
 from koinon.app import web as start
 from koinon.app.batches import deferred_of
+from koinon.app.exports import exports_of
 from koinon.app.mutations import mutations_of, publishing_of
 from koinon.app.wiring import Platform
 from koinon.base import metrics
@@ -51,6 +52,7 @@ from koinon.trust.rules import web as rules
 from koinon.trust.standing import Standing, StandingKeeper
 from koinon.video.cameras import CameraId
 from koinon.video.cameras import web as cameras
+from koinon.video.exports import web as exports
 from koinon.video.live import web as live
 from koinon.video.live.socket import LiveSocket
 from koinon.video.masks import web as masks
@@ -66,7 +68,7 @@ Asgi = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
 RAW_PATHS = frozenset({"/api/exchanges", "/api/communications", "/api/dossiers"})
 _SLICES = (
     start, parties, rules, oversight, gate, ledger, integrator, procedures, batches, mutations_web, statistics,
-    catalogue, cameras, live, rights_web, playback, terms, masks, operations,
+    catalogue, cameras, live, rights_web, playback, exports, terms, masks, operations,
 )  # fmt: skip
 
 
@@ -185,6 +187,7 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
                 "visible": _visible(platform),
                 "playback": platform.playback,
                 "live": platform.live,
+                "exports": exports_of(platform),
                 "sign_in": sign_in,
             }.items()
         }

@@ -27,6 +27,7 @@ _SLICES = (
     "video/terms",
     "video/masks",
     "video/playback",
+    "video/exports",
 )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from uuid import UUID
 
 from koinon.app.batches import run_batches
+from koinon.app.exports import run_exports
 from koinon.app.mutations import run_pushes
 from koinon.app.wiring import database_url
 from koinon.base.clock import SystemClock, civil_date
@@ -30,6 +31,7 @@ from koinon.trust.ledger.counting import count_day
 from koinon.trust.parties.sign_in import purge
 from koinon.trust.rules import forget_inputs
 from koinon.video import terms
+from koinon.video.exports import open_shelf, sweep_handlers
 
 
 def handlers(sealer: Sealer, objects: Objects, home: Path) -> list[Handler]:
@@ -139,16 +141,19 @@ async def work(settings: Settings) -> None:
                     Sealer.of(settings.home), open_objects(settings.objects_url, settings.home), settings.home
                 ),
                 *terms.handlers(Sealer.of(settings.home), settings.home, demo=settings.mode == "embedded"),
+                *sweep_handlers(open_shelf(database, SystemClock(), settings)),
             ],
             signals=signals,
         )
         # In a releasing process of its own making: jobs go on while there is no standing to rely on.
         batches = asyncio.create_task(run_batches(settings), name="batches")
         pushes = asyncio.create_task(run_pushes(settings), name="pushes")
+        exports = asyncio.create_task(run_exports(settings), name="exports")
         try:
             await worker.run()
         finally:
             worker.stop()
             batches.cancel()
             pushes.cancel()
-            await asyncio.wait([batches, pushes])
+            exports.cancel()
+            await asyncio.wait([batches, pushes, exports])

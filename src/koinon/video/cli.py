@@ -15,6 +15,7 @@ from koinon.base.clock import rfc3339
 from koinon.base.logging import configure
 from koinon.base.settings import load_settings
 from koinon.video.cameras.cli import attach
+from koinon.video.exports.cli import attach as attach_exports
 from koinon.video.recorder import Camera, Disk, Gap, Options, Unit, parse_source, prepare_folder
 from koinon.video.recordings.cli import attach as attach_status
 from koinon.video.terms.cli import attach as attach_terms
@@ -30,6 +31,7 @@ def root() -> None:
 attach(app)
 attach_status(app)
 attach_terms(app)
+attach_exports(app)
 
 
 @app.command()

@@ -9,6 +9,8 @@ export type Giving = { given: Given; unmask: boolean; second: boolean; told: str
 
 const NEEDS = ["case", "reason", "second_person", "work_station", "emergency"];
 const POLL = 2_000;
+/** Under which name the page of recordings leaves these words for the form of exports, in the session's storage. */
+export const CARRIED = "koinon.export";
 
 /** The fields of `rights/_ask.html` in a form. */
 export class Fields {

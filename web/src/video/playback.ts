@@ -1,7 +1,7 @@
 // The page of playback: several cameras on one clock, a timeline that says what there is, and what is missing.
 import { Clock, civil, instants } from "./civil";
 import { Film, type Problem } from "./film";
-import { Fields, SecondPerson, type Giving } from "./giving";
+import { CARRIED, Fields, SecondPerson, type Giving } from "./giving";
 import { Preview } from "./preview";
 import { stay } from "./station";
 import { STATES, Timeline, spanAt, type Part, type Row, type Span } from "./timeline";
@@ -257,6 +257,7 @@ class Page {
     }
     const speed = this.find<HTMLSelectElement>("speed");
     speed.addEventListener("change", () => this.accelerate(Number(speed.value)));
+    root.querySelector<HTMLAnchorElement>("[data-export]")?.addEventListener("click", (event) => this.carry(event));
     this.legend();
     window.setInterval(() => this.tick(), 50);
     window.setInterval(() => this.report(), 1000);
@@ -356,6 +357,15 @@ class Page {
     this.screens = [];
     this.find("screen").hidden = true;
     this.find("ask").hidden = false;
+  }
+
+  /** On to the form of exports, with what is shown: which cameras and when in the address, the words beside it. */
+  private carry(event: Event): void {
+    const link = event.currentTarget as HTMLAnchorElement;
+    const query = new URLSearchParams({ since: iso(this.since), until: iso(Math.min(this.until, Date.now() * 1000)) });
+    for (const screen of this.screens) query.append("camera", screen.camera.id);
+    link.href = `${link.pathname}?${query.toString()}`;
+    window.sessionStorage.setItem(CARRIED, JSON.stringify(this.giving.given));
   }
 
   private twice(form: HTMLFormElement): void {

@@ -86,6 +86,7 @@ async def show_playback(
             {name: str(portal.catalogues.in_language(language, text)) for name, text in WORDS.items()}
         ),
         keys_from=KEYS_FROM,
+        exports=bool(await rights.list_visible(session, Action.EXPORT)),
     )
 
 

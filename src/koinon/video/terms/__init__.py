@@ -11,7 +11,15 @@ from koinon.video.terms.jobs import handlers, keep_clean
 from koinon.video.terms.model import Deleted, Derived, DerivedId, Hold, Regimes, Stage, Why
 from koinon.video.terms.policy import limit_at, limits_of
 from koinon.video.terms.regimes import find_demands
-from koinon.video.terms.store.due import insert_derived, list_deleted, list_garbage_files, list_regimes
+from koinon.video.terms.store.due import (
+    count_derived,
+    discard_derived,
+    insert_derived,
+    list_deleted,
+    list_garbage_files,
+    list_kept,
+    list_regimes,
+)
 from koinon.video.terms.store.holds import list_standing
 
 __all__ = [
@@ -22,6 +30,8 @@ __all__ = [
     "Regimes",
     "Stage",
     "Why",
+    "count_derived",
+    "discard_derived",
     "find_demands",
     "handlers",
     "insert_derived",
@@ -30,6 +40,7 @@ __all__ = [
     "limits_of",
     "list_deleted",
     "list_garbage_files",
+    "list_kept",
     "list_regimes",
     "list_standing",
     "regimes_of",

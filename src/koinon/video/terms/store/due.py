@@ -374,3 +374,37 @@ async def sum_garbage(connection: Connection, place: int) -> int:
         "SELECT coalesce(sum(bytes), 0)::bigint FROM terms.garbage WHERE place = $1", place
     )
     return found
+
+
+async def discard_derived(
+    connection: Connection, kind: str, prefix: str, now: datetime, *, but: str | None = None
+) -> int:
+    """Derived files of that kind whose names begin with `prefix` are garbage, whatever their term; those that begin
+    with `but` stay. How many.
+
+    For whoever made them and wants them no more. `prefix` holds no wildcard.
+    """
+    found: int = await connection.fetchval(
+        """
+        WITH gone AS (
+            DELETE FROM terms.derived
+            WHERE kind = $1 AND starts_with(file, $2) AND NOT ($3::text IS NOT NULL AND starts_with(file, $3::text))
+            RETURNING *
+        ), garbage AS (
+            INSERT INTO terms.garbage (kind, stream, start_at, place, file, bytes, why, at)
+            SELECT 'derived', stream, start_at, place, file, bytes, 'term', $4 FROM gone
+            ON CONFLICT (place, file) DO NOTHING
+        )
+        SELECT count(*) FROM gone
+        """,
+        kind, prefix, but, now,
+    )  # fmt: skip
+    return found
+
+
+async def count_derived(connection: Connection, place: int, files: Sequence[str]) -> int:
+    """How many of these files are known as made from recordings that are there."""
+    found: int = await connection.fetchval(
+        "SELECT count(*) FROM terms.derived WHERE place = $1 AND file = ANY($2::text[])", place, list(files)
+    )
+    return found

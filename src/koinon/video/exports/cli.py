@@ -1,0 +1,170 @@
+"""`koinon video export`, `koinon video verify-export`: recordings as a file, and whether a file may be believed."""
+
+import os
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn
+
+from koinon.base.clock import BRUSSELS
+from koinon.base.errors import Invalid
+from koinon.video.exports.remote import Refused, Remote
+from koinon.video.exports.verifying import read_keys, verify_package
+
+Json = Annotated[bool, typer.Option("--json", help="The result as JSON.")]
+
+
+def export(
+    cameras: Annotated[list[str], typer.Argument(help="Codes or ids of cameras.")],
+    since: Annotated[str, typer.Option(help="2026-11-24T10:00; Brussels time where no offset is given.")],
+    until: Annotated[str, typer.Option(help="The same; past.")],
+    purpose: Annotated[str, typer.Option(help="Code of the purpose.")],
+    case: Annotated[str, typer.Option(help="Reference of your case; it stands in every picture.")] = "",
+    reason: Annotated[str, typer.Option(help="Where the authorisation asks for one.")] = "",
+    evidence: Annotated[
+        bool, typer.Option("--evidence", help="The original recordings, where a rule gives them.")
+    ] = False,
+    emergency: Annotated[
+        bool, typer.Option("--emergency", help="Declare an emergency; it is reviewed.")
+    ] = False,
+    second: Annotated[
+        bool, typer.Option("--second", help="Ask a second person of your party first, and wait.")
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option(help="File of the package; by default koinon-export-<id>.zip.")
+    ] = None,
+    url: Annotated[str, typer.Option(envvar="KOINON_URL", help="The platform.")] = "http://127.0.0.1:8000",
+    login: Annotated[str, typer.Option(help="A local account; its password is asked for, or read.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Ask for an export as a person, wait until it is made, fetch it.
+
+    Without --login the session is KOINON_SESSION: the value of the cookie koinon_session of your browser.
+    """
+    remote = Remote(url)
+    console = Console(stderr=True)
+    try:
+        _sign_in(remote, login)
+        found = remote.find_cameras(cameras)
+        asked: dict[str, Any] = {
+            "purpose": purpose, "case": case, "reason": reason, "since": _moment(since), "until": _moment(until),
+            "emergency": emergency,
+        }  # fmt: skip
+        confirmations = {}
+        for each in found if second else ():
+            request = {**asked, "camera": each["id"], "action": "export", "original": evidence}
+            confirmations[each["id"]] = remote.confirm(
+                request,
+                lambda until, name=each["code"]: console.print(  # type: ignore[misc]
+                    f"{name}: waiting for a second person until {until}"
+                ),
+            )
+        told = remote.post(
+            "/api/video/exports",
+            {
+                **asked, "cameras": [each["id"] for each in found], "form": "evidence" if evidence else "clip",
+                "confirmations": confirmations,
+            },
+        )  # fmt: skip
+        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+        with Progress(*columns, console=console, transient=True) as bar:
+            task = bar.add_task("queued", total=1.0)
+            for told in remote.follow(str(told["id"])):  # noqa: B020 - the newest is what counts
+                bar.update(task, description=told["state"], completed=told["progress"])
+        if told["state"] != "ready":
+            raise Refused(told["code"] or "making_failed", export=told["id"], state=told["state"])
+        path = output or Path(f"koinon-export-{told['id']}.zip")
+        with Progress(
+            TextColumn("fetching"), BarColumn(), DownloadColumn(), console=console, transient=True
+        ) as bar:
+            task = bar.add_task("", total=told["bytes"])
+            remote.save(told["id"], path, lambda done: bar.update(task, completed=done))
+    finally:
+        remote.close()
+    if as_json:
+        print(msgspec.json.encode({**told, "package": str(path)}).decode())
+    else:
+        print(f"{path}  {told['bytes']} bytes, at the platform until {told['deletes_at']}")
+
+
+def verify_export(
+    package: Annotated[Path, typer.Argument(help="The ZIP.", exists=True, dir_okay=False)],
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            help="The platform's keys: what /api/keys gives, a file of pins, or a JWK.", exists=True
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Hold a package against its signed manifest, without the platform. Exits 1 when something does not agree."""
+    keys = read_keys(key.read_bytes()) if key is not None else ()
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("reading", total=None)
+        found = verify_package(
+            package, keys, progress=lambda done, total: bar.update(task, completed=done, total=total)
+        )
+    if as_json:
+        print(msgspec.json.encode(found).decode())
+    else:
+        _tell(found.manifest or {})
+        for each in found.findings:
+            print(f"{each.code:18} {each.file}  {each.detail}".rstrip())
+        signed = f"signed by {found.key}" if found.trusted else "not known to be signed by the platform"
+        print(
+            f"{found.files} files, {found.bytes} bytes, {signed}: {'all agree' if found.ok else 'NOT GOOD'}"
+        )
+    if not found.ok:
+        raise typer.Exit(1)
+
+
+def _tell(manifest: dict[str, Any]) -> None:
+    """What it says it is."""
+    try:
+        by = manifest["asked_by"]
+        print(f"export {manifest['export']} ({manifest['form']}), made {manifest['made_at']}")
+        print(
+            f"for {by['name']}, {by['party_name']['en']}; {manifest['purpose']} {manifest['case']}".rstrip()
+        )
+        for camera in manifest["cameras"]:
+            for file in camera["files"]:
+                print(f"  {file['since']}  to  {file['until']}  {file['name']}")
+            for gap in camera["gaps"]:
+                print(
+                    f"  {gap['since']}  to  {gap['until']}  missing: {gap['state']} {gap['reason']}".rstrip()
+                )
+    except (KeyError, TypeError):
+        print("no manifest of ours")
+
+
+def _sign_in(remote: Remote, login: str) -> None:
+    if login:
+        if sys.stdin.isatty():
+            password = typer.prompt("Password", hide_input=True, err=True)
+        else:
+            password = sys.stdin.readline().rstrip("\n")
+        remote.sign_in(login, password)
+        return
+    token = os.environ.get("KOINON_SESSION", "")
+    if not token:
+        raise Invalid("session_missing", expected="--login, or KOINON_SESSION")
+    remote.use_session(token)
+
+
+def _moment(text: str) -> str:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise Invalid("moment_malformed", expected="2026-11-24T10:00", given=text[:40]) from None
+    return (at if at.tzinfo is not None else at.replace(tzinfo=BRUSSELS)).isoformat()
+
+
+def attach(app: typer.Typer) -> None:
+    """`export` and `verify-export` are commands of `app`."""
+    app.command()(export)
+    app.command("verify-export")(verify_export)

@@ -1,0 +1,165 @@
+"""A person's conversation with a platform about exports, over HTTP: for the command line."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from html import unescape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from koinon.base.errors import Invalid, KoinonError, NotIdentified, Unavailable
+from koinon.base.late import late
+
+if TYPE_CHECKING:
+    import httpx
+else:
+    httpx = late("httpx")
+
+ENDED: Final = frozenset({"ready", "stopped", "failed", "deleted"})
+_COOKIE: Final = "koinon_session"
+_POLL_SECONDS: Final = 1.0
+_TOKEN: Final = re.compile(r'name="csrf-token" content="([^"]*)"')
+
+
+class Refused(KoinonError):
+    """The platform refused; `facts` is what its problem document says beside the code."""
+
+    exit_code = 77
+    title = "Refused"
+
+
+class Remote:
+    """The platform, for somebody who is signed in; close it when done."""
+
+    def __init__(self, url: str) -> None:
+        self._http = httpx.Client(base_url=url, timeout=60, follow_redirects=True)
+        self._http.headers["sec-fetch-site"] = "same-origin"
+
+    def close(self) -> None:
+        """No connection is open any more."""
+        self._http.close()
+
+    def sign_in(self, login: str, password: str) -> None:
+        """Acts as the holder of a local account (embedded mode) that has one profile.
+
+        Raises:
+            NotIdentified: `sign_in_refused`.
+        """
+        answer = self._send("POST", "/sign-in/local", data={"login": login, "password": password})
+        if _COOKIE not in self._http.cookies or answer.status_code >= 400:
+            raise NotIdentified("sign_in_refused", login=login)
+        self._take_token()
+
+    def use_session(self, token: str) -> None:
+        """Acts in a session that was opened in a browser: the value of its cookie `koinon_session`.
+
+        Raises:
+            NotIdentified: `not_signed_in`.
+        """
+        self._http.cookies.set(_COOKIE, token)
+        self._take_token()
+
+    def find_cameras(self, named: Sequence[str]) -> list[dict[str, Any]]:
+        """The cameras of these codes or ids, in that order.
+
+        Raises:
+            Invalid: `camera_unknown`, with the name.
+        """
+        known = self.get("/api/video/cameras")["cameras"]
+        by_name = {each[name]: each for each in known for name in ("code", "id")}
+        for each in named:
+            if each not in by_name:
+                raise Invalid("camera_unknown", camera=each)
+        return [by_name[each] for each in named]
+
+    def confirm(self, request: dict[str, Any], waits: Callable[[str], None]) -> str:
+        """The word of a second person for exactly this request, asked and waited for; its id.
+
+        Raises:
+            Refused: `second_person_declined`, `confirmation_expired`.
+        """
+        told = self.post("/api/video/confirmations", request)
+        waits(told["expires_at"])
+        while told["state"] == "waiting":
+            time.sleep(_POLL_SECONDS)
+            told = self.get(f"/api/video/confirmations/{told['confirmation']}")
+        if told["state"] != "confirmed":
+            raise Refused("second_person_declined" if told["state"] == "declined" else "confirmation_expired")
+        return str(told["confirmation"])
+
+    def follow(self, export: str) -> Iterator[dict[str, Any]]:
+        """How it stands, again and again, until it has ended."""
+        while True:
+            told = self.get(f"/api/video/exports/{export}")
+            yield told
+            if told["state"] in ENDED:
+                return
+            time.sleep(_POLL_SECONDS)
+
+    def save(self, export: str, path: Path, progress: Callable[[int], None]) -> None:
+        """The package is in the file; `progress` is told bytes that came. A part is never left under that name.
+
+        Raises:
+            Refused: it may not be fetched. Unavailable: it was cut on the way.
+        """
+        ticket = self.post(f"/api/video/exports/{export}/token", {})
+        draft = path.with_name(f".{path.name}.part")
+        done = 0
+        try:
+            with self._http.stream("GET", ticket["package"]) as answer, draft.open("wb") as file:
+                if answer.status_code >= 400:
+                    answer.read()
+                    _raise(answer)
+                for piece in answer.iter_bytes(1 << 16):
+                    file.write(piece)
+                    done += len(piece)
+                    progress(done)
+            draft.replace(path)
+        except httpx.HTTPError as error:
+            raise Unavailable("export_cut", bytes=done, why=type(error).__name__) from None
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def get(self, path: str) -> dict[str, Any]:
+        """The answer. Raises `Refused`."""
+        return self._json(self._send("GET", path))
+
+    def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """The answer. Raises `Refused`."""
+        return self._json(self._send("POST", path, json=body))
+
+    def delete(self, path: str) -> None:
+        """Done. Raises `Refused`."""
+        answer = self._send("DELETE", path)
+        if answer.status_code >= 400:
+            _raise(answer)
+
+    def _take_token(self) -> None:
+        answer = self._http.get("/me", headers={"Accept": "text/html"})
+        found = _TOKEN.search(answer.text)
+        if answer.status_code >= 400 or found is None or not found[1]:
+            raise NotIdentified("not_signed_in")
+        self._http.headers["X-CSRF-Token"] = unescape(found[1])
+
+    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        try:
+            return self._http.request(method, path, **options)
+        except httpx.HTTPError as error:
+            raise Unavailable("platform_unavailable", why=type(error).__name__) from None
+
+    def _json(self, answer: httpx.Response) -> dict[str, Any]:
+        if answer.status_code >= 400:
+            _raise(answer)
+        told: dict[str, Any] = answer.json()
+        return told
+
+
+def _raise(answer: httpx.Response) -> None:
+    try:
+        problem = answer.json()
+        code, detail = str(problem["code"]), problem.get("detail")
+    except (ValueError, KeyError, TypeError):
+        code, detail = "platform_unavailable", None
+    raise Refused(code, **({"why": detail} if detail else {}))
