@@ -9,7 +9,10 @@ from koinon.base.database import BROKEN
 from koinon.base.errors import KoinonError
 from koinon.base.jobs import Worker
 from koinon.base.settings import Settings
-from koinon.video.exports import Exports, Maker, make_handlers, open_shelf
+from koinon.video.exports.jobs import make_handlers
+from koinon.video.exports.making import Maker
+from koinon.video.exports.service import Exports
+from koinon.video.exports.shelf import open_shelf
 from koinon.video.masks.stream import MaskPool
 from koinon.video.rights import media_secret
 

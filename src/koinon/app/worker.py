@@ -31,7 +31,8 @@ from koinon.trust.ledger.counting import count_day
 from koinon.trust.parties.sign_in import purge
 from koinon.trust.rules import forget_inputs
 from koinon.video import terms
-from koinon.video.exports import open_shelf, sweep_handlers
+from koinon.video.exports.jobs import sweep_handlers
+from koinon.video.exports.shelf import open_shelf
 
 
 def handlers(sealer: Sealer, objects: Objects, home: Path) -> list[Handler]:
