@@ -1,13 +1,16 @@
 """The four flows in the story of the demo region: one exchange of each, over the signed API."""
 
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from koinon.base.ids import new_id
 from koinon.client import Client, Pins, Refused
+from koinon.client.batches import Batches
 from koinon.demo.flow_files import flow_files
 from koinon.demo.population import open_population
 from koinon.demo.region import NORTH, load_key
@@ -23,7 +26,12 @@ from koinon.demo.region_flows import (
     TRANSPORT,
 )
 from koinon.demo.story import hold
+from koinon.demo.story_integrator import write_questions
+from koinon.integrator.deferred import result_types
+from koinon.integrator.flows import FLOWS
+from koinon.integrator.formats import open_reader
 
+_ROWS = {"taxi-career": ("signals", "code"), "debt-recovery": ("claims", "state")}
 StepMaker = Callable[[str], AbstractContextManager[None]]
 
 
@@ -57,6 +65,19 @@ def tell_flows(step: StepMaker, told: dict[str, Any], url: str, home: Path, pins
             found["disability-rights"] = rights
             hold(isinstance(rights["companion_card"].get("value"), bool), f"a right is known: {rights}")
             hold("parking_card" not in rights, "the parking card is not its to know")
+        with step(
+            "careers and statements are asked in batch: what is said of one is said, with a row for each"
+        ):
+            careers = files[TAXI_PURPOSE][MOBILITY]
+            signals = _ask_many(home, clients[MOBILITY], MOBILITY, "taxi-career", TAXI_PURPOSE, careers)
+            one = [each["code"] for each in found["taxi-career"]["signals"]["value"]]
+            hold(signals[careers[0]] == one, f"signals: {signals}")
+            debtors = files[DEBT_PURPOSE][NOTARY][:1]
+            stated = _ask_many(home, clients[NOTARY], NOTARY, "debt-recovery", DEBT_PURPOSE, debtors)
+            hold(stated[debtors[0]] == ["claim", "claim"], f"claims: {stated}")
+            found["in batch"] = {"taxi-career": len(careers), "debt-recovery": len(debtors)}
+        with step("an announcement made in error is withdrawn; no creditor keeps a file because of it"):
+            found["withdrawn"] = _withdraw(clients, files[DEBT_PURPOSE][NOTARY][0])
     finally:
         for client in clients.values():
             client.close()
@@ -68,6 +89,50 @@ def _ask(client: Client, flow: str, purpose: str, subject: str) -> dict[str, Any
     document = msgspec.json.decode(answer.evidence.answer_body)
     fields: dict[str, Any] = document["answer"]
     return fields
+
+
+def _ask_many(
+    home: Path, client: Client, code: str, flow: str, purpose: str, subjects: Sequence[str]
+) -> dict[str, list[str]]:
+    """By subject the first word of each row of the flow's list: the code of a signal, the state of a claim."""
+    number = f"DEMO-{new_id().hex[-8:]}"
+    field, word = _ROWS[flow]
+    batches = Batches(client)
+    with tempfile.TemporaryDirectory(prefix="koinon-batch-") as folder:
+        path = Path(folder) / "questions"
+        path.write_bytes(write_questions(home, number, list(subjects), code=code, flow=flow, purpose=purpose))
+        sent = batches.send(
+            path, number=number, flow=flow, purpose=purpose, syntax="fixed", results=["jsonl"]
+        )
+        done = batches.wait(sent.id)
+        hold(done.state == "done", f"the batch is {done.state}: {done.code} {done.facts}")
+        batches.fetch(sent.id, f"jsonl.{field}", path)
+        rows: dict[str, list[str]] = {subject: [] for subject in subjects}
+        with path.open("rb") as stream:
+            for piece in open_reader(stream, "jsonl", types=result_types([FLOWS[flow]])).batches():
+                for record in piece.columns.records():
+                    rows[record.subject].append(record.fields[word].value)
+    return rows
+
+
+def _withdraw(clients: dict[str, Client], debtor: str) -> dict[str, Any]:
+    case = f"DEMO-ERROR-{debtor[-4:]}"
+    announcement = {"case": case, "national_number": debtor, "kind": "seizure", "property": "(demo)"}
+    number = _call(clients[NOTARY], "announcements", announcement)["number"]
+    ended = _call(clients[NOTARY], "withdrawals", {"number": number, "reason": "announced_twice"})
+    hold((ended["outcome"], ended["dossiers_ended"]) == ("withdrawn", 2), f"it has ended: {ended}")
+    notices = _call(clients[TAX], "notices", {})
+    hold(
+        any(each["number"] == number and each["reason"] == "announced_twice" for each in notices["closed"]),
+        "the creditor reads why",
+    )
+    try:
+        _call(clients[TAX], "answers", {"number": number, "case": "DEMO-LATE"})
+    except Refused as refusal:
+        hold(refusal.code == "announcement_closed", f"refused with {refusal.code}")
+    else:
+        hold(False, "nobody answers any more")
+    return {"number": number, "outcome": ended["outcome"]}
 
 
 def _recover(clients: dict[str, Client], debtor: str) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def tell_integrator(
 
 def _send(home: Path, client: Client, subjects: list[str]) -> tuple[dict[str, Any], dict[str, bytes]]:
     number = f"DEMO-{new_id().hex[-8:]}"
-    file = _questions(home, number, subjects)
+    file = write_questions(home, number, subjects)
     # The last record is spoiled as a bad line would be: its check digits do not fit any more.
     spoiled = file.replace(subjects[-1].encode(), (subjects[-1][:-2] + "00").encode())
     hold(spoiled != file, "a record is spoiled")
@@ -94,15 +94,24 @@ def _send(home: Path, client: Client, subjects: list[str]) -> tuple[dict[str, An
     )
 
 
-def _questions(home: Path, number: str, subjects: list[str]) -> bytes:
-    type_ = question_type(FLOWS[FLOW])
+def write_questions(
+    home: Path,
+    number: str,
+    subjects: list[str],
+    *,
+    code: str = NORTH,
+    flow: str = FLOW,
+    purpose: str = PURPOSE,
+) -> bytes:
+    """A file of fixed-length records in which the party of that code asks about everybody, today."""
+    type_ = question_type(FLOWS[flow])
     now = datetime.now(UTC).replace(microsecond=0)
     header = Header(
         record_type=type_.name,
         version=type_.version,
-        sender=str(Region.load(home).parties[NORTH]),
-        flow=FLOW,
-        purpose=PURPOSE,
+        sender=str(Region.load(home).parties[code]),
+        flow=flow,
+        purpose=purpose,
         reference=number,
         created=now,
     )
