@@ -13,7 +13,7 @@ from litestar.testing import AsyncTestClient
 import koinon
 from koinon.app.http import RAW_PATHS
 from koinon.portal.security import SAFE_METHODS
-from koinon.trust.gate import only_governed
+from koinon.trust.gate.edge import only_governed
 from koinon.trust.parties import LOCAL_ISSUER
 from koinon.trust.parties.sign_in.edge import SESSION_COOKIE
 from koinon.trust.parties.sign_in.sessions import Sessions

@@ -28,7 +28,8 @@ from koinon.integrator.procedures.model import (
 from koinon.integrator.procedures.service import Debts, Done
 from koinon.integrator.web.consult import actor_of
 from koinon.portal import N_, Message, NavigationItem, Viewer, portal_of, render
-from koinon.trust.gate import Governed, Released, only_governed
+from koinon.trust.gate import Released
+from koinon.trust.gate.edge import Governed, only_governed
 from koinon.trust.parties.sign_in import Session
 
 ANNOUNCING_KINDS = frozenset({"notary", "bailiff"})

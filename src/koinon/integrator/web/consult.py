@@ -18,7 +18,8 @@ from koinon.integrator.model import ExchangeAnswer, ExchangeRequest, FieldAnswer
 from koinon.integrator.procedures.letters import Letter, has_letter, write_letter
 from koinon.integrator.service import Integrator, answer_of
 from koinon.portal import N_, Message, NavigationItem, Viewer, render
-from koinon.trust.gate import Actor, Ask, Governed, only_governed
+from koinon.trust.gate import Actor, Ask
+from koinon.trust.gate.edge import Governed, only_governed
 from koinon.trust.parties.sign_in import Session
 from koinon.trust.standing import Standing
 

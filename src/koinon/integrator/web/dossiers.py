@@ -19,7 +19,7 @@ from koinon.integrator.registration import DossierRequest, RegisteredDossier, re
 from koinon.integrator.service import Integrator
 from koinon.integrator.web.consult import actor_of, may_consult
 from koinon.portal import N_, Message, NavigationItem, portal_of, render
-from koinon.trust.gate import Governed, only_governed
+from koinon.trust.gate.edge import Governed, only_governed
 from koinon.trust.ledger import Entry, Log, Sealer, append
 from koinon.trust.parties.sign_in import Session
 

@@ -1,7 +1,9 @@
-"""The one passage: identify, decide, minimise, record, release; cut while it runs."""
+"""The one passage: identify, decide, minimise, record, release; cut while it runs.
+
+What guards the routes of the web (`Governed`) is in `edge`: whoever only decides or reads needs no web framework.
+"""
 
 from koinon.trust.gate.batches import BatchPassage, Screened, open_batch
-from koinon.trust.gate.edge import Governed, only_governed
 from koinon.trust.gate.model import Admission, Dossier, EndReason, ExchangeId, Filtered, ProcessId, Receipt
 from koinon.trust.gate.policy import REGISTER
 from koinon.trust.gate.quorum import QuorumWatch
@@ -26,7 +28,6 @@ __all__ = [
     "ExchangeId",
     "Filtered",
     "Gate",
-    "Governed",
     "Images",
     "Passage",
     "ProcessId",
@@ -39,7 +40,6 @@ __all__ = [
     "Uses",
     "forget",
     "is_running",
-    "only_governed",
     "open_batch",
     "reap",
 ]

@@ -16,10 +16,9 @@ from koinon.video.exports.filming import Filmed, SourceUnit
 from koinon.video.exports.model import Export, Part
 from koinon.video.exports.policy import Hole
 from koinon.video.exports.readme import README
+from koinon.video.exports.verifying import FORMAT, TYPE
 from koinon.video.masks.model import Mask
 
-FORMAT: Final = "koinon-export/1"
-TYPE: Final = "koinon-export+jws"
 TIME: Final = (
     "By the server's clock, in UTC. clock_delta_us of a source is how far the camera's own clock went apart from it "
     "while the unit was recorded."

@@ -10,8 +10,9 @@ import msgspec
 
 from koinon.base.crypto import VerifyKey, jws_verify, parse_jws
 from koinon.base.errors import Invalid, KoinonError
-from koinon.video.exports.manifest import FORMAT, TYPE
 
+FORMAT: Final = "koinon-export/1"
+TYPE: Final = "koinon-export+jws"
 _PAPERS: Final = frozenset({"manifest.json", "manifest.jws", "README.txt"})
 _CHUNK: Final = 1 << 20
 _LARGEST_PAPER: Final = 64 << 20

@@ -25,7 +25,8 @@ from koinon.integrator.processing.pseudonyms.service import (
 )
 from koinon.integrator.processing.web.words import typed, words_of
 from koinon.portal import N_, Message, NavigationItem, Viewer, render
-from koinon.trust.gate import Actor, Governed, only_governed
+from koinon.trust.gate import Actor
+from koinon.trust.gate.edge import Governed, only_governed
 from koinon.trust.parties import PartyId
 from koinon.trust.parties.sign_in import Session
 from koinon.trust.rules import load_vocabulary
