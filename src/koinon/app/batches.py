@@ -11,6 +11,8 @@ from koinon.base.errors import KoinonError, NotFound
 from koinon.base.settings import Settings
 from koinon.integrator.deferred import Bulk, Computation, Deferred, Interactive, Runner, SealedObjects
 from koinon.integrator.deferred.bulk_settings import INPUTS, open_bulk_sources, read_bulk_settings
+from koinon.integrator.deferred.data_sets import DataSetOrders
+from koinon.integrator.processing.service import Processing
 
 _log = structlog.get_logger()
 _AGAIN_SECONDS = 2.0
@@ -42,12 +44,34 @@ def computations_of(platform: Platform) -> Mapping[str, Computation]:
     return found
 
 
+def data_set_orders_of(platform: Platform, processing: Processing) -> DataSetOrders:
+    """Orders of data sets in this process."""
+    return DataSetOrders(
+        database=platform.database,
+        processing=processing,
+        gate=platform.gate,
+        sealed=SealedObjects.load(platform.objects, platform.settings.home),
+        flows=platform.integrator.flows,
+    )
+
+
+def processing_of(platform: Platform) -> Processing:
+    """Data sets and what is published of them, in this process."""
+    return Processing(
+        database=platform.database,
+        sealer=platform.sealer,
+        objects=platform.objects,
+        clock=platform.clock,
+        home=platform.settings.home,
+    )
+
+
 async def run_batches(settings: Settings) -> None:
     """Batches are done until this is cancelled; a process that cannot release now tries again a moment later."""
     while True:
         try:
             async with open_platform(settings, kind="worker") as platform:
-                await Runner(
+                runner = Runner(
                     database=platform.database,
                     gate=platform.gate,
                     uses=platform.uses,
@@ -55,7 +79,11 @@ async def run_batches(settings: Settings) -> None:
                     computations=computations_of(platform),
                     key=platform.key,
                     concurrency=2,
-                ).run()
-        except (KoinonError, *BROKEN) as error:
-            _log.warning("batches_not_running", why=str(error))
+                )
+                orders = data_set_orders_of(platform, processing_of(platform))
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(runner.run(), name="batches-run")
+                    group.create_task(orders.run(), name="batches-data-sets")
+        except* (KoinonError, *BROKEN) as errors:
+            _log.warning("batches_not_running", why=str(errors.exceptions[0]))
         await asyncio.sleep(_AGAIN_SECONDS)

@@ -10,7 +10,7 @@ from litestar.openapi import OpenAPIConfig, ResponseSpec
 
 import koinon
 from koinon.app import web as start
-from koinon.app.batches import deferred_of
+from koinon.app.batches import data_set_orders_of, deferred_of, processing_of
 from koinon.app.exports import exports_of
 from koinon.app.mutations import mutations_of, publishing_of
 from koinon.app.wiring import Platform
@@ -36,7 +36,6 @@ from koinon.integrator.processing import web as statistics
 from koinon.integrator.processing.pseudonyms.api import PREFIX as PSEUDONYMS_PREFIX
 from koinon.integrator.processing.pseudonyms.api import PseudonymsApi
 from koinon.integrator.processing.pseudonyms.service import Pseudonyms
-from koinon.integrator.processing.service import Processing
 from koinon.integrator.registration import DossierAnswer, DossierRequest
 from koinon.portal import NavigationItem, Portal, problem_document
 from koinon.trust.gate import web as gate
@@ -127,6 +126,7 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
         secure=settings.origin.startswith("https:"),
     )
     debts = Debts(platform.gate, platform.integrator.keys)
+    processing = processing_of(platform)
     pseudonyms = Pseudonyms(
         database=platform.database,
         sealer=platform.sealer,
@@ -166,13 +166,8 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
                 "debts": debts,
                 "keepers": platform.keepers,
                 "objects": platform.objects,
-                "processing": Processing(
-                    database=platform.database,
-                    sealer=platform.sealer,
-                    objects=platform.objects,
-                    clock=platform.clock,
-                    home=settings.home,
-                ),
+                "processing": processing,
+                "orders": data_set_orders_of(platform, processing),
                 "pseudonyms": pseudonyms,
                 "deferred": deferred,
                 "monitoring": monitoring,

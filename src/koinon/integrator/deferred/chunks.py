@@ -164,6 +164,15 @@ def encode_part(
     return _encode(pa.table(columns)), counts
 
 
+def read_part(data: bytes) -> pa.Table:
+    """The answers of a chunk as `encode_part` laid them down.
+
+    Columns: `number`, `sequence`, `subject`, `replaced_by`, each field with its `<field>.status` (a code of
+    `STATUS_CODES`), `record_status` (its place in `STATUSES`).
+    """
+    return _decode(data)
+
+
 def decode_part(data: bytes, batch: Any, record_type: RecordType) -> Columns:
     """The answers of a chunk as columns of the result's record type."""
     table = _decode(data)

@@ -27,6 +27,7 @@ from koinon.integrator.deferred import policy, store
 from koinon.integrator.deferred.checking import Check
 from koinon.integrator.deferred.chunks import AnswerColumn, Questions, encode_part
 from koinon.integrator.deferred.computing import Asking, Computation, Computed
+from koinon.integrator.deferred.data_sets.store import note_batch
 from koinon.integrator.deferred.finishing import sign_receipt, total, write_results
 from koinon.integrator.deferred.holding import GOING, Holding
 from koinon.integrator.deferred.model import Batch, BatchId, BatchState, Task
@@ -326,6 +327,7 @@ class Runner:
             await store.finish_task(connection, task, at)
             await store.set_files(connection, batch.id, files, totals, receipt)
             await store.move(connection, batch.id, BatchState.DONE, at, sources=GOING)
+            await note_batch(connection, batch.id, at)
         await self._holding.let_go(batch.id, EndReason.COMPLETED)
 
     def _cancel(self, batch: UUID) -> None:

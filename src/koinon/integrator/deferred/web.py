@@ -12,6 +12,7 @@ from litestar.params import FromPath, FromQuery
 
 from koinon.base.errors import NotAllowed
 from koinon.base.ids import parse_id
+from koinon.integrator.deferred.data_sets import web as data_sets
 from koinon.integrator.deferred.model import BatchState, BatchView, RecordStatus
 from koinon.integrator.deferred.service import Deferred
 from koinon.integrator.web.consult import SOURCE_NAMES, may_consult
@@ -72,7 +73,11 @@ def _reads_batches(viewer: Any) -> bool:
     return may_consult(viewer) and viewer.profile in READING
 
 
-navigation = [NavigationItem(label=N_("Batches"), path="/batches", shown_to=_reads_batches, order=25)]
+navigation = [
+    NavigationItem(label=N_("Batches"), path="/batches", shown_to=_reads_batches, order=25),
+    *data_sets.navigation,
+]
+problems |= data_sets.problems
 
 
 @get("/batches", include_in_schema=False)
@@ -151,4 +156,4 @@ def _share(batch: BatchView) -> float:
     return progress.done / progress.total if progress.total else 1.0
 
 
-handlers = [list_batches, show_batch]
+handlers = [list_batches, show_batch, *data_sets.handlers]
