@@ -26,6 +26,10 @@ PARTS = {
     "parties": ("koinon.trust.parties.cli", "organisations, persons, systems, keys"),
     "agreements": ("koinon.trust.agreements.cli", "conventions and authorisations"),
     "integrator": ("koinon.integrator.cli", "messages and stored answers of sources"),
+    "statistics": (
+        "koinon.integrator.processing.cli",
+        "data sets, their privacy budgets, what noise would mean",
+    ),
     "oversight": ("koinon.trust.oversight.cli", "acts of the Commission and the Committee"),
     "conform": ("koinon.integrator.conform.cli", "named cases: a platform, your own system, your own source"),
     "sandbox": ("koinon.integrator.operations.sandbox.cli", "parties that try: open, reset, what to expect"),

@@ -15,6 +15,9 @@ from koinon.base.clock import SystemClock
 from koinon.demo.region import NORTH, PURPOSE, SOUTH, load_key
 from koinon.integrator.processing.pseudonyms.service import period_on
 from koinon.trust.ledger import Log, find_entries
+from koinon.trust.parties import INSTALLER
+from koinon.trust.parties.model import Identity
+from koinon.trust.parties.service import link_identity
 
 SUBJECT = "80690112370"  # of whom both companies have a file
 OURS = "75721054372"  # of whom only North has one
@@ -108,6 +111,22 @@ async def test_no_pseudonym_for_oneself_nor_about_strangers_nor_for_who_takes_no
     assert (await desk.kinds()).count("exchange.refused") == 2
     await desk.sits("olga")  # the operator of the platform has none, and sees none
     assert (await desk.client.get("/pseudonyms", headers=HTML)).status_code == 403
+
+
+async def test_the_second_person_is_another_human_by_every_identity(desk: Desk, world: Any) -> None:
+    await desk.sits("luc")
+    [pseudonym] = set(PSEUDONYM.findall((await desk.give(world)).text))
+    await desk.sits("an")
+    asked = {"pseudonym": pseudonym, "purpose": PURPOSE, "case": "N-7", "reason": REASON}
+    case = (await desk.post("/pseudonyms/cases", **asked)).headers["location"]
+    platform = desk.application.platform
+    both = Identity(issuer="https://id.example", subject="an-and-sara", person=world.region.persons["sara"])
+    async with world.database.transaction() as connection:
+        for each in (both, msgspec.structs.replace(both, person=world.region.persons["an"])):
+            await link_identity(connection, platform.sealer, each, by=INSTALLER, at=platform.clock.now())
+    await desk.sits("sara")
+    refused = await desk.post(f"{case}/confirm")
+    assert refused.status_code == 403 and "must be another human" in refused.text
 
 
 async def test_a_recipient_renews_its_own_and_sees_why_another_is_not(desk: Desk, world: Any) -> None:
