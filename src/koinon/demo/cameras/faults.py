@@ -24,6 +24,8 @@ class Fault(msgspec.Struct):
         no_key_frames: it leaves key frames out.
         no_reports: it sends no RTCP.
         garbage: it sends bytes that are no RTSP, once.
+        reorder: share of its datagrams that come after the next one.
+        jpeg: it describes itself as a camera of JPEG pictures (RFC 2435).
     """
 
     off: bool = False
@@ -41,6 +43,8 @@ class Fault(msgspec.Struct):
     no_key_frames: bool = False
     no_reports: bool = False
     garbage: bool = False
+    reorder: float = 0.0
+    jpeg: bool = False
 
     def spoil(self, payload: bytes, chance: random.Random) -> bytes:
         """The payload with wrong bits in it, now and then in the header of its NAL."""

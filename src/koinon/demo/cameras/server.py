@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import random
 import secrets
+import socket
 import struct
 import time
 from collections.abc import Sequence
@@ -31,14 +32,17 @@ class VirtualCamera:
     Attributes:
         fault: what it does wrong; change it at any moment.
         pictures, packets: sent so far, lost ones not counted; dropped: pictures that its readers did not take.
+        lost: packets that it left out, as its fault says.
         requests: methods that were asked of it, in order.
+        set_up: what was set up, by URL.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.fault = Fault()
-        self.pictures = self.packets = self.dropped = 0
+        self.pictures = self.packets = self.lost = self.dropped = 0
         self.requests: list[str] = []
+        self.set_up: list[str] = []
         self.readers: list[_Reader] = []
 
     def disconnect(self) -> None:
@@ -55,13 +59,42 @@ class _Reader:
         self.started = False
         self.own = False  # packs for itself, since it was not good once
         self.sequence = 0
+        self.datagrams: _Datagrams | None = None
+        self.late: bytes = b""  # a datagram that is to come after its follower
         self.held: list[bytes] = []
         self.held_since = 0.0
         self.chance = random.Random(camera.name)  # noqa: S311 - the same faults each time
 
 
+class _Datagrams:
+    """Two sockets of the camera, and the reader's two ports."""
+
+    def __init__(self, own: str, reader: str, ports: tuple[int, int]) -> None:
+        self.sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in ports]
+        for each in self.sockets:
+            each.bind((own, 0))
+            each.setblocking(False)
+        self.ports = [int(each.getsockname()[1]) for each in self.sockets]
+        self._to = [(reader, port) for port in ports]
+
+    def send(self, which: int, data: bytes) -> bool:
+        """Whether the system took it."""
+        try:
+            self.sockets[which].sendto(data, self._to[which])
+        except OSError:
+            return False
+        return True
+
+    def close(self) -> None:
+        for each in self.sockets:
+            each.close()
+
+
 class CameraServer:
     """Cameras at `rtsp://<host>:<port>/<name>`, any name; use as `async with`.
+
+    With `udp` it refuses to send over the connection and sends datagrams; `sound` is the codec of a second track that
+    it describes (`PCMA`, `PCMU` or `AAC`), of which it sends nothing.
 
     Attributes:
         port: where it listens, once started.
@@ -79,6 +112,8 @@ class CameraServer:
         user: str = "viewer",
         password: str = "secret",  # noqa: S107 - of a virtual camera
         timeout: int = 60,
+        udp: bool = False,
+        sound: str = "",
     ) -> None:
         self.host, self.port = host, port
         self.bytes_sent = 0
@@ -86,7 +121,7 @@ class CameraServer:
         self._clips = list(clips)
         self._packed = [packetise(clip) for clip in clips]
         self._scheme, self._user, self._password = scheme, user, password
-        self._timeout = timeout
+        self._timeout, self._udp, self._sound = timeout, udp, sound
         self._nonce = secrets.token_hex(16)
         self._cameras: dict[str, VirtualCamera] = {}
         self._source = secrets.randbits(32)
@@ -194,6 +229,7 @@ class CameraServer:
         for position, payload in enumerate(payloads):
             if fault.lose and reader.chance.random() < fault.lose:
                 lost += 1
+                reader.camera.lost += 1
                 continue
             if fault.corrupt and reader.chance.random() < 0.5:
                 payload = fault.spoil(payload, reader.chance)
@@ -212,6 +248,12 @@ class CameraServer:
         self._write(reader, out, len(payloads) - lost)
 
     def _write(self, reader: _Reader, data: bytes, packets: int) -> None:
+        if reader.datagrams is not None:
+            self._send_apart(reader, data)
+            reader.camera.pictures += 1
+            reader.camera.packets += packets
+            self.bytes_sent += len(data)
+            return
         transport = reader.writer.transport
         if transport.get_write_buffer_size() > _LARGEST_BACKLOG:
             reader.camera.dropped += 1
@@ -220,6 +262,21 @@ class CameraServer:
         reader.camera.pictures += 1
         reader.camera.packets += packets
         self.bytes_sent += len(data)
+
+    def _send_apart(self, reader: _Reader, data: bytes) -> None:
+        """What would be interleaved goes as datagrams, some of them after their follower."""
+        at, ports = 0, reader.datagrams
+        assert ports is not None
+        while at < len(data):
+            channel, end = data[at + 1], at + 4 + int.from_bytes(data[at + 2 : at + 4], "big")
+            packet, at = data[at + 4 : end], end
+            if channel == 0 and not reader.late and reader.chance.random() < reader.camera.fault.reorder:
+                reader.late = packet
+                continue
+            ports.send(channel, packet)
+            if channel == 0 and reader.late:
+                ports.send(0, reader.late)
+                reader.late = b""
 
     def _pack(self, payloads: list[bytes], sequence: int, stamp: int, last: bool = True) -> bytes:
         """RTP packets (RFC 3550 section 5.1) as RTSP interleaves them (RFC 2326 section 10.12)."""
@@ -250,6 +307,7 @@ class CameraServer:
         self._connections.add(writer)
         camera: VirtualCamera | None = None
         playing: _Reader | None = None
+        ports: _Datagrams | None = None
         session = secrets.token_hex(4)
         try:
             while True:
@@ -270,18 +328,24 @@ class CameraServer:
                 if camera.fault.frozen or camera.fault.mute:
                     continue
                 status, more, body = self._answer(camera, method, url, headers, session)
+                if method == "SETUP" and self._udp and status.startswith("200"):
+                    ports = ports or self._open_ports(headers["transport"], writer)
+                    more[0] += f";server_port={ports.ports[0]}-{ports.ports[1]}"
                 lines = [f"RTSP/1.0 {status}", f"CSeq: {headers.get('cseq', '0')}", *more]
                 if body:
                     lines.append(f"Content-Length: {len(body)}")
                 writer.write("\r\n".join([*lines, "", body]).encode())
                 if status.startswith("200") and method == "PLAY":
                     playing = _Reader(camera, writer)
+                    playing.datagrams = ports
                     camera.readers.append(playing)
                 if method == "TEARDOWN":
                     break
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError, ValueError):
             pass
         finally:
+            if ports is not None:
+                ports.close()
             self._connections.discard(writer)
             if camera is not None and playing in camera.readers:
                 camera.readers.remove(playing)
@@ -299,15 +363,32 @@ class CameraServer:
             return "401 Unauthorized", self._challenges(), ""
         if method == "DESCRIBE":
             about = [f"Content-Base: {url.rstrip('/')}/", "Content-Type: application/sdp"]
-            return "200 OK", about, describe(self._clips[camera.fault.variant], self.says_rate)
+            if camera.fault.jpeg:
+                return (
+                    "200 OK",
+                    about,
+                    _HEAD + "m=video 0 RTP/AVP 26\r\na=control:track1\r\n" + _SOUND[self._sound],
+                )
+            clip = self._clips[camera.fault.variant]
+            return "200 OK", about, describe(clip, self.says_rate) + _SOUND[self._sound]
         if method == "SETUP":
-            if "TCP" not in headers.get("transport", ""):
+            camera.set_up.append(url)
+            asked = headers.get("transport", "")
+            if self._udp != ("TCP" not in asked):
                 return "461 Unsupported Transport", [], ""
+            if self._udp:
+                ports = asked.partition("client_port=")[2].partition(";")[0]
+                transport = f"Transport: RTP/AVP;unicast;client_port={ports};ssrc={self._source:08x}"
+                return "200 OK", [transport, f"Session: {session};timeout={self._timeout}"], ""
             transport = f"Transport: RTP/AVP/TCP;unicast;interleaved=0-1;ssrc={self._source:08x}"
             return "200 OK", [transport, f"Session: {session};timeout={self._timeout}"], ""
         if headers.get("session") != session:
             return "454 Session Not Found", [], ""
         return "200 OK", [f"Session: {session}"], ""
+
+    def _open_ports(self, transport: str, writer: asyncio.StreamWriter) -> _Datagrams:
+        first, _, last = transport.partition("client_port=")[2].partition(";")[0].partition("-")
+        return _Datagrams(self.host, writer.get_extra_info("peername")[0], (int(first), int(last or first)))
 
     def _challenges(self) -> list[str]:
         if self._scheme == "basic":
@@ -352,11 +433,19 @@ def describe(clip: Clip, rate: float = 25.0) -> str:
         about += f"sprop-parameter-sets={','.join(texts)}"
     else:
         about = f"H265/90000\r\na=fmtp:{PAYLOAD_TYPE} sprop-vps={texts[0]};sprop-sps={texts[1]};sprop-pps={texts[2]}"
-    return (
-        "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=virtual camera\r\nc=IN IP4 0.0.0.0\r\nt=0 0\r\na=control:*\r\n"
+    return _HEAD + (
         f"m=video 0 RTP/AVP {PAYLOAD_TYPE}\r\na=rtpmap:{PAYLOAD_TYPE} {about}\r\na=framerate:{rate:g}\r\n"
         "a=control:track1\r\n"
     )
 
 
 _GOOD: Final = Fault()
+_HEAD: Final = (
+    "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=virtual camera\r\nc=IN IP4 0.0.0.0\r\nt=0 0\r\na=control:*\r\n"
+)
+_SOUND: Final = {
+    "": "",
+    "PCMU": "m=audio 0 RTP/AVP 0\r\na=control:track2\r\n",
+    "PCMA": "m=audio 0 RTP/AVP 8\r\na=control:track2\r\n",
+    "AAC": "m=audio 0 RTP/AVP 97\r\na=rtpmap:97 MPEG4-GENERIC/16000/1\r\na=control:track2\r\n",
+}

@@ -60,7 +60,7 @@ def health_of(
     return Health(
         track=recording.track,
         state=state,
-        detail=detail if detail is not None else camera.detail,
+        detail=detail if detail is not None else camera.detail or _left_out(state, camera.left_out),
         last_unit_at=last.start + timedelta(microseconds=last.wall_us) if last else None,
         lost=counts.lost_packets,
         damaged=counts.damaged_frames,
@@ -71,3 +71,8 @@ def health_of(
         fps_measured=measured,
         alarm=alarm,
     )
+
+
+def _left_out(state: str, codecs: Sequence[str]) -> str:
+    """What the camera offers beside its video: it could be switched off there (docs/decisions/0008)."""
+    return f"not recorded: {', '.join(codecs)}"[:200] if codecs and state == "recording" else ""

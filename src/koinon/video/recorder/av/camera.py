@@ -15,11 +15,12 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import av
 import av.error
 
+from koinon.base.errors import Invalid
 from koinon.video.recorder.camera import Camera
 from koinon.video.recorder.model import TICKS, Source
 from koinon.video.recorder.nal import Codec
 from koinon.video.recorder.rtp import Depacketiser, H264Depacketiser, H265Depacketiser, SenderReport
-from koinon.video.recorder.rtsp import SessionFailed
+from koinon.video.recorder.rtsp import Session, SessionFailed, is_recorded, list_codecs, unsupported
 from koinon.video.recorder.track import Track
 
 SCHEMES: Final = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443, "udp": 0}
@@ -44,6 +45,7 @@ class AvCamera(Camera):
 
     async def _play(self, track: Track) -> None:
         source = await self._located()
+        silent = await self._look(source)
         reader = _Reader(source, self._options.connect_seconds, self._options.silence_seconds)
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[SessionFailed] = loop.create_future()
@@ -52,7 +54,7 @@ class AvCamera(Camera):
         def begin(codec: Codec, sets: list[bytes], rate: float | None, left_out: tuple[str, ...]) -> None:
             if reader.stop.is_set():
                 return
-            self.frame_rate, self.left_out = rate, left_out
+            self.frame_rate, self.left_out = rate, silent or left_out
             track.begin(codec, sets, self.counts)
             kind = next(kind for name, kind in _CODECS.values() if name == codec)
             taker.append(kind(96, self._deliver(track)))
@@ -99,6 +101,30 @@ class AvCamera(Camera):
             # It may be waiting inside FFmpeg, which no one can interrupt: it ends when that returns.
             reader.stop.set()
 
+    async def _look(self, source: Source) -> tuple[str, ...]:
+        """What the camera describes beside the video; it is asked with our own client, since from FFmpeg's we ask for
+        video alone and then do not hear of the rest. Other schemes tell it as they are read.
+
+        Raises:
+            SessionFailed: nobody answers, or there is no video that can be recorded: FFmpeg would say that worse.
+        """
+        if urlsplit(source.url).scheme != "rtsp":
+            return ()
+        session = Session(source, self._options)
+        try:
+            found = list_codecs((await session.describe())[0])
+        except SessionFailed as failed:
+            if failed.reason in ("unreachable", "silent", "unauthorised"):
+                raise
+            return ()  # FFmpeg speaks more dialects
+        except Invalid:
+            return ()
+        finally:
+            await session.close()
+        if not any(kind == "video" and is_recorded(name) for kind, name in found):
+            raise unsupported([name for _, name in found])
+        return tuple(name for kind, name in found if not (kind == "video" and is_recorded(name)))
+
     def _report(self, track: Track, reader: "_Reader", report: SenderReport) -> None:
         if not reader.stop.is_set():
             track.report(report)
@@ -124,13 +150,15 @@ class _Reader:
         began = time.monotonic()
         scheme = urlsplit(self._source.url).scheme
         options = {"protocol_whitelist": _PROTOCOLS[scheme], "fflags": "nobuffer"}
+        if scheme in ("rtsp", "rtsps"):
+            options["allowed_media_types"] = "video"  # sound is not even asked for
         try:
             with av.open(_address(self._source), options=options, timeout=self._timeout) as container:
                 video = next((stream for stream in container.streams.video), None)
                 codec = _CODECS.get(video.codec_context.name) if video is not None else None
                 names = [stream.codec_context.name for stream in container.streams if stream.codec_context]
                 if video is None or codec is None:
-                    raise SessionFailed("unsupported", f"no H.264 or H.265: {', '.join(names)[:200]}")
+                    raise unsupported(names)
                 left_out = tuple(
                     stream.codec_context.name for stream in container.streams if stream is not video
                 )

@@ -18,6 +18,8 @@ LARGEST: Final = 64 << 10
 """Bytes of a description; cameras send one or two thousand."""
 
 _CODECS: Final[dict[str, Codec]] = {"H264": "h264", "H265": "h265", "HEVC": "h265"}
+_STATIC: Final = {0: "PCMU", 3: "GSM", 8: "PCMA", 9: "G722", 14: "MPA", 26: "JPEG", 32: "MPV", 33: "MP2T"}
+"""Payload types that need no `rtpmap` (RFC 3551 section 6): what cameras send of them."""
 _RTPMAP: Final = re.compile(r"(\d{1,3}) ([A-Za-z0-9.-]{1,32})/(\d{1,6})(/\d+)?")
 
 
@@ -44,33 +46,17 @@ def read_sdp(text: bytes, base: str) -> Media:
     Raises:
         Invalid: `invalid_sdp`: not a session description; `unsupported_media`: no such track, with what there is.
     """
-    if len(text) > LARGEST:
-        raise Invalid("invalid_sdp", why="too large", limit_bytes=LARGEST)
-    try:
-        lines = text.decode("utf-8").splitlines()
-    except UnicodeDecodeError:
-        raise Invalid("invalid_sdp", why="not UTF-8") from None
-    lines = [line.strip() for line in lines if line.strip()]
-    if not lines or lines[0] != "v=0":
-        raise Invalid("invalid_sdp", why="does not begin with v=0")
-    if malformed := next((line for line in lines if not re.match(r"[a-z]=", line)), None):
-        raise Invalid("invalid_sdp", why="malformed line", line=malformed[:80])
-    session: list[str] = []
-    tracks: list[list[str]] = []
-    for line in lines:
-        if line.startswith("m="):
-            tracks.append([])
-        (tracks[-1] if tracks else session).append(line)
+    session, tracks = _split(text)
     base = base if base.endswith("/") or urlsplit(base).query else base + "/"
     aggregate = _resolve(_attribute(session, "control") or "*", base)
     seen = []
     for track in tracks:
         if media := _video(track, aggregate):
-            others = [_names(each) or [each[0][2:34]] for each in tracks if each is not track]
+            others = [_names(each) for each in tracks if each is not track]
             return msgspec.structs.replace(
                 media, left_out=tuple(name for names in others for name in names)[:8]
             )
-        seen += _names(track) or [track[0][2:34]]
+        seen += _names(track)
     raise Invalid("unsupported_media", found=seen[:8])
 
 
@@ -96,9 +82,47 @@ def _video(track: list[str], aggregate: str) -> Media | None:
     return None
 
 
+def list_codecs(text: bytes) -> list[tuple[str, str]]:
+    """What `text` describes: of each codec of each track its kind (`video`, `audio` ...) and its name.
+
+    Raises:
+        Invalid: `invalid_sdp`.
+    """
+    return [(track[0][2:].split(" ")[0], name) for track in _split(text)[1] for name in _names(track)]
+
+
+def is_recorded(name: str) -> bool:
+    """Whether video of this codec, as descriptions name it, is recorded."""
+    return name.upper() in _CODECS
+
+
+def _split(text: bytes) -> tuple[list[str], list[list[str]]]:
+    """The lines about the session, and those of each track."""
+    if len(text) > LARGEST:
+        raise Invalid("invalid_sdp", why="too large", limit_bytes=LARGEST)
+    try:
+        lines = text.decode("utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise Invalid("invalid_sdp", why="not UTF-8") from None
+    lines = [line.strip() for line in lines if line.strip()]
+    if not lines or lines[0] != "v=0":
+        raise Invalid("invalid_sdp", why="does not begin with v=0")
+    if malformed := next((line for line in lines if not re.match(r"[a-z]=", line)), None):
+        raise Invalid("invalid_sdp", why="malformed line", line=malformed[:80])
+    session: list[str] = []
+    tracks: list[list[str]] = []
+    for line in lines:
+        if line.startswith("m="):
+            tracks.append([])
+        (tracks[-1] if tracks else session).append(line)
+    return session, tracks
+
+
 def _names(track: list[str]) -> list[str]:
-    """The codecs that a track names."""
-    return [match[2] for line in track if (match := _RTPMAP.match(line.removeprefix("a=rtpmap:")))]
+    """The codecs that a track names; where it names none, those of its payload types, or its own first line."""
+    named = [match[2] for line in track if (match := _RTPMAP.match(line.removeprefix("a=rtpmap:")))]
+    types = [int(each) for each in track[0].split()[3:] if each.isdecimal() and len(each) <= 3]
+    return named or [_STATIC[each] for each in types if each in _STATIC] or [track[0][2:34]]
 
 
 def _frame_rate(track: list[str]) -> float | None:

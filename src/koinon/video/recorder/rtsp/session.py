@@ -8,13 +8,14 @@ import contextlib
 import re
 import secrets
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
 
 from koinon.base.errors import Invalid
 from koinon.video.recorder.model import Options, Reason, Source
 from koinon.video.recorder.rtp import Depacketiser, SenderReport, read_sender_report, receiver_report
 from koinon.video.recorder.rtsp.auth import Authenticator
+from koinon.video.recorder.rtsp.datagrams import Datagrams, open_datagrams
 from koinon.video.recorder.rtsp.messages import Malformed, Message, read_message, write_request
 from koinon.video.recorder.rtsp.sdp import Media, read_sdp
 
@@ -37,6 +38,11 @@ class SessionFailed(Exception):
         self.detail = detail
 
 
+def unsupported(found: Sequence[str]) -> SessionFailed:
+    """What is said of a camera that has no video that can be recorded, only this."""
+    return SessionFailed("unsupported", f"no H.264 or H.265: {', '.join(found)}"[:200])
+
+
 class Session(asyncio.Protocol):
     """A connection to a camera.
 
@@ -57,6 +63,7 @@ class Session(asyncio.Protocol):
         self._session = ""
         self._timeout = float(_DEFAULT_TIMEOUT)
         self._channels = (0, 1)
+        self._datagrams: Datagrams | None = None
         self._keep_alive = "OPTIONS"
         self._depacketiser: Depacketiser | None = None
         self._on_report: Callable[[SenderReport], None] = lambda report: None
@@ -70,6 +77,21 @@ class Session(asyncio.Protocol):
 
     async def open(self) -> Media:
         """The camera is connected and has described its video; nothing is played yet.
+
+        Raises:
+            SessionFailed: with the reason.
+        """
+        text, base = await self.describe()
+        try:
+            self.media = read_sdp(text, base)
+        except Invalid as error:
+            if error.code != "unsupported_media":
+                raise SessionFailed("protocol", str(error)) from None
+            raise unsupported(error.facts["found"]) from None
+        return self.media
+
+    async def describe(self) -> tuple[bytes, str]:
+        """The camera is connected; its description, and the URL that it is relative to.
 
         Raises:
             SessionFailed: with the reason.
@@ -90,13 +112,7 @@ class Session(asyncio.Protocol):
         base = answer.header("content-base") or answer.header("content-location") or self._source.url
         if not base.lower().startswith("rtsp://"):
             base = self._source.url
-        try:
-            self.media = read_sdp(answer.body, base)
-        except Invalid as error:
-            raise SessionFailed(
-                "unsupported" if error.code == "unsupported_media" else "protocol", str(error)
-            ) from None
-        return self.media
+        return answer.body, base
 
     async def play(
         self, depacketiser: Depacketiser, on_report: Callable[[SenderReport], None] = lambda report: None
@@ -107,13 +123,7 @@ class Session(asyncio.Protocol):
             SessionFailed: with the reason.
         """
         self._depacketiser, self._on_report = depacketiser, on_report
-        transport = "RTP/AVP/TCP;unicast;interleaved=0-1"
-        answer = await self._request("SETUP", self.media.control, {"Transport": transport})
-        given = answer.header("transport")
-        match = re.search(r"interleaved=(\d{1,3})(?:-(\d{1,3}))?", given)
-        if "TCP" not in given.upper() or match is None or int(match[1]) > 254:
-            raise SessionFailed("unsupported", "no RTP over TCP")
-        self._channels = (int(match[1]), int(match[2] or int(match[1]) + 1))
+        answer = await self._set_up()
         session, _, parameters = answer.header("session").partition(";")
         if not re.fullmatch(r"[\x21-\x7e]{1,128}", session.strip()):
             raise SessionFailed("protocol", "no session")
@@ -122,6 +132,51 @@ class Session(asyncio.Protocol):
             self._timeout = float(max(2, int(match[1])))
         await self._request("PLAY", self.media.aggregate, {"Range": "npt=0.000-"})
         self._heard = self._loop.time()
+
+    async def _set_up(self) -> Message:
+        """The track is set up over this connection; where the camera does not do that, over UDP."""
+        transport = "RTP/AVP/TCP;unicast;interleaved=0-1"
+        try:
+            answer = await self._request("SETUP", self.media.control, {"Transport": transport})
+        except SessionFailed as failed:
+            if failed.reason != "unsupported":
+                raise
+            return await self._set_up_udp()
+        given = answer.header("transport")
+        match = re.search(r"interleaved=(\d{1,3})(?:-(\d{1,3}))?", given)
+        if "TCP" not in given.upper() or match is None or int(match[1]) > 254:
+            raise SessionFailed("unsupported", "no RTP over TCP, though it was agreed")
+        self._channels = (int(match[1]), int(match[2] or int(match[1]) + 1))
+        return answer
+
+    async def _set_up_udp(self) -> Message:
+        """RFC 2326 section 12.39: the camera sends to two ports of ours, from where its end of this connection is."""
+        assert self._transport is not None
+        ours, theirs = (self._transport.get_extra_info(name)[0] for name in ("sockname", "peername"))
+        try:
+            self._datagrams = await open_datagrams(ours, theirs, self._take_packet, self._take_control)
+        except OSError as error:
+            raise SessionFailed("unsupported", f"no ports for UDP: {error.strerror}") from None
+        first = self._datagrams.port
+        transport = f"RTP/AVP;unicast;client_port={first}-{first + 1}"
+        answer = await self._request("SETUP", self.media.control, {"Transport": transport})
+        given = answer.header("transport")
+        match = re.search(r"server_port=(\d{1,5})(?:-(\d{1,5}))?", given)
+        if "TCP" in given.upper() or "multicast" in given.lower():
+            raise SessionFailed("unsupported", "no RTP over UDP, though it was agreed")
+        if match is not None:
+            self._datagrams.expect(int(match[1]), int(match[2] or int(match[1]) + 1))
+        return answer
+
+    def _take_packet(self, data: bytes) -> None:
+        self._received += len(data)
+        self._heard = self._loop.time()
+        if self._depacketiser is not None:
+            self._depacketiser.push(data, 0, len(data))
+
+    def _take_control(self, data: bytes) -> None:
+        if report := read_sender_report(data):
+            self._on_report(report)
 
     async def watch(
         self,
@@ -156,6 +211,9 @@ class Session(asyncio.Protocol):
                 reported = now
                 seen = self._depacketiser
                 report = receiver_report(self._ours, seen.ssrc, seen.counts.lost_packets, seen.highest)
+                if self._datagrams is not None:
+                    self._datagrams.report(report)
+                    continue
                 self._transport.write(
                     bytes((0x24, self._channels[1])) + len(report).to_bytes(2, "big") + report
                 )
@@ -175,6 +233,8 @@ class Session(asyncio.Protocol):
 
     async def close(self) -> None:
         """The session is torn down as far as the camera lets us, and the connection closed."""
+        if self._datagrams is not None:
+            self._datagrams.close()
         if self._transport is None:
             return
         self._gather(0.0)
@@ -213,7 +273,7 @@ class Session(asyncio.Protocol):
             except ValueError as error:
                 raise SessionFailed("unauthorised", str(error)) from None
         if answer.status == 461:
-            raise SessionFailed("unsupported", "no RTP over TCP")
+            raise SessionFailed("unsupported", "neither RTP over TCP nor over UDP")
         if answer.status in (401, 403):
             raise SessionFailed("unauthorised", f"{method}: {answer.status}")
         if answer.status != 200:
