@@ -1,8 +1,9 @@
 """Masks: CPU of one masked camera, 720p15 out of 720p25; against decoding alone, in the same runs.
 
 Source: a clip of 720p25, 2 Mbit/s, GOP 2 s (`koinon.demo.cameras`). Three masks, fifteen percent of the picture, once
-filled and once as a mosaic. What is counted is the CPU of the process that masks, with its messages in and out, as it
-runs in the platform; `decode_only` is the same process that decodes every frame and does nothing with it.
+filled and once as a mosaic; and as an export does it, every picture, with its mark. What is counted is the CPU of the
+process that masks, with its messages in and out, as it runs in the platform; `decode_only` is the same process that
+decodes every frame and does nothing with it.
 
 A camera-second is 25 frames that went in, not a second of the wall clock. `--seconds N` shortens the clip's repetition.
 """
@@ -23,6 +24,7 @@ from benchmarks.frame import RUNS, CpuMeter, result, row, show
 from koinon.base.ids import new_id
 from koinon.demo.cameras import make_clip
 from koinon.video.cameras.model import CameraId
+from koinon.video.exports.filming import BIT_RATE, FRAMES_A_SECOND, LINES
 from koinon.video.masks import Coded, Kind, Mask, MaskId, MaskPool
 from koinon.video.masks.stream import _avc_sets
 from koinon.video.masks.transcode import read_nals
@@ -46,11 +48,12 @@ def run(seconds: float = SECONDS, runs: int = RUNS, *, quick: bool = False) -> d
     with tempfile.TemporaryDirectory() as name:
         format_, frames = _read(make_clip(Path(name), seconds=10, width=1280, height=720, kbits=2000, gop=50))
     frames = _repeat(frames, seconds)
-    filled, mosaic, decoded = [], [], []
+    filled, mosaic, decoded, exported = [], [], [], []
     for _ in range(runs):  # alternated: a machine that is slow for a while is slow for all
         filled.append(asyncio.run(_mask(format_, frames, Kind.FILL)))
         mosaic.append(asyncio.run(_mask(format_, frames, Kind.MOSAIC)))
         decoded.append(_decode(format_, frames))
+        exported.append(asyncio.run(_mask(format_, frames, Kind.FILL, export=True)))
     middle = sorted(decoded)[len(decoded) // 2]
     stated = f"720p25 at 2 Mbit/s in, 720p15 out, three masks, {len(frames) / RATE:.0f} s of video"
     return result(
@@ -59,6 +62,10 @@ def run(seconds: float = SECONDS, runs: int = RUNS, *, quick: bool = False) -> d
             row("cpu_core_per_camera", f"filled; {stated}", "core", filled, "<= 0.10", {"decode_only": middle}),
             row("cpu_core_per_camera_mosaic", f"mosaic; {stated}", "core", mosaic, "<= 0.10", {"decode_only": middle}),
             row("cameras_per_core", "filled, one over the first", "", [1 / each for each in filled]),
+            row(
+                "cpu_core_per_exported_second", f"as for an export: every picture, marked, 4 Mbit/s; {stated}", "core",
+                exported, "<= 1.0", {"decode_only": middle},
+            ),
         ],
     )  # fmt: skip
 
@@ -94,8 +101,8 @@ def _repeat(frames: Sequence[Coded], seconds: float) -> list[Coded]:
     return repeated
 
 
-async def _mask(format_: Format, frames: Sequence[Coded], kind: Kind) -> float:
-    """Of a core, what a camera costs in the process that masks."""
+async def _mask(format_: Format, frames: Sequence[Coded], kind: Kind, *, export: bool = False) -> float:
+    """Of a core, what a camera costs in the process that masks; or, for an export, a second of it."""
     at = datetime(2026, 11, 24, tzinfo=UTC) - timedelta(days=1)
     mask = Mask(
         id=MaskId(new_id()), camera=CameraId(new_id()), valid_from=at, valid_until=None, polygons=POLYGONS, kind=kind,
@@ -103,7 +110,10 @@ async def _mask(format_: Format, frames: Sequence[Coded], kind: Kind) -> float:
     )  # fmt: skip
     pool = MaskPool(processes=1)
     try:
-        async with pool.open([mask]) as stream:
+        exporting: dict[str, Any] = {
+            "lines": LINES, "frames_a_second": FRAMES_A_SECOND, "bit_rate": BIT_RATE, "mark": "Iris · West · PV-1",
+        }  # fmt: skip
+        async with pool.open([mask], **(exporting if export else {})) as stream:
             stream.open(format_)
             taken = aiter(stream)
             child = pool._processes[0]._child

@@ -236,7 +236,7 @@ async def test_no_image_is_given_under_a_view_that_the_gate_did_not_open(
         assert answer.status_code in (403, 404), (name, answer.status_code, answer.text[:200])
         assert "json" in answer.headers["content-type"], name
         codes.add(answer.json()["code"])
-    assert codes == {"media_unknown"}
+    assert codes == {"media_unknown", "export_unknown"}
 
 
 async def test_a_governed_route_that_answers_with_anything_else_gives_500() -> None:

@@ -21,7 +21,9 @@ from koinon.app.exports import maker_of
 from koinon.app.wiring import Platform, open_platform
 from koinon.base.crypto import SigningKey
 from koinon.demo.region_video import INVESTIGATION
-from koinon.video.exports import ExportId, Maker, State, open_shelf
+from koinon.video.exports.making import Maker
+from koinon.video.exports.model import ExportId
+from koinon.video.exports.shelf import open_shelf
 from koinon.video.masks.stream import MaskPool
 from koinon.video.recordings.model import StoredUnit
 
@@ -145,4 +147,4 @@ async def studio(site: Site, units: list[StoredUnit]) -> AsyncIterator[Studio]:
     await pool.close()
 
 
-__all__ = ["State", "film", "serve_it", "site"]
+__all__ = ["film", "serve_it", "site"]

@@ -24,9 +24,10 @@ from koinon.base.jobs import Worker
 from koinon.demo.region_video import VIDEO, ZONE_SOUTH
 from koinon.trust.gate import Cut, EndReason
 from koinon.trust.standing.acts import Deed, TargetKind
-from koinon.video.exports import ExportId, make_handlers, store, verify_package
+from koinon.video.exports import store, verify_package
 from koinon.video.exports.filming import film
-from koinon.video.exports.jobs import sweep
+from koinon.video.exports.jobs import make_handlers, sweep
+from koinon.video.exports.model import ExportId
 from koinon.video.exports.policy import KEPT, PIECE_BYTES
 from koinon.video.exports.shelf import Shelf
 from koinon.video.playback.pieces import of_us, to_us, wall_us
