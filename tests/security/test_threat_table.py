@@ -55,6 +55,8 @@ THREATS = [
     "player that asks without end and takes nothing",
     "another site's page opening a socket",
     "publications compared to find somebody out",
+    "the same rows under a second name, for a second budget",
+    "pseudonyms found out by making them",
     "hold bypassed, or placed to keep what must go",
     "public register that tells of cameras that are not shared",
 ]

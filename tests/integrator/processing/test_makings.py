@@ -133,6 +133,9 @@ async def test_an_operator_asks_watches_weighs_and_publishes_on_pages(
     await page.locator("progress").wait_for()
     assert await find_barriers(page) == []
     await shoot(page, "making-waits-en")
+    failed = await made(makings, Anonymity(quasi=QUASI, k=1000))
+    told = await client.get(f"/processing/makings/{failed}?lang=en", headers=HTML)
+    assert "fewer than k = 1000 rows" in told.text
     await makings.make(making)
     await page.locator("section[aria-labelledby=publish]").wait_for()  # the page asked by itself
     await page.goto(f"{origin}/processing/makings/{making}?lang=fr")

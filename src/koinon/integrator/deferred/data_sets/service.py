@@ -82,7 +82,7 @@ class DataSetOrders:
         flow = self.flows.get(new.flow)
         if flow is None:
             raise NotFound("flow_unknown", flow=new.flow[:64])
-        known = {spec.name for spec in policy.result_type(flow).fields[2:]}
+        known = columns_of(flow)
         if new.purpose not in flow.purposes:
             raise Invalid("purpose_unknown", purpose=new.purpose[:64], flow=flow.name)
         if not new.fields or not set(new.fields) <= known:
@@ -299,6 +299,16 @@ class DataSetOrders:
             at=self._gate.clock.now(),
         )
         await append(connection, self._gate.sealer, [entry])
+
+
+def columns_of(flow: Flow) -> frozenset[str]:
+    """The fields that may become columns: numbers of persons never do.
+
+    Raises:
+        NotFound: `flow_not_in_batch`.
+    """
+    specs = policy.result_type(flow).fields[2:]
+    return frozenset(spec.name for spec in specs if spec.kind != "national_number")
 
 
 def origin_of(batch: UUID) -> str:

@@ -14,9 +14,8 @@ from litestar.response import Redirect
 from koinon.base.errors import Invalid, KoinonError, NotAllowed, NotFound
 from koinon.base.ids import parse_id
 from koinon.base.text import Text
-from koinon.integrator.deferred import policy
 from koinon.integrator.deferred.data_sets.model import NewOrder
-from koinon.integrator.deferred.data_sets.service import AGREES, DataSetOrders
+from koinon.integrator.deferred.data_sets.service import AGREES, DataSetOrders, columns_of
 from koinon.integrator.model import Flow
 from koinon.integrator.processing.privacy import Price
 from koinon.integrator.processing.service import OPERATOR
@@ -50,7 +49,7 @@ def _orders(viewer: Viewer | None) -> bool:
 
 navigation = [
     NavigationItem(
-        label=N_("Results as data sets"),
+        label=N_("Data sets"),
         path="/processing/results",
         shown_to=lambda viewer: _orders(viewer) and isinstance(viewer, Session) and viewer.profile == AGREES,
         order=42,
@@ -201,7 +200,7 @@ async def _page(
         flows=[(flow.title, f"/processing/results?flow={flow.name}#new", flow is chosen) for flow in flows],
         flow=chosen.name,
         purposes=list(chosen.purposes.items()),
-        fields=[(name, label) for name, label in chosen.fields.items() if name in _columns(chosen)],
+        fields=[(name, label) for name, label in chosen.fields.items() if name in columns_of(chosen)],
         chosen=form.get("fields", "").split(","),
         parties=sorted(parties, key=lambda each: each[1].en),
         form={"epsilon": "1", "delta": "0", **form},
@@ -211,13 +210,9 @@ async def _page(
     )
 
 
-def _columns(flow: Flow) -> set[str]:
-    return {spec.name for spec in policy.result_type(flow).fields[2:]}
-
-
 def _in_batch(flow: Flow) -> bool:
     try:
-        policy.result_type(flow)
+        columns_of(flow)
     except NotFound:
         return False
     return True

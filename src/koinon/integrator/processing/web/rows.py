@@ -40,6 +40,10 @@ STEPS: dict[str, Message] = {
     "writing": N_("Writing the rows"),
     "measuring": N_("Measuring what was reached"),
 }
+_REASONS: dict[str, Message] = {
+    "rows": N_("The data set has fewer than k = %(k)s rows."),
+    "values": N_("The column %(column)s has fewer than l = %(l)s different values."),
+}
 _ORDERED = ("int", "uint", "decimal", "date")
 _FIRST = {"k": "10", "l": "1", "most_suppressed": "2"}
 
@@ -212,9 +216,17 @@ async def _show(
         refused=error is not None,
         message=words_of(request, error, N_("This cannot be made so.")) if error is not None else None,
         facts=error.facts if error is not None else {},
-        why=portal_of(request).problems.get(found.code or "", N_("They could not be made.")),
+        why=_why(request, found),
         why_facts=found.facts or {},
     )
+
+
+def _why(request: Request[Any, Any, Any], making: Making) -> Message:
+    """Why the rows could not be made, as exactly as is known."""
+    facts = making.facts or {}
+    if making.code == "anonymity_not_reachable" and facts.get("why") in _REASONS:
+        return _REASONS[facts["why"]]
+    return portal_of(request).problems.get(making.code or "", N_("They could not be made."))
 
 
 def _roles(kind: str) -> list[tuple[str, Message]]:
