@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from tests.video.conftest import ask_ffprobe
 from tests.video.exports.conftest import Studio
-from tests.video.playback.conftest import Files
+from tests.video.playback.conftest import Files, moved
 from tests.video.rights.test_rights import trace
 
 from koinon.base.clock import FixedClock
@@ -28,9 +28,9 @@ from koinon.video.exports import store, verify_package
 from koinon.video.exports.filming import film
 from koinon.video.exports.jobs import make_handlers, sweep
 from koinon.video.exports.model import ExportId
-from koinon.video.exports.policy import KEPT, PIECE_BYTES
+from koinon.video.exports.policy import KEPT, PIECE_BYTES, Hole
 from koinon.video.exports.shelf import Shelf
-from koinon.video.playback.pieces import of_us, to_us, wall_us
+from koinon.video.playback.pieces import of_us, wall_us
 from koinon.video.recordings.model import StoredUnit
 from koinon.video.terms import deletion, regimes_of
 
@@ -428,6 +428,49 @@ async def test_a_worker_makes_what_was_asked_and_what_a_dead_one_left_goes(studi
     assert (await studio.fetch(told["id"])).status_code == 200
 
 
+class Kept:
+    """A file that only remembers when its pictures were taken."""
+
+    def __init__(self) -> None:
+        self.units: set[Any] = set()
+        self.moments: list[list[int]] = []
+
+    async def add(self, media: Any, unit: StoredUnit, data: bytes) -> None:
+        self.units.add((unit.start, unit.copy))
+        self.moments.append(sorted(media.frames_us))
+
+    async def close(self) -> Any:
+        return None
+
+    async def abandon(self) -> None: ...
+
+
+async def filmed(source: Files, *, per_unit: bool = False) -> tuple[list[Kept], list[Hole]]:
+    files: list[Kept] = []
+
+    async def begin(entry: Any, media: Any) -> Any:
+        files.append(Kept())
+        return files[-1]
+
+    async def go_on(us: int) -> None: ...
+
+    _, holes = await film(source, source.since_us, source.until_us, begin, per_unit=per_unit, go_on=go_on)
+    return files, holes
+
+
+async def test_time_never_goes_back_in_a_file_also_where_the_other_copy_goes_on(
+    recorded: list[StoredUnit],
+) -> None:
+    [once] = (await filmed(Files(recorded)))[0]
+    assert len(once.units) == len(recorded), "units that follow each other are one file"
+    first, second, *rest = recorded
+    other = [moved(each, timedelta(seconds=-0.4), copy=1) for each in (second, *rest)]
+    files, holes = await filmed(Files([first, *other]))
+    assert len(files) == 2 and holes == []
+    for each in files:
+        assert each.moments == sorted(each.moments)
+
+
 class Altered(Files):
     """Units of which the second is not what was recorded."""
 
@@ -438,26 +481,10 @@ class Altered(Files):
 
 async def test_an_altered_unit_is_told_and_not_exported(recorded: list[StoredUnit]) -> None:
     units, source = recorded, Altered(recorded)
-    opened: list[Any] = []
-
-    class Counted:
-        async def add(self, media: Any, unit: Any, data: bytes) -> None:
-            opened.append(unit.start)
-
-        async def close(self) -> Any:
-            return None
-
-        async def abandon(self) -> None: ...
-
-    async def begin(entry: Any, media: Any) -> Any:
-        return Counted()
-
-    async def go_on(us: int) -> None: ...
-
-    _, holes = await film(
-        source, to_us(units[0].start), to_us(units[-1].end), begin, per_unit=True, go_on=go_on
-    )
-    assert set(opened) == {each.start for each in units} - {units[1].start}
+    files, holes = await filmed(source, per_unit=True)
+    assert {start for each in files for start, _ in each.units} == {each.start for each in units} - {
+        units[1].start
+    }
     assert [each.reason for each in holes] == ["unit_damaged"]
 
 

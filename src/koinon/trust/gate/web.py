@@ -35,6 +35,7 @@ KINDS = {
     "exchange.piece": N_("part sent"),
     "exchange.renewed": N_("renewed"),
     "exchange.ended": N_("ended"),
+    "export.asked": N_("asked for as a file"),
 }
 ENDS = {
     EndReason.COMPLETED: N_("everything was sent"),

@@ -31,6 +31,7 @@ FRAMES_A_SECOND: Final = 25
 BIT_RATE: Final = 4_000_000
 _LARGEST_UNIT: Final = 1 << 30
 _READ_BYTES: Final = 32 << 20
+_CLOSE_US: Final = 2000  # what the wall times of units that follow each other may overlap by rounding
 
 NewFile = Callable[[datetime], Awaitable[FileOut]]
 """A new file of the export, whose oldest image is of that moment."""
@@ -142,6 +143,7 @@ async def film(
     holes: list[Hole] = []
     open_: Film | None = None
     entry: SampleEntry | None = None
+    fresh, reached = False, 0  # whether a unit begins, and how far its predecessors went
     try:
         while True:
             piece = await course.next()
@@ -152,13 +154,18 @@ async def film(
             if isinstance(piece, Ended):
                 return made, holes
             if isinstance(piece, Opening):
-                entry = piece.entry
+                entry, fresh = piece.entry, True
             elif isinstance(piece, Missing):
                 holes += [Hole(each.start, each.end, each.state.value, each.reason) for each in piece.spans]
                 await go_on(to_us(piece.spans[-1].end))
             elif isinstance(piece, Media):
                 await go_on(piece.us)
                 assert entry is not None and checked.unit is not None
+                if open_ is not None and fresh and piece.us < reached - _CLOSE_US:
+                    # The other copy goes on from a key frame that lies further back: time never goes back in a file.
+                    film_, open_ = open_, None
+                    made.append(await film_.close())
+                fresh, reached = False, max(reached, _end_of(piece))
                 if open_ is None:
                     open_ = await begin(entry, piece)
                 await open_.add(piece, checked.unit, checked.data)

@@ -8,7 +8,7 @@ import structlog
 
 from koinon.base.clock import Clock, SystemClock
 from koinon.base.database import Connection, Database
-from koinon.base.jobs import Handler, Run, job
+from koinon.base.jobs import Handler, Run, job, list_failed
 from koinon.video.exports import store
 from koinon.video.exports.making import Maker
 from koinon.video.exports.model import Export, ExportId, State
@@ -65,7 +65,12 @@ async def sweep(database: Database, shelf: Shelf, now: datetime) -> int:
             async with database.transaction() as connection:
                 code = "export_over" if late else "source_gone"
                 await store.move(connection, export.id, State.DELETED, code, now, [State.READY])
-    async with database.acquire() as connection:
+    async with database.transaction() as connection:
+        # A worker that died with each attempt has told nobody that it was the last.
+        for each in await list_failed(connection):
+            if each["kind"] == MAKE and each["key"]:
+                going = [State.QUEUED, State.MAKING]
+                await store.move(connection, UUID(each["key"]), State.FAILED, "making_failed", now, going)
         unswept = await store.list_unswept(connection)
     for export in unswept:
         async with database.transaction() as connection:

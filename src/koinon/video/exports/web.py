@@ -24,6 +24,7 @@ from koinon.video.exports.model import ExportView, Form, State
 from koinon.video.exports.service import Exports
 from koinon.video.rights import Action, Rights, choices_of
 from koinon.video.rights.offers import WORDS as GIVING
+from koinon.video.rights.web import SEEING
 
 STATES: Final[dict[State, tuple[Message, str]]] = {
     State.QUEUED: (N_("in the queue"), "info"),
@@ -74,11 +75,7 @@ problems: dict[str, Message] = {
 
 def may_export(viewer: Viewer | None) -> bool:
     """Whether the menu shows exports: for whom some convention may let export."""
-    return (
-        isinstance(viewer, Session)
-        and viewer.party is not None
-        and viewer.profile in ("control_room_operator", "control_room_supervisor", "investigator")
-    )
+    return isinstance(viewer, Session) and viewer.party is not None and viewer.profile in SEEING
 
 
 navigation = [
