@@ -1,7 +1,10 @@
 """From the question to the package: who gets what, what is in it, and that it is gone in time."""
 
 import asyncio
+import base64
+import hashlib
 import io
+import json
 import zipfile
 from datetime import timedelta
 from pathlib import Path
@@ -12,6 +15,7 @@ import av
 import httpx
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from tests.video.conftest import ask_ffprobe
 from tests.video.exports.conftest import Studio
 from tests.video.playback.conftest import Files, moved
@@ -156,6 +160,15 @@ async def test_a_flipped_byte_a_missing_file_and_another_key_are_found(
     with pytest.raises(Invalid) as caught:
         verify_package(broken, key)
     assert caught.value.code == "package_unreadable"
+    # By a program that is not ours: RFC 7515, Ed25519 and SHA-256 are all it knows.
+    [jwk] = (await studio.http.get("/api/keys")).json()["keys"]
+    head, payload, signature = (each + b"=" * (-len(each) % 4) for each in jws.split(b"."))
+    public = Ed25519PublicKey.from_public_bytes(base64.urlsafe_b64decode(jwk["x"] + "="))
+    public.verify(base64.urlsafe_b64decode(signature), jws.rpartition(b".")[0])
+    assert json.loads(base64.urlsafe_b64decode(head))["alg"] == "EdDSA"
+    said = json.loads(base64.urlsafe_b64decode(payload))
+    [told_file] = said["cameras"][0]["files"]
+    assert hashlib.sha256(names[film_name]).hexdigest() == told_file["sha256"]
     # At rest: a piece is one under its own name and this key alone.
     async with studio.worker.database.acquire() as connection:
         export = await store.find_export(connection, UUID(told["id"]))
