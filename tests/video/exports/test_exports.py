@@ -9,7 +9,7 @@ import zipfile
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import av
 import httpx
@@ -22,20 +22,24 @@ from tests.video.playback.conftest import Files, moved
 from tests.video.rights.test_rights import trace
 
 from koinon.base.clock import FixedClock
-from koinon.base.errors import Invalid, Unavailable
+from koinon.base.errors import Invalid, NotFound, Unavailable
 from koinon.base.ids import new_id
 from koinon.base.jobs import Worker
+from koinon.base.objects import LocalObjects
 from koinon.demo.region_video import VIDEO, ZONE_SOUTH
 from koinon.trust.gate import Cut, EndReason
 from koinon.trust.standing.acts import Deed, TargetKind
+from koinon.video.cameras import CameraId
 from koinon.video.exports import store, verify_package
 from koinon.video.exports.filming import film
 from koinon.video.exports.jobs import make_handlers, sweep
 from koinon.video.exports.model import ExportId
 from koinon.video.exports.policy import KEPT, PIECE_BYTES, Hole
-from koinon.video.exports.shelf import Shelf
+from koinon.video.exports.shelf import Shelf, piece_name
 from koinon.video.playback.pieces import of_us, wall_us
+from koinon.video.playback.store import find_streams
 from koinon.video.recordings.model import StoredUnit
+from koinon.video.recordings.store import ensure_place
 from koinon.video.terms import deletion, regimes_of
 
 
@@ -512,6 +516,30 @@ async def test_a_declared_emergency_is_reviewed_and_too_many_at_once_are_refused
         assert (await studio.ask()).status_code == 202
     answer = await studio.ask()
     assert (answer.status_code, answer.json()["code"]) == (429, "too_many_exports")
+
+
+async def test_pieces_lie_in_the_bucket_where_no_folder_is_mounted(studio: Studio, tmp_path: Path) -> None:
+    objects = LocalObjects(tmp_path / "bucket")
+    async with studio.world.database.transaction() as connection:
+        bucket = await ensure_place(connection, uuid4(), "s3", "s3://bucket")
+        stream = (
+            await find_streams(connection, [CameraId(studio.site.film.camera["south-1"].id)])
+        ).popitem()[1]
+    shelf = Shelf(
+        studio.worker.database, studio.worker.clock, tmp_path / "nowhere", b"k" * 32, bucket=objects,
+        bucket_address="s3://bucket",
+    )  # fmt: skip
+    place = await shelf.find_place()
+    assert place.id == bucket.id
+    unit = studio.site.units[0]
+    name = piece_name(new_id(), 1, 1, 0)
+    await shelf.put(place, stream, unit.start, unit.end, name, b"pictures")
+    assert await shelf.get(place, name) == b"pictures"
+    assert b"pictures" not in await objects.get(name)
+    # What nothing was recorded for can have been made from nothing.
+    with pytest.raises(NotFound) as caught:
+        await shelf.put(place, stream, unit.start - timedelta(days=2), unit.end, f"{name}x", b"pictures")
+    assert caught.value.code == "source_gone"
 
 
 def test_a_cut_that_says_nothing_against_it_is_begun_again() -> None:

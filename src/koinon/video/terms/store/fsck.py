@@ -76,13 +76,16 @@ async def list_timed_tables(connection: Connection) -> list[str]:
         """
         SELECT c.oid::regclass::text FROM pg_catalog.pg_class c
         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-        WHERE n.nspname IN ('recordings', 'terms', 'masks', 'playback', 'rights') AND c.relkind IN ('r', 'p')
+        WHERE n.nspname IN ('recordings', 'terms', 'masks', 'playback', 'rights', 'exports')
+          AND c.relkind IN ('r', 'p')
           AND 2 = (SELECT count(*) FROM pg_catalog.pg_attribute a
                    WHERE a.attrelid = c.oid AND NOT a.attisdropped
                      AND (a.attname, a.atttypid)
                          IN (('stream', 'integer'::regtype), ('start_at', 'timestamptz'::regtype)))
           AND c.oid NOT IN ('terms.deleted'::regclass, 'terms.garbage'::regclass, 'terms.derived'::regclass,
-                            'recordings.unit'::regclass)
+                            'recordings.unit'::regclass,
+                            -- Its pieces are rows of terms.derived.
+                            'exports.file'::regclass)
         ORDER BY 1
         """
     )
