@@ -49,6 +49,7 @@ THREATS = [
     "rule that comes to demand masks while a view runs",
     "unmasked picture of what must leave masked",
     "a picture made to break the decoder of whoever shows it",
+    "old images on a decision that is not about them",
     "one human as two persons",
     "facts of a camera changed by its owner to widen a right",
     "result made when more was allowed",

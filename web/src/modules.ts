@@ -6,6 +6,7 @@ const modules: Record<string, () => Promise<Module>> = {
   "camera-map": () => import("./video/map"),
   copy: () => import("./copy"),
   dialog: () => import("./dialog"),
+  digest: () => import("./digest"),
   export: () => import("./video/export"),
   "mask-editor": () => import("./mask-editor"),
   "offer-passkey": () => import("./offer-passkey"),

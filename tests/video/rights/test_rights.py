@@ -318,7 +318,7 @@ async def test_a_view_is_cut_when_its_owner_takes_the_camera_back(
     await owner.go_on()
 
 
-async def test_images_of_the_police_older_than_a_month_need_a_decision_that_nobody_has(
+async def test_images_of_the_police_older_than_a_month_need_a_decision(
     world: Any, film: Any, make_rights: Any
 ) -> None:
     rights = await make_rights()

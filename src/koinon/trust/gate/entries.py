@@ -70,6 +70,7 @@ def _images_of(images: Images) -> dict[str, Any]:
         "images_until": rfc3339(images.until) if images.until is not None else None,
         "emergency": True if images.emergency else None,
         "at_work_station": True if images.at_work_station else None,
+        "prosecutor_decision": images.decision or None,
     }
 
 

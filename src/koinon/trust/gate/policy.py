@@ -155,5 +155,6 @@ def _facts_of(images: Images, party: PartyId, at: datetime) -> dict[str, FactVal
         "own_camera": images.owner == party,
         "emergency": images.emergency,
         "at_work_station": images.at_work_station,
+        "prosecutor_decision": bool(images.decision),
         "image_age_days": age,
     }

@@ -39,6 +39,7 @@ class Images(msgspec.Struct, frozen=True, kw_only=True):
         since, until: of the images; both None for the live picture.
         at_work_station: asked from a registered work station of the party's control centre.
         emergency: an emergency is declared (break-glass).
+        decision: the recorded decision of the public prosecutor on which it rests, by its id; empty without one.
     """
 
     camera: str
@@ -49,6 +50,7 @@ class Images(msgspec.Struct, frozen=True, kw_only=True):
     until: datetime | None = None
     at_work_station: bool = False
     emergency: bool = False
+    decision: str = ""
 
     @property
     def live(self) -> bool:

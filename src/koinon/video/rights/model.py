@@ -1,7 +1,7 @@
 """What a viewer asks, and what is known about asking."""
 
 import hashlib
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Literal, NewType
 from uuid import UUID
@@ -16,11 +16,14 @@ from koinon.video.cameras import CameraId
 
 ConfirmationId = NewType("ConfirmationId", UUID)
 EmergencyId = NewType("EmergencyId", UUID)
+DecisionId = NewType("DecisionId", UUID)
 
 CASE_LIMIT = 64
 REASON_LIMIT = 1000
 LONGEST = timedelta(days=31)
 CONFIRMED_FOR = timedelta(minutes=15)
+PROSECUTOR = "prosecutor_decision"
+"""The fact of the rule bank that a recorded decision makes true."""
 
 
 class Action(StrEnum):
@@ -140,3 +143,64 @@ class Emergency(msgspec.Struct, frozen=True, kw_only=True):
     reviewed_at: datetime | None = None
     justified: bool | None = None
     note: str = ""
+
+
+class NewDecision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A decision of the public prosecutor, as somebody writes it down.
+
+    Attributes:
+        party: whose people may look; None: the party of who writes it down.
+        case: the reference under which they ask for views.
+        authority, reference, decided_on: whose decision it is, its own number, of which day.
+        since, until: of the images, aware instants. ends_at: nothing is shown on it from then on.
+        document_sha256: of the document, 64 hexadecimal digits.
+    """
+
+    case: str
+    authority: str
+    reference: str
+    decided_on: date
+    cameras: tuple[CameraId, ...]
+    since: datetime
+    until: datetime
+    ends_at: datetime
+    document_sha256: str
+    party: PartyId | None = None
+
+
+class ProsecutorDecision(msgspec.Struct, frozen=True, kw_only=True):
+    """One that was written down; see `NewDecision`."""
+
+    id: DecisionId
+    party: PartyId
+    case: str
+    authority: str
+    reference: str
+    decided_on: date
+    cameras: tuple[CameraId, ...]
+    since: datetime
+    until: datetime
+    ends_at: datetime
+    document_sha256: bytes
+    recorded_by: PersonId
+    recorded_party: PartyId
+    recorded_profile: str
+    recorded_at: datetime
+    ended_by: PersonId | None = None
+    ended_at: datetime | None = None
+
+    def stands(self, at: datetime) -> bool:
+        """Whether something may be shown on it."""
+        return at < self.ends_at and (self.ended_at is None or at < self.ended_at)
+
+
+class Decided(msgspec.Struct, frozen=True):
+    """On which decision a view may rest, or why on none: `decision_missing`, `decision_other_cameras`,
+    `decision_other_images`, `decision_over`, `decision_by_oneself`.
+    """
+
+    decision: ProsecutorDecision | None
+    code: str = ""
+
+
+NOT_DECIDED = Decided(None, "decision_missing")

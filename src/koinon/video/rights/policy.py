@@ -16,7 +16,16 @@ from koinon.trust.gate.policy import decide
 from koinon.trust.rules import Obligations
 from koinon.trust.standing import Standing
 from koinon.video.cameras import Camera, State
-from koinon.video.rights.model import OF_THE_MOMENT, Action, ViewRequest
+from koinon.video.rights.model import (
+    NOT_DECIDED,
+    OF_THE_MOMENT,
+    PROSECUTOR,
+    Action,
+    Decided,
+    DecisionId,
+    ProsecutorDecision,
+    ViewRequest,
+)
 from koinon.video.terms import find_demands, regimes_of
 
 FIELDS = frozenset({"image"})
@@ -25,9 +34,17 @@ ORIGINAL = frozenset({"original"})
 
 # Refusals that somebody hears who is within scope: something is missing that could be given, or was stopped. Whatever
 # is not here means that the camera is none of the viewer's business, and says no more than that.
-WITHIN_SCOPE = frozenset(
+DECISION_CODES = frozenset(
     {
+        "decision_by_oneself",
         "decision_missing",
+        "decision_other_cameras",
+        "decision_other_images",
+        "decision_over",
+    }
+)
+WITHIN_SCOPE = DECISION_CODES | frozenset(
+    {
         "case_missing",
         "conditions_not_met",
         "depth_exceeded",
@@ -74,7 +91,12 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def images_of(
-    camera: Camera, groups: Iterable[str], request: ViewRequest, *, at_work_station: bool = False
+    camera: Camera,
+    groups: Iterable[str],
+    request: ViewRequest,
+    *,
+    at_work_station: bool = False,
+    decision: str = "",
 ) -> Images:
     """What the gate is told about the images that a request means."""
     return Images(
@@ -86,6 +108,7 @@ def images_of(
         until=request.until,
         at_work_station=at_work_station,
         emergency=request.emergency,
+        decision=decision,
     )
 
 
@@ -149,15 +172,19 @@ def judge_camera(
     second: Second | None = None,
     at_work_station: bool = False,
     regimes: Collection[str] = (),
+    decided: Decided = NOT_DECIDED,
 ) -> Verdict:
     """The best verdict over the camera's groups.
 
     A camera that is not shared is its owner's alone, and so are the masks of any; codes `not_shared`, `not_own`,
     `camera_retired`, `not_in_a_group`.
     `regimes`: under which it was since the images were taken, where that is known; what any of them demands counts,
-    since its owner writes the one that it is under now.
+    since its owner writes the one that it is under now. `decided`: the decision of the prosecutor on which the view may
+    rest; where images of that age need one and there is none, its code is the verdict's.
     """
-    images = images_of(camera, groups, request, at_work_station=at_work_station)
+    demands = demanded_by_age(standing, {camera.regime, *regimes}, request, at)
+    rests_on = str(decided.decision.id) if demands and decided.decision is not None else ""
+    images = images_of(camera, groups, request, at_work_station=at_work_station, decision=rests_on)
     asks = [ask_of(actor, request, images, resource, second) for resource in images.groups]
     if not asks:
         return Verdict(code="not_in_a_group", ask=ask_of(actor, request, images, "cameras/none"))
@@ -168,24 +195,63 @@ def judge_camera(
     if request.action in OF_THE_MOMENT and camera.state is State.RETIRED:
         return Verdict(code="camera_retired", ask=asks[0])
     found = best([judge(standing, ask, at) for ask in asks])
-    under = {camera.regime, *regimes}
-    if found.allowed and demanded_by_age(standing, under, images, request.action, at):
-        # Nobody can record a prosecutor's decision here yet: what is not known is not there.
-        return msgspec.structs.replace(found, code="decision_missing")
+    if found.allowed and demands:
+        if not rests_on:
+            return msgspec.structs.replace(found, code=decided.code)
+        if set(demands) - {PROSECUTOR}:
+            return msgspec.structs.replace(
+                found, code="decision_missing"
+            )  # of another kind, which nobody can record
     return found
 
 
+def choose_decision(
+    decisions: Iterable[ProsecutorDecision],
+    request: ViewRequest,
+    at: datetime,
+    by_oneself: Collection[DecisionId] = (),
+) -> Decided:
+    """The one of a case's decisions on which the view may rest, or what the nearest to giving it lacks.
+
+    `by_oneself`: those that the viewer wrote down.
+    """
+    nearest = 0
+    for each in decisions:
+        fits = (
+            request.camera in each.cameras,
+            request.since is not None
+            and request.until is not None
+            and each.since <= request.since
+            and request.until <= each.until,
+            each.stands(at),
+            each.id not in by_oneself,
+        )
+        if all(fits):
+            return Decided(each)
+        nearest = max(nearest, 1 + fits.index(False))
+    return Decided(None, _DECISION_LACKS[nearest])
+
+
+_DECISION_LACKS = (
+    "decision_missing",
+    "decision_other_cameras",
+    "decision_other_images",
+    "decision_over",
+    "decision_by_oneself",
+)
+
+
 def demanded_by_age(
-    standing: Standing, under: Collection[str], images: Images, action: Action, at: datetime
+    standing: Standing, under: Collection[str], request: ViewRequest, at: datetime
 ) -> tuple[str, ...]:
     """What these retention regimes demand for images as old as these; names of facts that must be true."""
-    if images.since is None:
+    if request.since is None:
         return ()
-    age_days = math.ceil((at - images.since) / timedelta(days=1))
+    age_days = math.ceil((at - request.since) / timedelta(days=1))
     return tuple(
         demand
         for regime in sorted(under)
-        for stage in find_demands(regimes_of(standing), regime, action.value, age_days, at)
+        for stage in find_demands(regimes_of(standing), regime, request.action.value, age_days, at)
         for demand in stage.demands
     )
 

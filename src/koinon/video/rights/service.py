@@ -30,8 +30,16 @@ from koinon.trust.parties.sign_in import Session
 from koinon.trust.standing import Standing
 from koinon.video.cameras import Camera, CameraId, StationId, stations
 from koinon.video.cameras import store as cameras
-from koinon.video.rights import confirmations, policy, store
-from koinon.video.rights.model import Action, Emergency, EmergencyId, ViewRequest, check_request
+from koinon.video.rights import confirmations, decisions, policy, store
+from koinon.video.rights.model import (
+    Action,
+    Decided,
+    Emergency,
+    EmergencyId,
+    ProsecutorDecision,
+    ViewRequest,
+    check_request,
+)
 from koinon.video.rights.offers import Offer, offers_of
 from koinon.video.rights.policy import Verdict
 from koinon.video.rights.tokens import Tokens
@@ -52,12 +60,18 @@ class ImageUse:
         since, until: of the images; None for the live picture.
         masks: what must be unrecognisable in the picture; nothing where the original may be seen.
         station: the work station at which its viewer was when it began, or None.
+        decision: of the public prosecutor, where it rests on one.
     """
 
     station: StationId | None = None
 
     def __init__(
-        self, camera: Camera, request: ViewRequest, use: Use, on_end: Callable[["ImageUse"], None]
+        self,
+        camera: Camera,
+        request: ViewRequest,
+        use: Use,
+        on_end: Callable[["ImageUse"], None],
+        decision: ProsecutorDecision | None = None,
     ) -> None:
         self.id: UUID = use.id
         self.camera = camera
@@ -65,6 +79,7 @@ class ImageUse:
         self.action = request.action
         self.since, self.until = request.since, request.until
         self.use = use
+        self.decision = decision
         self._on_end = on_end
 
     @property
@@ -111,8 +126,9 @@ class View(ImageUse):
         session: Session,
         on_end: Callable[[ImageUse], None],
         station: StationId | None = None,
+        decision: ProsecutorDecision | None = None,
     ) -> None:
-        super().__init__(camera, request, use, on_end)
+        super().__init__(camera, request, use, on_end, decision)
         self.session = session
         self.station = station
 
@@ -131,6 +147,7 @@ class Entered(NamedTuple):
     camera: Camera
     passage: Passage
     second: Second | None
+    decision: ProsecutorDecision | None  # on which it rests
 
 
 class Rights:
@@ -147,6 +164,7 @@ class Rights:
         self._looking: asyncio.Task[None] | None = None
         self._look_again = False
         self._stationed: asyncio.Task[None] | None = None
+        self._decided: asyncio.Task[None] | None = None
         gate.keeper.listen(self._standing_moved)
 
     async def enter(
@@ -176,6 +194,7 @@ class Rights:
             raise NotFound("camera_unknown")
         async with self._database.acquire() as connection:
             regimes = await list_regimes(connection, camera.id, request.since or at)
+            decided = await decisions.find(connection, actor, request, at)
         verdict = policy.judge_camera(
             standing,
             actor,
@@ -186,15 +205,18 @@ class Rights:
             second=second,
             at_work_station=at_work_station,
             regimes=regimes,
+            decided=decided,
         )
         if not verdict.allowed and not self._knows(standing, actor, camera, groups, request.action, at):
             await self._gate.refuse(verdict.ask, NotAllowed("camera_unknown", why=verdict.code))
             raise NotFound("camera_unknown")
-        if verdict.code == "decision_missing":  # of the regime of retention, which the gate does not know
-            refusal = NotAllowed("decision_missing", regime=camera.regime)
+        if verdict.code in policy.DECISION_CODES:  # of the regime of retention, which the gate does not know
+            refusal = NotAllowed(verdict.code, regime=camera.regime)
             await self._gate.refuse(verdict.ask, refusal)
             raise refusal
-        return Entered(camera, await self._gate.open(verdict.ask, exchange), second)
+        assert verdict.ask.images is not None
+        rests_on = decided.decision if verdict.ask.images.decision else None
+        return Entered(camera, await self._gate.open(verdict.ask, exchange), second, rests_on)
 
     async def open(
         self,
@@ -224,8 +246,8 @@ class Rights:
             async with self._database.transaction() as connection:
                 await confirmations.use(connection, request.confirmation, at)
         use = await self._uses.begin(entered.passage, note=note)
-        view = View(entered.camera, request, use, session, self._forget, station)
-        self._views[view.id] = view
+        view = View(entered.camera, request, use, session, self._forget, station, entered.decision)
+        await self._run(view)
         if station is not None and (self._stationed is None or self._stationed.done()):
             self._stationed = asyncio.create_task(self._watch_stations(), name="stations-watched")
         if request.emergency:
@@ -245,11 +267,17 @@ class Rights:
 
         Records: `exchange.begun`.
         """
-        use = ImageUse(
-            entered.camera, request, await self._uses.begin(entered.passage, note=note), self._forget
-        )
-        self._views[use.id] = use
+        begun = await self._uses.begin(entered.passage, note=note)
+        use = ImageUse(entered.camera, request, begun, self._forget, entered.decision)
+        await self._run(use)
         return use
+
+    async def _run(self, use: ImageUse) -> None:
+        self._views[use.id] = use
+        if use.decision is not None:
+            if self._decided is None or self._decided.done():
+                self._decided = asyncio.create_task(self._watch_decisions(), name="decisions-watched")
+            await self._judge_decisions()  # one that was ended while this use began
 
     async def demand_known(self, session: Session, request: ViewRequest) -> None:
         """The camera that the request names is one of which the viewer may know, for that action.
@@ -506,12 +534,33 @@ class Rights:
                 if code:
                     view.use.cut_now(Cut(EndReason.CUT, code))
             await self._judge_stations()  # a station that was revoked raises the epoch too
+            await self._judge_decisions()  # and so does a decision that was ended
 
     async def _watch_stations(self) -> None:
         """Views that hang on a work station end when their viewer is there no more; while there are any."""
         while any(view.station is not None for view in self._views.values()):
             await asyncio.sleep(_STATION_SECONDS)
             await self._judge_stations()
+
+    async def _watch_decisions(self) -> None:
+        """Views that rest on a decision of the prosecutor end with it; while there are any."""
+        while ends := [view.decision.ends_at for view in self._views.values() if view.decision is not None]:
+            left = (min(ends) - self._gate.clock.now()).total_seconds()
+            await asyncio.sleep(min(max(left, 0.05), _STATION_SECONDS))
+            await self._judge_decisions()
+
+    async def _judge_decisions(self) -> None:
+        for view in [each for each in self._views.values() if each.decision is not None]:
+            assert view.decision is not None
+            found = view.decision
+            try:
+                async with self._database.acquire() as connection:
+                    found = await store.find_decision(connection, view.decision.id) or found
+            except Exception:
+                # The database may be away for a moment; its own end is known here.
+                _log.exception("decision_not_checked")
+            if not found.stands(self._gate.clock.now()):
+                view.use.cut_now(Cut(EndReason.CUT, "decision_over"))
 
     async def _judge_stations(self) -> None:
         for view in [
@@ -541,6 +590,7 @@ class Rights:
             view.request,
             self._gate.clock.now(),
             second=ask.second,
+            decided=Decided(view.decision, "decision_missing"),
         )
         return not verdict.allowed
 

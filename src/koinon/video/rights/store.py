@@ -7,10 +7,19 @@ import msgspec
 
 from koinon.base.database import Connection
 from koinon.trust.parties import PartyId, PersonId
-from koinon.video.rights.model import Confirmation, ConfirmationId, Emergency, EmergencyId, ViewRequest
+from koinon.video.rights.model import (
+    Confirmation,
+    ConfirmationId,
+    DecisionId,
+    Emergency,
+    EmergencyId,
+    ProsecutorDecision,
+    ViewRequest,
+)
 
 _CONFIRMATION = ", ".join(Confirmation.__struct_fields__)
 _EMERGENCY = ", ".join(Emergency.__struct_fields__)
+_DECISION = ", ".join(f'"{name}"' for name in ProsecutorDecision.__struct_fields__)
 
 
 def _confirmation(row: Any) -> Confirmation:
@@ -142,3 +151,57 @@ async def review_emergency(
         at,
     )
     return done.endswith(" 1")
+
+
+def _decision(row: Any) -> ProsecutorDecision:
+    return ProsecutorDecision(**{**row, "cameras": tuple(row["cameras"])})
+
+
+async def insert_decision(connection: Connection, decision: ProsecutorDecision) -> None:
+    """The decision counts."""
+    names = ProsecutorDecision.__struct_fields__
+    places = ", ".join(f"${number}" for number in range(1, len(names) + 1))
+    await connection.execute(
+        f"INSERT INTO rights.decision ({_DECISION}) VALUES ({places})",
+        *(getattr(decision, name) for name in names),
+    )
+
+
+async def find_decision(
+    connection: Connection, decision: DecisionId, *, lock: bool = False
+) -> ProsecutorDecision | None:
+    """The decision, or nothing."""
+    row = await connection.fetchrow(
+        f"SELECT {_DECISION} FROM rights.decision WHERE id = $1{' FOR UPDATE' if lock else ''}", decision
+    )
+    return _decision(row) if row else None
+
+
+async def list_decisions_of(connection: Connection, party: PartyId, case: str) -> list[ProsecutorDecision]:
+    """Those of one case of the party, also those that are over; newest first."""
+    rows = await connection.fetch(
+        f'SELECT {_DECISION} FROM rights.decision WHERE party = $1 AND "case" = $2 ORDER BY recorded_at DESC LIMIT 100',
+        party,
+        case,
+    )
+    return [_decision(row) for row in rows]
+
+
+async def list_decisions(connection: Connection, party: PartyId) -> list[ProsecutorDecision]:
+    """Those of the party's cases, and those that it wrote down for others; newest first."""
+    rows = await connection.fetch(
+        f"SELECT {_DECISION} FROM rights.decision WHERE party = $1 OR recorded_party = $1"
+        " ORDER BY recorded_at DESC LIMIT 500",
+        party,
+    )
+    return [_decision(row) for row in rows]
+
+
+async def end_decision(connection: Connection, decision: DecisionId, person: PersonId, at: datetime) -> None:
+    """It has ended."""
+    await connection.execute(
+        "UPDATE rights.decision SET ended_by = $2, ended_at = $3 WHERE id = $1 AND ended_at IS NULL",
+        decision,
+        person,
+        at,
+    )

@@ -25,7 +25,7 @@ from koinon.trust.rules import load_vocabulary
 from koinon.trust.standing import Standing
 from koinon.video.cameras import Camera
 from koinon.video.cameras import store as cameras
-from koinon.video.rights import confirmations, emergencies, owned, store
+from koinon.video.rights import confirmations, decided, emergencies, owned, store
 from koinon.video.rights.model import ConfirmationId, EmergencyId, ViewRequest
 from koinon.video.rights.service import Rights, actor_of
 from koinon.video.rights.simulate import Right, rights_of, rights_on
@@ -43,7 +43,10 @@ problems: dict[str, Message] = {
     "case_too_long": N_("The reference of the file is longer than %(limit)s characters."),
     "reason_too_long": N_("The text is longer than %(limit)s characters."),
     "purpose_missing": N_("Choose a purpose."),
-    "decision_missing": N_("Images as old as these need a written decision of the public prosecutor."),
+    "decision_missing": N_(
+        "Images as old as these need a written decision of the public prosecutor, and none is recorded for this case."
+    ),
+    **decided.problems,
     "confirmation_unknown": N_("There is no such request for you."),
     "confirmation_answered": N_("Somebody has answered this request."),
     "confirmation_expired": N_("This request has run out."),
@@ -83,6 +86,7 @@ def _reviews(viewer: Viewer | None) -> bool:
 
 navigation = [
     *owned.navigation,
+    *decided.navigation,
     NavigationItem(
         label=N_("Who can see what"),
         path="/video/rights",
@@ -363,6 +367,7 @@ async def review_emergency(
 
 handlers = [
     *owned.handlers,
+    *decided.handlers,
     show_rights,
     show_confirmations,
     answer_confirmation,
