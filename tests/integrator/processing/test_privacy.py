@@ -135,6 +135,7 @@ async def new_data_set(database: Database, clock: FixedClock, budget: Price) -> 
                 "digest": bytes(32),
                 "registered_at": clock.now(),
                 "demo": False,
+                "origin": None,
             },
         )
         await open_budget(connection, identifier, budget)
