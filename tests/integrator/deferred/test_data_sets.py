@@ -12,6 +12,7 @@ from tests.integrator.deferred.conftest import Office, message, numbers
 from tests.integrator.processing.test_noise_page import HTML, enter, shoot
 from tests.integrator.processing.test_web import client, sign_in  # noqa: F401 - the fixtures
 
+from koinon.app.batches import run_batches
 from koinon.base.errors import Conflict, KoinonError
 from koinon.base.text import Text
 from koinon.demo.region import AUTHORISATION, FLOW, NORTH, PURPOSE, SOUTH
@@ -225,3 +226,21 @@ async def test_an_operator_proposes_and_the_manager_agrees_on_pages(
     ).status_code == 303
     [order] = (await client.get("/api/processing/results")).json()["orders"]
     assert order["agreed_at"] is not None
+
+
+async def test_the_process_that_runs_batches_registers_them(bureau: Bureau) -> None:
+    people = numbers(4)
+    await bureau.office.know(people)
+    await bureau.agreed()
+    await bureau.answered(people)
+    world = bureau.office.world
+    running = asyncio.create_task(
+        run_batches(msgspec.structs.replace(world.settings, database_url=world.url))
+    )
+    async with asyncio.timeout(60):
+        while await bureau.lines() != [("registered", None)]:
+            assert not running.done()
+            await asyncio.sleep(0.05)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert running.cancelled()
