@@ -164,7 +164,7 @@ async def generate(home: Path, port: int, *, governed: bool) -> None:
         gc.enable()
         for client in connected:
             client.transport.abort()
-        why = [found for each in load.answers if (found := _fault(*each, ours if governed else None))]
+        why = [found for each in load.answers if (found := fault(*each, ours if governed else None))]
         took = statistics.quantiles([each * 1e3 for each in load.took], n=100)
         told = {"count": len(load.answers), "failed": len(why), "why": why[:1], "seconds": elapsed}
         print(
@@ -173,7 +173,7 @@ async def generate(home: Path, port: int, *, governed: bool) -> None:
         )
 
 
-def _fault(request: bytes, answer: bytes, key: VerifyKey | None) -> str | None:
+def fault(request: bytes, answer: bytes, key: VerifyKey | None) -> str | None:
     """What is wrong with an answer: it must be 200, about an admissible person, and signed for this request."""
     head, _, body = answer.partition(b"\r\n\r\n")
     first, *lines = head.split(b"\r\n")

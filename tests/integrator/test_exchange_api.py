@@ -115,6 +115,7 @@ class Served:
         self, world: Any, api: ExchangeApi, key: SigningKey, port: int, sources: dict[str, Any]
     ) -> None:
         self.world, self.platform_key, self.port, self.sources = world, key, port, sources
+        self.api = api
         self.authority = f"127.0.0.1:{port}"
         self.key = load_key(world.home, f"{NORTH}-system")
         self.http = httpx.AsyncClient(base_url=f"http://{self.authority}", timeout=10)

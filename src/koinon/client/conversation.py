@@ -55,7 +55,7 @@ class Retries(msgspec.Struct, frozen=True, kw_only=True):
 
     attempts: int = 4
     first_wait_seconds: float = 0.2
-    longest_wait_seconds: float = 10.0
+    longest_wait_seconds: float = 30.0  # the longest that the platform asks of a crowd
 
 
 class _Problem(msgspec.Struct):

@@ -5,8 +5,9 @@ Raw ASGI on purpose: the exchange route goes through here a thousand times a CPU
 
 import asyncio
 import hashlib
+import random
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ from koinon.base.errors import (
     NotAllowed,
     NotIdentified,
     TooLarge,
+    TooMany,
     Unavailable,
 )
 from koinon.base.metrics import counter
@@ -37,6 +39,12 @@ JSON = http_signatures.JSON
 BODY_LIMIT_BYTES = 64 * 1024
 # A body that is not there after so long will not come.
 BODY_SECONDS = 10.0
+MOST_AT_ONCE = 1024
+"""Calls under way in one API of a process: about a second of work. Who comes then is told so at once, and when to come
+back, rather than to wait for an answer that comes after its own patience has ended."""
+COME_BACK_SECONDS, LONGEST_COME_BACK_SECONDS = 4, 30
+"""Each who is sent away comes back at a moment of its own, within so many seconds; the larger the crowd, the longer:
+two seconds for as many as there are places."""
 
 _log = structlog.get_logger()
 # Refusals of requests that nobody signed are counted and never ledgered: a flood of them must not fill the log.
@@ -45,6 +53,7 @@ _unidentified = counter(
     "API requests refused before their signer was known: counted, not in the ledger.",
     ("code",),
 )
+_busy = counter("koinon_busy_total", "Signed API requests sent away because too many were under way.")
 encode = msgspec.json.Encoder().encode
 
 
@@ -87,12 +96,24 @@ class SignedApi(ABC):
     """An ASGI application of signed routes. A subclass answers; it never sees a request that nobody signed.
 
     `authority` is ours by configuration; `key` signs responses.
+
+    Attributes:
+        most_at_once: calls under way; above that `platform_busy`, before anything is recorded or any source asked.
     """
+
+    most_at_once = MOST_AT_ONCE
 
     def __init__(self, gate: Gate, *, key: SigningKey, authority: str) -> None:
         self._gate = gate
         self._key = key
         self._authority = authority
+        self._under_way = 0
+        self._sent_away = 0  # since there was room
+
+    @property
+    def under_way(self) -> int:
+        """Calls that hold a place now."""
+        return self._under_way
 
     def accepts(self, scope: Scope) -> Accepts:
         """What this request may bring.
@@ -110,24 +131,30 @@ class SignedApi(ABC):
         signed: bytes | None = None
         try:
             accepts = self.accepts(scope)
+            self._check_room()  # before a body is read and a signature verified: sending away must cost little
             try:
                 async with asyncio.timeout(accepts.seconds):
                     body = await _read_body(scope, receive, accepts.limit_bytes)
             except TimeoutError:
                 raise Invalid("body_incomplete") from None
-            await self._gate.keeper.settle()
-            actor, admission, signed = self._identify(scope, body, accepts.content_type)
-            exchange = await self._gate.admit(admission)
-            await self.answer(Call(scope, receive, send, body, actor, exchange, signed))
+            # A place from here on, not before: nobody can keep others from them by sending slowly.
+            self._check_room()
+            self._under_way += 1
+            try:
+                await self._gate.keeper.settle()
+                actor, admission, signed = self._identify(scope, body, accepts.content_type)
+                exchange = await self._gate.admit(admission)
+                await self.answer(Call(scope, receive, send, body, actor, exchange, signed))
+            finally:
+                self._under_way -= 1
         except KoinonError as error:
             if signed is None:
                 _unidentified.labels(error.code).inc()
-            await self._respond(send, error.status, PROBLEM_TYPE, encode(error.problem()), signed)
+            await self._refuse(send, error, signed)
         except BROKEN:
             # Whether it was recorded is not known, so nothing leaves; the caller asks again, with its own key.
             _log.exception("signed_call_not_recorded", path=scope["path"])
-            away = Unavailable("database_unavailable")
-            await self._respond(send, away.status, PROBLEM_TYPE, encode(away.problem()), signed)
+            await self._refuse(send, Unavailable("database_unavailable"), signed)
         except RecursionError:  # only input is nested without end
             problem = Invalid("body_malformed").problem()
             await self._respond(send, 400, PROBLEM_TYPE, encode(problem), signed)
@@ -139,6 +166,19 @@ class SignedApi(ABC):
     async def respond(self, call: Call, body: bytes, content_type: str = JSON, status: int = 200) -> None:
         """The signed answer to the call has been sent."""
         await self._respond(call.send, status, content_type, body, call.signed)
+
+    def _check_room(self) -> None:
+        """There is a place for one more call.
+
+        Raises:
+            Unavailable: `platform_busy`.
+        """
+        if self._under_way >= self.most_at_once:
+            _busy.inc()
+            self._sent_away += 1
+            raise Unavailable("platform_busy")
+        if self._under_way * 2 < self.most_at_once:
+            self._sent_away = 0
 
     def _identify(self, scope: Scope, body: bytes, content_type: str) -> tuple[Actor, Admission, bytes]:
         """Who signed this request.
@@ -177,8 +217,23 @@ class SignedApi(ABC):
         actor = Actor(party=key.party, system=key.system, key=key.kid, profile="system")
         return actor, admission, parsed.signature
 
+    async def _refuse(self, send: Send, error: KoinonError, signed: bytes | None) -> None:
+        """The refusal has been sent; where later may help, with when (RFC 9110 sections 10.2.3 and 15.6.4)."""
+        more: list[tuple[bytes, bytes]] = []
+        if isinstance(error, Unavailable | TooMany):
+            longest = COME_BACK_SECONDS + 2 * self._sent_away // self.most_at_once
+            seconds = random.randint(1, min(longest, LONGEST_COME_BACK_SECONDS))  # noqa: S311 - spreads a crowd
+            more.append((b"retry-after", b"%d" % error.facts.get("retry_after_seconds", seconds)))
+        await self._respond(send, error.status, PROBLEM_TYPE, encode(error.problem()), signed, more)
+
     async def _respond(
-        self, send: Send, status: int, content_type: str, body: bytes, signed: bytes | None
+        self,
+        send: Send,
+        status: int,
+        content_type: str,
+        body: bytes,
+        signed: bytes | None,
+        more: Iterable[tuple[bytes, bytes]] = (),
     ) -> None:
         if signed is not None:
             now = self._gate.clock.now()
@@ -189,7 +244,7 @@ class SignedApi(ABC):
             headers = [(b"content-type", content_type.encode())]
             if status == 401:
                 headers.append((b"accept-signature", http_signatures.ACCEPT_SIGNATURE))
-        headers += [(b"content-length", b"%d" % len(body)), (b"cache-control", b"no-store")]
+        headers += [(b"content-length", b"%d" % len(body)), (b"cache-control", b"no-store"), *more]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 

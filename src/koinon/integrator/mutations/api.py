@@ -31,7 +31,7 @@ from koinon.integrator.mutations.model import (
 )
 from koinon.integrator.mutations.publishing import Publishing
 from koinon.integrator.mutations.service import Mutations
-from koinon.integrator.signed import Accepts, Call, Scope, SignedApi, decode, encode
+from koinon.integrator.signed import MOST_AT_ONCE, Accepts, Call, Scope, SignedApi, decode, encode
 from koinon.trust.gate import Actor
 
 PREFIX = "/api/mutations"
@@ -45,6 +45,8 @@ _read_push = msgspec.json.Decoder(PushAddress).decode
 
 class MutationsApi(SignedApi):
     """The ASGI application of `/api/mutations`."""
+
+    most_at_once = 8 * MOST_AT_ONCE  # nearly all of them wait for something to happen, which is no work
 
     def __init__(
         self, mutations: Mutations, publishing: Publishing, *, key: SigningKey, authority: str
