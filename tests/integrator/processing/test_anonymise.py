@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from koinon.base.errors import Conflict, Invalid
-from koinon.integrator.processing.anonymise import Anonymised, Anonymity, Quasi, anonymise
+from koinon.base.errors import Conflict, Invalid, TooLarge
+from koinon.integrator.processing.anonymise import Anonymised, Anonymity, Quasi, anonymise, tuples
+from koinon.integrator.processing.anonymise.tuples import Packing, encode
 
 ZONES = {str(n): (f"zone {n // 10}", f"half {n // 50}") for n in range(100)}
 QUASI = (
@@ -170,6 +171,41 @@ def test_many_sensitive_values_and_several_sensitive_columns() -> None:
     assert made.l == least >= 3
     pairs = sorted(zip(rows["benefit"].to_pylist(), rows["debt"].to_pylist(), strict=True))
     assert sorted(zip(frame["benefit"], frame["debt"], strict=True)) == pairs
+
+
+COLUMNS = st.lists(st.lists(st.integers(0, 4), min_size=9, max_size=9), min_size=1, max_size=6)
+
+
+@given(COLUMNS, st.integers(0, 6), st.sampled_from([2**62, 12, 5]))
+@settings(max_examples=80)
+def test_columns_packed_into_one_number_are_sorted_as_rows_are_and_come_apart_again(
+    columns: list[list[int]], begin: int, widest: int
+) -> None:
+    begin = min(begin, len(columns) - 1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tuples, "_WIDEST", widest)  # where columns do not fit, they are numbered anew
+        packing = Packing([numpy.array(each, dtype=numpy.int32) for each in columns], [5] * len(columns))
+    rest, last = packing.unpack(packing.ordered(), begin)
+    _, first = packing.unpack(rest, 0, begin)
+    rows = sorted(zip(*columns, strict=True))
+    assert list(zip(*(each.tolist() for each in [*first, *last]), strict=True)) == rows
+
+
+def test_a_column_that_came_as_a_dictionary_has_the_values_that_occur_once_each() -> None:
+    made = pyarrow.DictionaryArray.from_arrays(
+        pyarrow.array([0, 2, None, 3, 2], pyarrow.int8()), pyarrow.array(["a", "nobody", "a", None, "z"])
+    )
+    plain = pyarrow.array(["z", "a", None])
+    column = pyarrow.chunked_array([made, plain.dictionary_encode().cast(made.type)])
+    codes, values = encode(column)
+    assert values.take(pyarrow.array(codes)).to_pylist() == ["a", "a", None, None, "a", "z", "a", None]
+    assert sorted(values.to_pylist(), key=str) == [None, "a", "z"]
+
+
+def test_rows_that_do_not_fit_into_the_memory_are_refused_before_anything_is_done() -> None:
+    with pytest.raises(TooLarge) as refused:
+        anonymise(inhabitants(20_000), Anonymity(quasi=QUASI, k=10), memory_mb=1)
+    assert refused.value.code == "processing_memory"
 
 
 @pytest.mark.parametrize(

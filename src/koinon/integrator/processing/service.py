@@ -269,7 +269,9 @@ class Processing:
         self, rows: pyarrow.Table, asked: Anonymity, tell: Tell = lambda step, share: None
     ) -> tuple[MadeRows, bytes]:
         """The anonymous rows as CSV, and how they were made. Computes: for a thread. Raises as `anonymise`."""
-        done = anonymise(rows, asked, tell=tell, **self._engine)
+        done = anonymise(
+            rows, asked, threads=self._engine["threads"], memory_mb=self._engine["memory_mb"], tell=tell
+        )
         written = rows_csv(done.table)
         made = MadeRows(
             asked=asked,

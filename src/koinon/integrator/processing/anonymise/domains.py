@@ -13,11 +13,11 @@ from koinon.integrator.processing.anonymise.model import Hierarchy, Quasi
 if TYPE_CHECKING:
     import numpy
     import pyarrow
-    import pyarrow.compute
     from numpy.typing import NDArray
 
+    from koinon.integrator.processing.anonymise.tuples import Codes
+
     Floats = NDArray[numpy.float64]
-    Codes = NDArray[numpy.int32]
 else:
     numpy = late("numpy")
     pyarrow = late("pyarrow")
@@ -31,76 +31,82 @@ class Domain(Protocol):
     """What the algorithm needs of a column.
 
     Attributes:
-        codes: for each tuple the rank of its value.
-        positions: for each rank where it lies, 0 to 1; unknown stands before all.
+        positions: for each rank of a value where it lies, 0 to 1; unknown stands before all.
     """
 
-    codes: Codes
     positions: Floats
 
-    def generalise(self, codes: Codes, classes: Any) -> tuple[list[str], Floats]:
-        """For each class the words for its values and the share of the domain that they cover."""
+    def group(self, low: int, high: int) -> tuple[str, float]:
+        """The words for the values from rank `low` to rank `high`, and the share of the domain that they cover."""
 
 
-def read_domain(column: Any, quasi: Quasi) -> Domain:
-    """The domain of what stands in `column`.
+def read_domain(codes: Codes, values: Any, quasi: Quasi) -> tuple[Domain, Codes]:
+    """The domain of the `values`, and for each of `codes`, which are places in it, the rank of its value.
 
     Raises:
         Invalid: `anonymity_column_kind`, `hierarchy_incomplete`.
     """
-    kind = column.type
+    kind = values.type
     number = pyarrow.types.is_integer(kind) or pyarrow.types.is_decimal(kind) or pyarrow.types.is_date(kind)
-    if quasi.kind == "number" and not number:
-        raise Invalid("anonymity_column_kind", column=quasi.column, kind=str(kind))
-    coded = column.combine_chunks().dictionary_encode(null_encoding="encode")
-    if isinstance(coded, pyarrow.ChunkedArray):
-        coded = coded.combine_chunks()
-    values: list[Any] = coded.dictionary.to_pylist()
-    indices = coded.indices.to_numpy(zero_copy_only=False)
     if quasi.kind == "number":
-        return Numbers(values, indices)
-    words = [None if value is None else str(value) for value in values]
-    return Categories(words, indices, quasi)
+        if not number:
+            raise Invalid("anonymity_column_kind", column=quasi.column, kind=str(kind))
+        numbers = values.to_pylist()
+        order = sorted(range(len(numbers)), key=lambda n: (numbers[n] is not None, numbers[n]))
+        return Numbers([numbers[n] for n in order]), _ranked(order, codes)
+    words = [None if value is None else str(value) for value in values.to_pylist()]
+    domain = Categories(words, quasi)
+    return domain, _ranked(domain.order, codes)
 
 
-def _ranked(order: Sequence[int], indices: Any) -> Codes:
+def generalise(domain: Domain, low: Codes, high: Codes) -> tuple[Codes, Any, Floats]:
+    """For each class, of which the lowest and highest ranks are given: the place of its words, the words, its penalty.
+
+    The words stand once each, whichever ranks they are for. The penalty is the share of the domain that they cover.
+    """
+    wide = len(domain.positions)
+    pairs, of = numpy.unique(low.astype(numpy.int64) * wide + high, return_inverse=True)
+    groups = [domain.group(*divmod(pair, wide)) for pair in pairs.tolist()]
+    words = pyarrow.array([word for word, _ in groups], pyarrow.string()).dictionary_encode()
+    penalties = numpy.array([penalty for _, penalty in groups], dtype=numpy.float64)
+    places: Codes = words.indices.to_numpy(zero_copy_only=False).astype(numpy.int32)[of]
+    return places, words.dictionary, penalties[of]
+
+
+def _ranked(order: Sequence[int], codes: Codes) -> Codes:
     rank = numpy.empty(len(order), dtype=numpy.int32)
     rank[list(order)] = numpy.arange(len(order), dtype=numpy.int32)
-    codes: Codes = rank[indices]
-    return codes
+    ranks: Codes = rank[codes]
+    return ranks
 
 
 class Numbers:
     """Numbers and dates: a range from the smallest to the largest of the class."""
 
-    def __init__(self, values: list[Any], indices: Any) -> None:
-        order = sorted(range(len(values)), key=lambda n: (values[n] is not None, values[n]))
-        self.codes = _ranked(order, indices)
-        self._values = [values[n] for n in order]
-        scale = [_on_scale(value) for value in self._values if value is not None]
+    def __init__(self, values: list[Any]) -> None:
+        """`values` rise; unknown, where there is any, is the first."""
+        self._values = values
+        scale = [_on_scale(value) for value in values if value is not None]
         low, wide = (scale[0], scale[-1] - scale[0]) if scale else (0.0, 0.0)
         places = [(each - low) / wide if wide else 0.0 for each in scale]
-        if len(places) < len(self._values):
+        self._unknown = len(places) < len(values)
+        if self._unknown:
             # Unknown is as far from the smallest as the whole range is wide: mixed with known values it costs all.
             places = [0.0, *(0.5 + each / 2 for each in places)]
         self.positions = numpy.array(places, dtype=numpy.float64)
 
-    def generalise(self, codes: Codes, classes: Any) -> tuple[list[str], Floats]:
-        low, high = _ends(codes, classes)
-        words = [
-            _range(self._values[a], self._values[b]) for a, b in zip(low.tolist(), high.tolist(), strict=True)
-        ]
-        penalties = self.positions[high] - self.positions[low]
-        if self._values and self._values[0] is None:
-            mixed = (low == 0) & (high > 0)
-            penalties = numpy.where(mixed, 1.0, penalties * 2)
-        return words, penalties
+    def group(self, low: int, high: int) -> tuple[str, float]:
+        words = _range(self._values[low], self._values[high])
+        penalty = float(self.positions[high] - self.positions[low])
+        if self._unknown:
+            penalty = 1.0 if low == 0 < high else penalty * 2
+        return words, penalty
 
 
 class Categories:
     """Categories: the smallest group of the hierarchy that holds the class; without one a short list, or `*`."""
 
-    def __init__(self, values: list[str | None], indices: Any, quasi: Quasi) -> None:
+    def __init__(self, values: list[str | None], quasi: Quasi) -> None:
         self._hierarchy = quasi.hierarchy
         if quasi.hierarchy is not None:
             missing = [value for value in values if value is not None and value not in quasi.hierarchy]
@@ -108,9 +114,8 @@ class Categories:
                 raise Invalid("hierarchy_incomplete", column=quasi.column, missing=missing[:5])
             _check_parents(quasi)
         paths = [self._path(value) for value in values]
-        order = sorted(range(len(values)), key=lambda n: (values[n] is not None, paths[n]))
-        self.codes = _ranked(order, indices)
-        self._values = [values[n] for n in order]
+        self.order = sorted(range(len(values)), key=lambda n: (values[n] is not None, paths[n]))
+        self._values = [values[n] for n in self.order]
         count = len(values)
         self.positions = numpy.arange(count) / max(count - 1, 1)
         self._sizes = _group_sizes(quasi.hierarchy, self._values) if quasi.hierarchy else {}
@@ -121,18 +126,7 @@ class Categories:
         groups = self._hierarchy[value] if self._hierarchy else ()
         return (*reversed(groups), value)
 
-    def generalise(self, codes: Codes, classes: Any) -> tuple[list[str], Floats]:
-        low, high = _ends(codes, classes)
-        known: dict[tuple[int, int], tuple[str, float]] = {}
-        words, penalties = [], numpy.empty(len(low), dtype=numpy.float64)
-        for n, pair in enumerate(zip(low.tolist(), high.tolist(), strict=True)):
-            if pair not in known:
-                known[pair] = self._group(*pair)
-            word, penalties[n] = known[pair]
-            words.append(word)
-        return words, penalties
-
-    def _group(self, low: int, high: int) -> tuple[str, float]:
+    def group(self, low: int, high: int) -> tuple[str, float]:
         """The words for the values of these ranks, which are neighbours in the hierarchy: the ends tell."""
         count = len(self._values)
         if low == high:
@@ -166,17 +160,6 @@ def _group_sizes(hierarchy: Hierarchy, values: Sequence[str | None]) -> dict[str
         for group in set(hierarchy[value]) if value is not None else ():
             sizes[group] = sizes.get(group, 0) + 1
     return sizes
-
-
-def _ends(codes: Codes, classes: Any) -> tuple[Any, Any]:
-    """The lowest and the highest code of each class."""
-    order = numpy.argsort(classes, kind="stable")
-    ordered = classes[order]
-    edge = numpy.ones(len(ordered), dtype=numpy.bool_)
-    edge[1:] = ordered[1:] != ordered[:-1]
-    starts = numpy.flatnonzero(edge)
-    here = codes[order]
-    return numpy.minimum.reduceat(here, starts), numpy.maximum.reduceat(here, starts)
 
 
 def _on_scale(value: Any) -> float:
