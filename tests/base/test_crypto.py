@@ -17,6 +17,7 @@ from joserfc import jws as joserfc_jws
 from joserfc.jwk import OKPKey
 
 from koinon.base.crypto import (
+    HeldKey,
     SigningKey,
     VerifyKey,
     b64url,
@@ -387,6 +388,14 @@ def test_the_token_of_a_blind_index_is_hmac_sha256():
     assert token.hex() == "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
     assert hmac_token(b"Jefe", b"what do ya want for nothing?") == token
     assert hmac_token(b"another key", "what do ya want for nothing?") != token
+
+
+@given(st.binary(min_size=32, max_size=32), st.binary(), st.binary())
+def test_a_held_key_does_what_the_key_does(key, text, associated):
+    held = HeldKey(key)
+    assert held.token(text) == held.token(text) == hmac_token(key, text)
+    assert open_sealed(key, seal(held, text, associated), associated) == text
+    assert open_sealed(held, seal(key, text, associated), associated) == text
 
 
 @given(st.binary(max_size=100))

@@ -4,7 +4,6 @@ Checked before any source is asked. Its key is (subject, party, purpose, period)
 and Flemish integrators.
 """
 
-import hmac
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
@@ -15,7 +14,7 @@ from uuid import UUID
 import msgspec
 
 from koinon.base.batching import Batcher
-from koinon.base.crypto import hkdf, hmac_token, open_sealed, seal
+from koinon.base.crypto import HeldKey, hkdf, open_sealed, seal
 from koinon.base.database import Connection, Database
 from koinon.base.errors import Invalid, NotFound
 from koinon.base.files import create_file
@@ -40,8 +39,8 @@ class DirectoryKeys:
     """Tokens and seals for subjects, under one key that lives outside the database and its backups."""
 
     def __init__(self, secret: bytes) -> None:
-        self._index = hkdf(secret, b"koinon directory index")
-        self._seal = hkdf(secret, b"koinon directory seal")
+        self._index = HeldKey(hkdf(secret, b"koinon directory index"))
+        self._seal = HeldKey(hkdf(secret, b"koinon directory seal"))
 
     @classmethod
     def load(cls, home: Path) -> "DirectoryKeys":
@@ -54,12 +53,12 @@ class DirectoryKeys:
 
     def token(self, subject: str) -> bytes:
         """32 bytes that stand for the subject in the index."""
-        return hmac_token(self._index, subject)
+        return self._index.token(subject.encode())
 
     def tokens(self, subjects: Sequence[str]) -> list[bytes]:
         """The same for many."""
-        key, digest = self._index, hmac.digest
-        return [digest(key, subject.encode(), "sha256") for subject in subjects]
+        token = self._index.token
+        return [token(subject.encode()) for subject in subjects]
 
     def seal(self, subject: str) -> bytes:
         """The subject, readable with this key only."""

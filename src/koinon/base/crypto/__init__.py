@@ -8,9 +8,10 @@ RFC 8032 leaves open (small-order points, non-canonical encodings); PEM, AES and
 from koinon.base.crypto.encoding import b64url, constant_time_equal, from_b64url
 from koinon.base.crypto.jws import Jws, jws_sign, jws_verify, parse_jws
 from koinon.base.crypto.keys import SigningKey, VerifyKey, key_id
-from koinon.base.crypto.sealing import hkdf, hmac_token, open_sealed, seal
+from koinon.base.crypto.sealing import HeldKey, hkdf, hmac_token, open_sealed, seal
 
 __all__ = [
+    "HeldKey",
     "Jws",
     "SigningKey",
     "VerifyKey",
