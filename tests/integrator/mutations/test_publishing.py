@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import asyncpg
 import pytest
 from tests.integrator.mutations.conftest import RENT, Bureau, changed, numbers, replaced, subjects, void
 
@@ -183,3 +184,24 @@ async def test_a_file_that_is_not_open_hears_nothing(bureau: Bureau) -> None:
     done = await bureau.publish(changed(1, later), changed(2, over), changed(3, one))
     assert done.told == 1
     assert subjects(await bureau.read(heard)) == [one]
+
+
+async def test_no_number_is_of_a_subscription_or_source_that_is_not_there(bureau: Bureau) -> None:
+    [one] = numbers(1)
+    await bureau.know([one])
+    await bureau.subscribe()
+    await bureau.publish(changed(1, one))
+    for statement in (
+        "INSERT INTO mutations.item VALUES (gen_random_uuid(), 1, 'rijksregister', 1, gen_random_uuid(), now())",
+        "INSERT INTO mutations.publication (source, sequence, resource, kind, digest, received_at) "
+        "VALUES ('nobody', 1, '', 'void', sha256(''), now())",
+        "UPDATE mutations.item SET subscription = gen_random_uuid()",
+        "UPDATE mutations.publication SET source = 'nobody'",
+        "DELETE FROM mutations.subscription",
+        "UPDATE mutations.subscription SET id = gen_random_uuid()",
+        "DELETE FROM mutations.stream",
+        "UPDATE mutations.stream SET source = 'nobody'",
+    ):
+        with pytest.raises(asyncpg.ForeignKeyViolationError):
+            async with bureau.world.database.acquire() as connection:  # with the owner's rights
+                await connection.execute(statement)

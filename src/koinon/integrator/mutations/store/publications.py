@@ -53,12 +53,13 @@ async def insert_publications(
     """
     source = stream.source
     digests = keys.tokens([f"{source}\n{content_of(each)}" for each in mutations])
+    subjects = iter(keys.tokens([each.subject for each in mutations if each.subject]))
     columns: list[tuple[object, ...]] = [
         (
             each.sequence,
             f"{source}/{each.service}",
             each.kind,
-            keys.token(each.subject) if each.subject else None,
+            next(subjects) if each.subject else None,
             keys.token(each.replaced_by) if each.replaced_by else None,
             keys.seal(each.replaced_by) if each.replaced_by else None,
             each.effective_on,
