@@ -10,18 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from tests.video.playback.conftest import Site, moved
 from tests.video.playback.test_course import frames_in
 from tests.video.rights.test_rights import trace
 
 from koinon.base.ids import new_id
-from koinon.demo.region_video import INVESTIGATION, VIDEO
+from koinon.demo.region_video import INVESTIGATION, VIDEO, ZONE_WEST
 from koinon.trust.standing.acts import Deed, TargetKind
+from koinon.video.cameras.store import update_camera
 from koinon.video.playback import views
 from koinon.video.playback.hls import cut, write
 from koinon.video.playback.pieces import split, to_us
 from koinon.video.recordings.model import StoredUnit
+from koinon.video.rights.model import ProsecutorDecision
+from koinon.video.rights.store import insert_decision
 
 
 class Client:
@@ -348,3 +352,45 @@ async def test_what_is_masked_is_masked_in_its_thumbnail(client: Client, site: S
     assert sum(left) / len(left) > 5 * sum(right) / len(right)
     grey = Image.open(BytesIO(after.content)).convert("RGB").crop((5, 5, 150, 175)).getextrema()
     assert all(high - low < 24 for low, high in grey)
+
+
+async def test_the_timeline_shows_beyond_the_edge_what_a_decision_of_the_prosecutor_opens_and_no_more(
+    client: Client, site: Site
+) -> None:
+    world, camera = site.film.world, site.film.camera["south-1"]
+    now = world.clock.now()
+    async with world.database.transaction() as connection:
+        await update_camera(connection, msgspec.structs.replace(camera, regime="police"))
+    first, last = now - timedelta(days=29, hours=18), now - timedelta(days=29, hours=6)
+    async with site.film.world.database.transaction() as connection:
+        await insert_decision(
+            connection,
+            ProsecutorDecision(
+                id=new_id(), party=world.region.parties[ZONE_WEST], case="PV-1", authority="a", reference="r",
+                decided_on=now.date(), cameras=(camera.id,), since=first, until=last, ends_at=now + timedelta(days=1),
+                document_sha256=bytes(32), recorded_by=world.region.persons["ivo"],
+                recorded_party=world.region.parties[ZONE_WEST], recorded_profile="investigator", recorded_at=now,
+            ),
+        )  # fmt: skip
+    asked = {
+        "camera": str(camera.id), "since": (now - timedelta(days=29, hours=23)).isoformat(),
+        "until": (now - timedelta(days=28)).isoformat(), "purpose": INVESTIGATION, "case": "PV-1",
+    }  # fmt: skip
+
+    async def states(**changes: str) -> list[tuple[str, int, int]]:
+        got = await client.http.get("/api/video/timelines", params={**asked, **changes})
+        spans = got.json()["cameras"][str(camera.id)]["spans"]
+        return [(each["state"], each["start"], each["end"]) for each in spans]
+
+    shown = await states()
+    assert [state for state, _, _ in shown] == ["not_yours", "unknown", "not_yours", "unknown"]
+    assert shown[1][1:] == (to_us(first), to_us(last))
+    assert all(one[2] == other[1] for one, other in itertools.pairwise(shown))
+    assert [state for state, _, _ in await states(case="PV-2")] == ["not_yours", "unknown"]
+    ivo = Client(site, await site.sign_in("ivo"))  # who wrote it down
+    got = await ivo.http.get("/api/video/timelines", params=asked)
+    assert [each["state"] for each in got.json()["cameras"][str(camera.id)]["spans"]] == [
+        "not_yours",
+        "unknown",
+    ]
+    await ivo.http.aclose()

@@ -15,6 +15,7 @@ from koinon.video.cameras.model import StreamId
 from koinon.video.playback import store
 from koinon.video.recordings.timeline import Known, Span, Stretch, draw
 from koinon.video.rights import ViewRequest, policy
+from koinon.video.rights.model import NOT_DECIDED, Decided
 
 LONGEST: Final = timedelta(days=366)
 MOST_STREAMS: Final = 16
@@ -91,11 +92,13 @@ def visible_since(
     groups: Sequence[str],
     request: ViewRequest,
     at: datetime,
+    decided: Decided = NOT_DECIDED,
 ) -> datetime | None:
     """From when on this viewer could be shown images of the camera for that purpose; None: none at all.
 
     `request` says purpose, case and reason. By asking the one evaluator about ever younger images, to the minute; a
-    limit of depth only ever allows the younger ones.
+    limit of depth only ever allows the younger ones. `decided`: as if that decision of the prosecutor were about all of
+    them.
     """
 
     def may(since: datetime) -> bool:
@@ -109,7 +112,8 @@ def visible_since(
             since=since,
             until=since + _FINEST,
         )
-        return policy.judge_camera(standing, actor, camera, groups, asked, at).code in _COULD_BE_GIVEN
+        found = policy.judge_camera(standing, actor, camera, groups, asked, at, decided=decided)
+        return found.code in _COULD_BE_GIVEN
 
     youngest, oldest = at - _FINEST, at - LONGEST
     if not may(youngest):
@@ -123,3 +127,13 @@ def visible_since(
         else:
             oldest = middle
     return youngest
+
+
+def splice(spans: Sequence[Span], other: Sequence[Span]) -> list[Span]:
+    """What the other timeline tells of its interval, and these spans of all that lies outside it. Pure."""
+    if not other:
+        return list(spans)
+    start, end = other[0].start, other[-1].end
+    before = [each._replace(end=min(each.end, start)) for each in spans if each.start < start]
+    after = [each._replace(start=max(each.start, end)) for each in spans if each.end > end]
+    return [*before, *other, *after]

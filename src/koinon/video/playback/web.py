@@ -22,12 +22,13 @@ from koinon.video.cameras.store import groups_of
 from koinon.video.playback import api, stills, store
 from koinon.video.playback.messages import spans as told_spans
 from koinon.video.playback.pace import KEYS_FROM, SPEEDS
-from koinon.video.playback.past import MOST_STREAMS, visible_since
+from koinon.video.playback.past import MOST_STREAMS, splice, visible_since
 from koinon.video.playback.pieces import to_us
 from koinon.video.playback.service import Playback
 from koinon.video.playback.words import PROBLEMS, WORDS
 from koinon.video.recordings.timeline import Stretch, gather
 from koinon.video.rights import Action, Rights, ViewRequest, actor_of, choices_of
+from koinon.video.rights.model import Decided
 
 MOST_CAMERAS: Final = 9
 _MOST_SPANS: Final = 2000
@@ -126,13 +127,20 @@ async def show_timelines(
         groups = await groups_of(connection, asked)
         streams = await store.find_streams(connection, asked)
     edges: dict[CameraId, datetime | None] = {}
+    opened: dict[CameraId, list[Stretch]] = {}  # beyond the edge, by decisions of the prosecutor
     for each in asked:
         request = ViewRequest(
             camera=each, action=action, purpose=purpose, case=case, reason=reason, emergency=emergency
         )
-        edges[each] = visible_since(
-            standing, actor_of(session), found[each], groups.get(each, ()), request, at
-        )
+        asks = (standing, actor_of(session), found[each], groups.get(each, ()), request, at)
+        edge = edges[each] = visible_since(*asks)
+        for decision in await rights.list_decided(session, request) if case.strip() else ():
+            beyond = visible_since(*asks, Decided(decision))
+            if edge is None or beyond is None:
+                continue
+            start, end = max(beyond, decision.since, since), min(edge, decision.until, until)
+            if start < end:
+                opened.setdefault(each, []).append(Stretch(start, end))
     never = Stretch(since, since)
     visible = {
         streams[each]: never if (edge := edges[each]) is None else Stretch(edge, max(edge, until))
@@ -144,6 +152,12 @@ async def show_timelines(
     for each in asked:
         edge = edges[each]
         spans = drawn[streams[each]] if each in streams else []
+        for stretch in opened.get(each, ()) if each in streams else ():
+            stream = streams[each]
+            part = await playback.past.draw(
+                [stream], stretch.start, stretch.end, {stream: stretch}, session.party
+            )
+            spans = splice(spans, part[stream])
         answer: dict[str, Any] = {"visible_since": None if edge is None else to_us(edge)}
         if len(spans) <= _MOST_SPANS:
             answer["spans"] = told_spans(spans)

@@ -139,12 +139,32 @@ async def find(connection: Connection, actor: Actor, request: ViewRequest, at: d
     """The decision on which this view may rest, or why none of those of its case gives it."""
     if request.since is None:
         return NOT_DECIDED
-    of_case = await store.list_decisions_of(connection, actor.party, request.case.strip())
+    of_case, by_oneself = await _list_of_case(connection, actor, request.case)
+    return choose_decision(of_case, request, at, by_oneself)
+
+
+async def list_usable(
+    connection: Connection, actor: Actor, request: ViewRequest, at: datetime
+) -> Sequence[ProsecutorDecision]:
+    """Those of the case on which somebody may look at images of the camera at `at`, whatever their interval."""
+    of_case, by_oneself = await _list_of_case(connection, actor, request.case)
+    return [
+        each
+        for each in of_case
+        if request.camera in each.cameras and each.stands(at) and each.id not in by_oneself
+    ]
+
+
+async def _list_of_case(
+    connection: Connection, actor: Actor, case: str
+) -> tuple[Sequence[ProsecutorDecision], set[DecisionId]]:
+    """The decisions of the party's case, and which of them the actor wrote down."""
+    of_case = await store.list_decisions_of(connection, actor.party, case.strip())
     by_oneself: set[DecisionId] = set()
     for each in of_case:
         if actor.person is None or await is_same_human(connection, each.recorded_by, actor.person):
             by_oneself.add(each.id)
-    return choose_decision(of_case, request, at, by_oneself)
+    return of_case, by_oneself
 
 
 async def list_of(

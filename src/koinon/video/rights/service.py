@@ -296,6 +296,12 @@ class Rights:
             await self._refuse_unknown(actor, request)
             raise NotFound("camera_unknown")
 
+    async def list_decided(self, session: Session, request: ViewRequest) -> Sequence[ProsecutorDecision]:
+        """The decisions of the prosecutor of that case on which the viewer may look at images of the camera now."""
+        actor, at = actor_of(session), self._gate.clock.now()
+        async with self._database.acquire() as connection:
+            return await decisions.list_usable(connection, actor, request, at)
+
     async def find_station(self, session: Session) -> StationId | None:
         """The registered work station of the party at which the session has proven to be, in the last ten minutes."""
         if session.party is None:
