@@ -97,6 +97,7 @@ UNDER_A_VIEW = {
     f"{_VIEW}/playlist.m3u8",
     f"{_VIEW}/init/{{name:str}}",
     f"{_VIEW}/units/{{name:str}}",
+    f"{_VIEW}/masked/{{name:str}}",
     f"{_VIEW}/thumbnails/{{name:str}}",
     # A package: under a use of each camera in it, which the handler itself has opened through the gate.
     "GET /api/video/exports/{export:uuid}/package",
