@@ -32,6 +32,12 @@ except Exception:
 """
 
 
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The evidence of a promise that was broken is kept where the client stands."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.mark.parametrize("only", ["C-ANS", "C-SIG", "C-IDE", "C-REF"])
 def test_koinon_ask_passes_every_case(only: str) -> None:
     with SystemKit(ASK) as kit:
