@@ -1,6 +1,7 @@
 """Processes that die, a database that goes away: what is taken over, what waits, and nothing twice."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -14,12 +15,19 @@ from tests.video.recordings.test_process import UNITS, accounted
 from koinon.base.database import embedded
 
 
-async def run_recorder(url, home):
-    """`koinon run recorder`, a process of its own."""
-    return await asyncio.create_subprocess_exec(
+@contextlib.asynccontextmanager
+async def running_recorder(url, home):
+    """`koinon run recorder`, a process of its own, which is gone afterwards whatever happened."""
+    process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "koinon.app.cli", "run", "recorder",
         env={**os.environ, "KOINON_HOME": str(home), "KOINON_DATABASE_URL": url, "KOINON_LOG_LEVEL": "warning"},
     )  # fmt: skip
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
 
 
 async def test_a_killed_recorder_is_succeeded_within_ten_seconds_and_its_unit_is_adopted_at_its_return(
@@ -27,25 +35,23 @@ async def test_a_killed_recorder_is_succeeded_within_ten_seconds_and_its_unit_is
 ):
     server = await cameras()
     stream = await register("gate", server.url("gate"))
-    killed = await run_recorder(database_url, tmp_path)
-    await until(lambda: server.camera("gate").pictures > 60, 40)
-    await until(lambda: any((tmp_path / "recordings").glob("gate/*/*.part")))
-    other = await start("b")
-    await until(lambda: other.folder.place is not None)
-    await asyncio.sleep(1.5)
-    assert not other.recordings
-    killed.send_signal(signal.SIGKILL)
-    at = datetime.now(UTC)
-    await killed.wait()
+    async with running_recorder(database_url, tmp_path) as killed:
+        await until(lambda: server.camera("gate").pictures > 60, 40)
+        await until(lambda: any((tmp_path / "recordings").glob("gate/*/*.part")))
+        other = await start("b")
+        await until(lambda: other.folder.place is not None)
+        await asyncio.sleep(1.5)
+        assert not other.recordings
+        killed.send_signal(signal.SIGKILL)
+        at = datetime.now(UTC)
+        await killed.wait()
     await until(lambda: other.recordings, 12)
     await until(lambda: rows(UNITS, stream, 0), 12)
     taken = (await rows(UNITS, stream, 0))[0]["start_at"]
     assert taken - at < timedelta(seconds=10)
     # The dead one's machine comes back: its unfinished unit gets its end and its row.
-    again = await run_recorder(database_url, tmp_path)
-    try:
+    async with running_recorder(database_url, tmp_path) as again:
         await until(lambda: rows("SELECT FROM recordings.unit WHERE end_reason = 'crashed'"), 20)
-    finally:
         again.terminate()
         await again.wait()
     assert again.returncode == 0
