@@ -108,7 +108,7 @@ async def test_generated_requests_never_get_an_internal_error(
 ) -> None:
     # The port is free, hence chosen late; what callers sign is the authority of the settings.
     auth = signer(world, application.platform.settings.authority)
-    seen = await asyncio.to_thread(exercise, address, auth, 25)
+    seen = await asyncio.to_thread(exercise, address, auth, 15)
     assert threading.active_count() < 50
     assert len(seen) >= 15
     for path in SIGNED:
