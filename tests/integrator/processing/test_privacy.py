@@ -105,12 +105,19 @@ def test_a_query_without_a_bound_is_refused(values: Any, code: str) -> None:
 
 @pytest.mark.parametrize(
     ("epsilon", "delta"),
-    [("0", "0"), ("-1", "0"), ("11", "0"), ("0.0000001", "0"), ("1", "0.1"), ("NaN", "0")],
+    [("1e999999", "0"), ("0", "0"), ("-1", "0"), ("11", "0"), ("0.0000001", "0"), ("1", "0.1"), ("NaN", "0")],
 )
 def test_a_price_that_is_none_is_refused(epsilon: str, delta: str) -> None:
     with pytest.raises(Invalid) as refused:
         Price(epsilon=Decimal(epsilon), delta=Decimal(delta))
     assert refused.value.code == "privacy_price_malformed"
+
+
+def test_no_true_number_is_refused_for_its_size() -> None:
+    """A refusal is free: with a lower bound near the upper one it would count rows exactly, for nothing."""
+    query = Query(kind="sum", column="debt", lower=2**40 - 2, upper=2**40 - 1)
+    for count in (4000, 5000):
+        assert add_noise(measure_exactly(rows(count), query), query, ONE).values["*"]
 
 
 def test_a_subject_with_two_rows_could_not_be_hidden_and_is_refused() -> None:

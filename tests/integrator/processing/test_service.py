@@ -184,3 +184,13 @@ async def test_what_is_unknown_is_unknown(processing: Processing) -> None:
     asked = Cluster(dimensions=("zone",))
     assert await code_of(processing.publish_cells("nothing", asked, (), TITLE, BY)) == "data_set_unknown"
     assert await code_of(processing.get_publication(new_id())) == "publication_unknown"
+
+
+async def test_a_refusal_tells_nothing_of_the_rows_that_a_filter_leaves(processing: Processing) -> None:
+    twice = pyarrow.concat_tables([rows(), rows().slice(0, 1)])  # one in the north has two rows
+    await processing.register_data_set(NEW, twice, BY)
+    price = Price(epsilon=Decimal("0.1"))
+    for zone in ("north", "south"):
+        only = (Filter(column="zone", is_="=", value=zone),)
+        refused = processing.publish_noisy("debts-2026", Query(kind="count"), only, price, TITLE, BY)
+        assert await code_of(refused) == "privacy_subject_repeated", zone

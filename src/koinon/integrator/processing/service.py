@@ -47,6 +47,7 @@ from koinon.integrator.processing.privacy import (
     Spending,
     add_noise,
     check_budget,
+    demand_one_row_each,
     expect_noise,
     list_spendings,
     measure_exactly,
@@ -328,6 +329,7 @@ class Processing:
         rows = await self.load_rows(data_set)
 
         def make() -> dict[str, int]:
+            demand_one_row_each(rows, **self._engine)
             chosen, _ = self._filter(data_set, rows, filters)
             return measure_exactly(chosen, query, **self._engine)
 

@@ -15,6 +15,7 @@ from koinon.integrator.processing.privacy.mechanism import (
     Price,
     Query,
     add_noise,
+    demand_one_row_each,
     expect_noise,
     measure_exactly,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "Spending",
     "add_noise",
     "check_budget",
+    "demand_one_row_each",
     "expect_noise",
     "list_spendings",
     "measure_exactly",

@@ -81,12 +81,8 @@ class Price(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     def __post_init__(self) -> None:
         sound = all(each.is_finite() for each in (self.epsilon, self.delta))
         # Numbers of the database: six and twelve decimals, or what is spent would not be what was asked.
-        exact = sound and self.epsilon == round(self.epsilon, 6) and self.delta == round(self.delta, 12)
-        if (
-            not exact
-            or not LEAST_EPSILON <= self.epsilon <= MOST_EPSILON
-            or not 0 <= self.delta <= MOST_DELTA
-        ):
+        inside = sound and LEAST_EPSILON <= self.epsilon <= MOST_EPSILON and 0 <= self.delta <= MOST_DELTA
+        if not inside or self.epsilon != round(self.epsilon, 6) or self.delta != round(self.delta, 12):
             raise Invalid(
                 "privacy_price_malformed", most_epsilon=str(MOST_EPSILON), most_delta=str(MOST_DELTA)
             )
@@ -182,10 +178,21 @@ def measure_exactly(rows: pyarrow.Table, query: Query, **engine: Any) -> dict[st
         connection.close()
 
 
+def demand_one_row_each(rows: pyarrow.Table, **engine: Any) -> None:
+    """No subject has two rows. Ask it of all rows: of a few that were chosen it would tell something about them.
+
+    Raises:
+        Invalid: `privacy_subject_repeated`.
+    """
+    measure_exactly(rows, Query(kind="count"), **engine)
+
+
 def add_noise(exact: dict[str, int], query: Query, price: Price) -> Noisy:
-    """The answer as it may leave, once `price` is paid. Each call draws anew: pay for each."""
-    if any(abs(value) > _LARGEST for value in exact.values()):
-        raise Invalid("privacy_value_too_large")
+    """The answer as it may leave, once `price` is paid. Each call draws anew: pay for each.
+
+    A true number beyond 2**52 is cut to it, unsaid: a refusal would tell for nothing on which side of it that is.
+    """
+    exact = {name: max(-_LARGEST, min(value, _LARGEST)) for name, value in exact.items()}
     expected = expect_noise(query, price)
     make = _gaussian if price.delta else _laplace
     noisy = make(expected.scale)(list(exact.values()))

@@ -34,7 +34,6 @@ problems = {
     "privacy_subject_repeated": N_(
         "Somebody is in the data set twice: the noise would not hide them enough."
     ),
-    "privacy_value_too_large": N_("The sum is too large for exact noise. Choose narrower bounds."),
     "step_column_unknown": N_("The data set has no column %(column)s."),
     "step_value_malformed": N_("What %(column)s is compared with does not fit the column."),
     "publication_differencing": N_(
