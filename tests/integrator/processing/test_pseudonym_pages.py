@@ -18,6 +18,7 @@ from koinon.trust.ledger import Log, find_entries
 from koinon.trust.parties import INSTALLER
 from koinon.trust.parties.model import Identity
 from koinon.trust.parties.service import link_identity
+from koinon.trust.standing.acts import Deed, TargetKind
 
 SUBJECT = "80690112370"  # of whom both companies have a file
 OURS = "75721054372"  # of whom only North has one
@@ -167,6 +168,14 @@ async def test_a_system_gives_and_renews_over_the_signed_api(desk: Desk, world: 
     assert renewed.json()["renewed"] == [{"old": row["pseudonym"], "new": row["pseudonym"], "code": None}]
     other = await call(SOUTH, "renewed", {"purpose": PURPOSE, "pseudonyms": [row["pseudonym"]]})
     assert other.json()["renewed"][0]["code"] == "pseudonym_unknown"
+    # What the Commission stopped is stopped here too, although nothing of this passes the gate.
+    await desk.sits("an")
+    await world.act("chair", Deed.SUSPEND, TargetKind.PARTY, str(world.region.parties[NORTH]))
+    stopped = await call(NORTH, "renewed", {"purpose": PURPOSE, "pseudonyms": [row["pseudonym"]]})
+    assert (stopped.status_code, stopped.json()["code"]) == (403, "party_suspended")
+    asked = {"pseudonym": row["pseudonym"], "purpose": PURPOSE, "case": "N-7", "reason": REASON}
+    assert (await desk.post("/pseudonyms/cases", **asked)).status_code == 403
+    assert "reidentification.opened" not in await desk.kinds()
 
 
 @pytest.mark.parametrize(

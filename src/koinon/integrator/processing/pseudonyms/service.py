@@ -153,13 +153,14 @@ class Pseudonyms:
         """Pseudonyms of the caller's own, of this period or in the overlap of the last, as those of this period.
 
         Raises:
-            NotAllowed: `profile_not_held`.
+            NotAllowed: `profile_not_held`; the codes of `Standing.check_actor`.
             Invalid: `pseudonyms_too_many`.
 
         Records: `pseudonyms.renewed` in the exchange log: how many, not about whom; it tells nobody anything new.
         """
         if by.profile not in OPENERS | {SYSTEM}:
             raise NotAllowed("profile_not_held", profile="case_handler")
+        await self._check(by)
         if not 1 <= len(request.pseudonyms) <= MOST:
             raise Invalid("pseudonyms_too_many", most=MOST)
         today, made = self.today(), list[Renewed]()
@@ -190,7 +191,8 @@ class Pseudonyms:
         return made
 
     async def open_case(self, pseudonym: str, *, purpose: str, case: str, reason: str, by: Human) -> UUID:
-        """See `reidentify.open_case`."""
+        """See `reidentify.open_case`; raises also the codes of `Standing.check_actor`."""
+        await self._check_human(by)
         async with self._database.transaction() as connection:
             return await reidentify.open_case(
                 connection,
@@ -206,7 +208,8 @@ class Pseudonyms:
             )
 
     async def approve_case(self, case: UUID, by: Human) -> None:
-        """See `reidentify.approve_case`."""
+        """See `reidentify.approve_case`; raises also the codes of `Standing.check_actor`."""
+        await self._check_human(by)
         async with self._database.transaction() as connection:
             await reidentify.approve_case(connection, self._sealer, case, by=by, at=self._clock.now())
 
@@ -222,6 +225,15 @@ class Pseudonyms:
             by=by,
             at=self._clock.now(),
         )
+
+    async def _check(self, actor: Actor) -> None:
+        """The actor may act now: what does not pass the gate asks for itself."""
+        (await self.gate.keeper.settle()).check_actor(actor, self._clock.now())
+
+    async def _check_human(self, human: Human) -> None:
+        author = human.author
+        if author.party is not None and author.person is not None:
+            await self._check(Actor(party=author.party, person=author.person, profile=author.profile))
 
     async def get_case(self, case: UUID, party: PartyId) -> Case:
         """See `reidentify.get_case`."""
