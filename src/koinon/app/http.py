@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 import msgspec
-from litestar import Litestar, MediaType, Response, get, post
+from litestar import Litestar, MediaType, Request, Response, get, post
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig, ResponseSpec
 
@@ -310,10 +310,18 @@ def _visible(platform: Platform) -> cameras.VisibleTo:
     return cameras.VisibleTo(visible)
 
 
-def _settled(keeper: StandingKeeper) -> Callable[[], Awaitable[Standing]]:
-    """One confirmed standing for the whole of a request, so that a change on its way does not break a page in two."""
+_FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
 
-    async def provide() -> Standing:
+
+def _settled(keeper: StandingKeeper) -> Callable[..., Awaitable[Standing]]:
+    """One confirmed standing for the whole of a request, so that a change on its way does not break a page in two.
+
+    It is of when the request was there whole: who sends a form for an hour is not judged by what stood an hour ago.
+    """
+
+    async def provide(request: Request[Any, Any, Any]) -> Standing:
+        # A form that a guard has read is remembered as a form alone.
+        await (request.form() if request.content_type[0] in _FORMS else request.body())
         return await keeper.settle()
 
     return provide

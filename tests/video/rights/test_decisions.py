@@ -3,9 +3,11 @@
 import asyncio
 import hashlib
 import os
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
 import pytest
@@ -21,6 +23,7 @@ from koinon.base.ids import new_id
 from koinon.demo.region_video import INVESTIGATION, ZONE_SOUTH, ZONE_WEST
 from koinon.trust.gate import Cut
 from koinon.trust.parties.sign_in.edge import SESSION_COOKIE
+from koinon.trust.standing.acts import Deed, TargetKind
 from koinon.video.rights import Action, ViewRequest, actor_of, decisions
 from koinon.video.rights.model import NewDecision, ProsecutorDecision
 from koinon.video.rights.policy import choose_decision
@@ -275,6 +278,37 @@ async def test_a_decision_is_recorded_seen_and_ended_on_the_pages_and_over_the_a
         assert len(await connection.fetch("SELECT FROM rights.decision")) == 1
     for client in (ivo, cato):
         await client.aclose()
+
+
+async def test_who_sends_slowly_is_judged_by_what_stands_when_all_is_there(
+    world: Any, site: Any, film: Any
+) -> None:
+    ivo = await site.client("ivo")
+    mark = csrf((await ivo.get("/video/decisions/new")).text)
+    now = datetime.now(UTC).astimezone(BRUSSELS)
+    form = {
+        "case": "PV-7", "authority": "Demo prosecutor", "reference": "2026/77", "decided_on": f"{now:%Y-%m-%d}",
+        "cameras": str(film.camera["south-1"].id), "since": f"{now - timedelta(days=40):%Y-%m-%d %H:%M}",
+        "until": f"{now - timedelta(days=30):%Y-%m-%d %H:%M}", "ends_at": f"{now + timedelta(days=3):%Y-%m-%d}",
+        "document_sha256": DIGEST, "party": "",
+    }  # fmt: skip
+    body = urlencode({**form, **mark}).encode()
+
+    keeper = site.platform.keeper
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield body[:40]
+        before = (await keeper.settle()).epoch
+        await world.act("chair", Deed.SUSPEND, TargetKind.PARTY, str(world.region.parties[ZONE_WEST]))
+        await keeper.refresh(beyond=before)
+        yield body[40:]
+
+    headers = {"content-type": "application/x-www-form-urlencoded", "x-csrf-token": mark["_csrf"]}
+    refused = await ivo.post("/video/decisions/new", content=slowly(), headers=headers)
+    assert refused.status_code == 403, refused.text[-500:]
+    async with world.database.acquire() as connection:
+        assert await connection.fetch("SELECT FROM rights.decision") == []
+    await ivo.aclose()
 
 
 @pytest.mark.browser
