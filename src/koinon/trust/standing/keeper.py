@@ -86,9 +86,9 @@ class StandingKeeper:
 
     async def stop(self) -> None:
         """Nothing is kept any more; `current` refuses once the limit has passed."""
-        for task in self._tasks:
+        for task in (*self._tasks, *self._loads):
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, *self._loads, return_exceptions=True)
         self._tasks.clear()
         if self._alarm is not None:
             self._alarm.cancel()
@@ -114,7 +114,8 @@ class StandingKeeper:
                 async with asyncio.timeout(self._limit_seconds):
                     async with self._database.acquire() as connection:
                         await self._confirm(connection)
-                    await self._catch_up()
+                    # Who waits gives up, the load does not: one that takes longer than the limit would never end.
+                    await asyncio.shield(self._load_once())
 
     async def refresh(self, beyond: int) -> Standing:
         """A standing newer than epoch `beyond`, at once: for a caller whose recording was refused as stale.
@@ -139,9 +140,8 @@ class StandingKeeper:
                         # Loading goes on beside the poll: a large standing must not make the epoch look unconfirmed.
                         async with asyncio.timeout(self._limit_seconds):
                             await self._confirm(connection)
-                        if self._behind() and not self._loading.locked():
-                            self._loads.add(task := asyncio.create_task(self._load_beside()))
-                            task.add_done_callback(self._loads.discard)
+                        if self._behind():
+                            self._load_once()
                         with contextlib.suppress(TimeoutError):
                             async with asyncio.timeout(self._poll_seconds):
                                 await self._wake.wait()
@@ -173,11 +173,19 @@ class StandingKeeper:
     def _behind(self) -> bool:
         return self._standing is None or self._standing.epoch < self._epoch_seen
 
-    async def _load_beside(self) -> None:
-        try:
-            await self._catch_up()
-        except Exception:
-            _log.exception("standing_load_failed")  # `current` refuses meanwhile; the next poll tries again
+    def _load_once(self) -> asyncio.Task[None]:
+        """The load that runs, or a new one. It ends by itself, whoever waits for it."""
+        for task in self._loads:
+            return task
+        self._loads.add(task := asyncio.create_task(self._catch_up(), name="standing-load"))
+        task.add_done_callback(self._loaded)
+        return task
+
+    def _loaded(self, task: asyncio.Task[None]) -> None:
+        self._loads.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # `current` refuses meanwhile; the next poll tries again.
+            _log.error("standing_load_failed", exc_info=error)
 
     async def _catch_up(self) -> None:
         """The standing is at least as new as the newest epoch seen."""
