@@ -15,6 +15,7 @@ import av
 import httpx
 import numpy as np
 import pytest
+import typer
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from tests.video.conftest import ask_ffprobe
 from tests.video.exports.conftest import Studio
@@ -31,6 +32,7 @@ from koinon.trust.gate import Cut, EndReason
 from koinon.trust.standing.acts import Deed, TargetKind
 from koinon.video.cameras import CameraId
 from koinon.video.exports import store, verify_package
+from koinon.video.exports.cli import verify_export
 from koinon.video.exports.filming import film
 from koinon.video.exports.jobs import make_handlers, sweep
 from koinon.video.exports.model import ExportId
@@ -190,6 +192,50 @@ async def test_a_flipped_byte_a_missing_file_and_another_key_are_found(
     stranger = Shelf(studio.worker.database, studio.worker.clock, piece.parents[1], b"another key" * 3)
     with pytest.raises(Invalid):
         await stranger.get(place, name)
+
+
+async def test_what_a_package_hides_from_us_or_says_to_a_terminal_does_not_pass(
+    studio: Studio, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = await studio.make()
+    package, keys = tmp_path / "package.zip", tmp_path / "keys.json"
+    await studio.save(told["id"], package)
+    good = await asyncio.to_thread(package.read_bytes)
+    keys.write_text(json.dumps({"keys": [studio.key.verify_key.to_jwk()]}))
+    other = io.BytesIO()
+    with zipfile.ZipFile(other, "w") as written:
+        written.writestr("001-other.mp4", b"other images")
+    assert verify_package(package, [studio.key.verify_key]).ok
+    # Some programs show the first of two packages that follow each other, or go by the heads of the files.
+    for forged in (other.getvalue() + good, good[:-2] + b"\x05\x00" + b"12345"):
+        package.write_bytes(forged)
+        found = verify_package(package, [studio.key.verify_key])
+        assert [each.code for each in found.findings] == ["package_damaged"], found.findings
+    bad = tmp_path / "bad.zip"
+    manifest = {
+        "format": "koinon-export/1", "export": "x\x1b[8m", "form": "clip", "made_at": "now", "purpose": "\x1b[2J",
+        "case": "", "asked_by": {"name": "\x9b8m", "party_name": {"en": "Zone\r"}}, "cameras": [],
+    }  # fmt: skip
+    body = base64.urlsafe_b64encode(json.dumps(manifest).encode()).rstrip(b"=").decode()
+    head = (
+        base64.urlsafe_b64encode(b'{"alg":"EdDSA","kid":"k","typ":"koinon-export+jws"}').rstrip(b"=").decode()
+    )
+    with zipfile.ZipFile(bad, "w") as written:
+        written.writestr("manifest.jws", f"{head}.{body}.{'A' * 86}")
+        written.writestr("manifest.json", json.dumps(manifest))
+        written.writestr("README.txt", "None")
+    with pytest.raises(typer.Exit):
+        await asyncio.to_thread(verify_export, bad, keys)
+    said = capsys.readouterr().out
+    assert "NOT GOOD" in said and not set("\x1b\x9b\r") & set(said), said
+
+
+async def test_exports_leave_the_recorder_its_room(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("koinon.video.exports.shelf._LEAST_FREE", 1 << 62)
+    asked = (await studio.ask()).json()
+    with pytest.raises(Unavailable) as refused:
+        await studio.maker.make(ExportId(UUID(asked["id"])))
+    assert refused.value.code == "place_full" and await studio.pieces() == []
 
 
 async def test_what_was_masked_when_it_was_recorded_is_masked_in_the_clip_and_its_original_stays(

@@ -114,11 +114,9 @@ def verify_export(
     else:
         _tell(found.manifest or {})
         for each in found.findings:
-            print(f"{each.code:18} {each.file}  {each.detail}".rstrip())
+            _say(f"{each.code:18} {each.file}  {each.detail}".rstrip())
         signed = f"signed by {found.key}" if found.trusted else "not known to be signed by the platform"
-        print(
-            f"{found.files} files, {found.bytes} bytes, {signed}: {'all agree' if found.ok else 'NOT GOOD'}"
-        )
+        _say(f"{found.files} files, {found.bytes} bytes, {signed}: {'all agree' if found.ok else 'NOT GOOD'}")
     if not found.ok:
         raise typer.Exit(1)
 
@@ -127,19 +125,22 @@ def _tell(manifest: dict[str, Any]) -> None:
     """What it says it is."""
     try:
         by = manifest["asked_by"]
-        print(f"export {manifest['export']} ({manifest['form']}), made {manifest['made_at']}")
-        print(
-            f"for {by['name']}, {by['party_name']['en']}; {manifest['purpose']} {manifest['case']}".rstrip()
-        )
+        _say(f"export {manifest['export']} ({manifest['form']}), made {manifest['made_at']}")
+        _say(f"for {by['name']}, {by['party_name']['en']}; {manifest['purpose']} {manifest['case']}".rstrip())
         for camera in manifest["cameras"]:
             for file in camera["files"]:
-                print(f"  {file['since']}  to  {file['until']}  {file['name']}")
+                _say(f"  {file['since']}  to  {file['until']}  {file['name']}")
             for gap in camera["gaps"]:
-                print(
+                _say(
                     f"  {gap['since']}  to  {gap['until']}  missing: {gap['state']} {gap['reason']}".rstrip()
                 )
     except (KeyError, TypeError):
-        print("no manifest of ours")
+        _say("no manifest of ours")
+
+
+def _say(text: str) -> None:
+    """Printed as text alone: what a package says of itself must not steer the terminal on which it is judged."""
+    print("".join(each if each.isprintable() else "\ufffd" for each in text))
 
 
 def _sign_in(remote: Remote, login: str) -> None:

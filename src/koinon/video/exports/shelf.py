@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import hashlib
+import os
 import secrets
 from datetime import datetime
 from pathlib import Path
@@ -26,6 +27,8 @@ from koinon.video.terms import Derived, DerivedId, count_derived, insert_derived
 
 KIND: Final = "export"
 _FOLDER: Final = "exports"
+_LEAST_FREE: Final = 1 << 30
+"""Bytes: exports stop long before a recorder has no room left (256 MiB)."""
 
 
 def prefix_of(export: UUID, attempt: int | None = None) -> str:
@@ -84,8 +87,10 @@ class Shelf:
 
         Raises:
             NotFound: `source_gone`: what it was made from is gone by now.
-            Unavailable: `place_unreachable`.
+            Unavailable: `place_unreachable`; `place_full`: what is left there is for recording.
         """
+        if place.kind != "s3":
+            await asyncio.to_thread(self._demand_room, place)
         sealed = await asyncio.to_thread(seal, self._key, data, name.encode())
         derived = Derived(
             id=DerivedId(new_id()), stream=stream, start=start, end=end, kind=KIND, place=place.id, file=name,
@@ -133,6 +138,14 @@ class Shelf:
                 if await count_derived(connection, place, names) != len(names):
                     return False
         return True
+
+    def _demand_room(self, place: Place) -> None:
+        try:
+            room = os.statvfs(self._folder)
+        except OSError:
+            raise Unavailable("place_unreachable", place=place.id) from None
+        if room.f_bavail * room.f_frsize < _LEAST_FREE:
+            raise Unavailable("place_full", place=place.id)
 
     def _write(self, place: Place, name: str, data: bytes) -> None:
         self._check(place)

@@ -1,6 +1,8 @@
 """Holds a package against its papers, and these against the platform's key. Needs no platform, and no network."""
 
 import hashlib
+import os
+import struct
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +18,8 @@ TYPE: Final = "koinon-export+jws"
 _PAPERS: Final = frozenset({"manifest.json", "manifest.jws", "README.txt"})
 _CHUNK: Final = 1 << 20
 _LARGEST_PAPER: Final = 64 << 20
+_DESCRIPTORS: Final = (0, 12, 16, 20, 24)
+"""Bytes that may follow a file: its sizes and its checksum, told after it."""
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,6 +89,9 @@ def _verify(
     names = package.namelist()
     if len(set(names)) < len(names):
         findings.append(Finding(code="package_damaged", detail="a name is there twice"))
+    if not _is_nothing_else(package):
+        # Programs differ in where they begin to read a ZIP: what we skip, another might show.
+        findings.append(Finding(code="package_damaged", detail="bytes that belong to no file"))
     token = _read_paper(package, "manifest.jws").decode("ascii", "replace").strip()
     manifest: dict[str, Any] | None = None
     key_id: str | None = None
@@ -142,6 +149,32 @@ def _verify(
         ok=not findings, key=key_id, trusted=trusted, findings=findings, files=len(told), bytes=total,
         manifest=manifest,
     )  # fmt: skip
+
+
+def _is_nothing_else(package: zipfile.ZipFile) -> bool:
+    """Whether the package is its files one after another and their list, and no byte before, between or after them.
+
+    Source: PKWARE APPNOTE 6.3.10, sections 4.3.6, 4.3.7, 4.3.9, 4.3.14 to 4.3.16.
+    """
+    file, at = package.fp, 0
+    assert file is not None
+    for each in sorted(package.infolist(), key=lambda info: info.header_offset):
+        if each.header_offset - at not in ((0,) if at == 0 else _DESCRIPTORS):
+            return False
+        file.seek(each.header_offset + 26)
+        head = file.read(4)
+        if len(head) < 4:
+            return False
+        name, extra = struct.unpack("<HH", head)
+        at = each.header_offset + 30 + name + extra + each.compress_size
+    if package.start_dir - at not in _DESCRIPTORS or package.comment:
+        return False
+    listed = sum(
+        46 + len(each.orig_filename.encode()) + len(each.extra) + len(each.comment)
+        for each in package.infolist()
+    )
+    end = file.seek(0, os.SEEK_END)
+    return end - package.start_dir - listed in (22, 22 + 20 + 56)
 
 
 def _read_paper(package: zipfile.ZipFile, name: str) -> bytes:

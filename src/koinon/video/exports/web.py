@@ -69,6 +69,7 @@ problems: dict[str, Message] = {
     "source_gone": N_("The recordings it was made from are past their term."),
     "deleted_by_asker": N_("You deleted it."),
     "making_failed": N_("It could not be made; the operator looks into it."),
+    "place_full": N_("There is no room for it where recordings lie; the operator looks into it."),
     "place_unreachable": N_("The recordings cannot be read at the moment."),
 }
 
