@@ -373,7 +373,10 @@ async def test_a_media_token_is_good_for_its_view_session_camera_interval_and_ac
             await rights.redeem(forged, iris, **good)
     # Another process of the platform knows it by the register of running uses.
     elsewhere = await make_rights()
-    assert await elsewhere.redeem(token, iris, **good) is None
+    assert await elsewhere.redeem(token, iris, **good, of_view=view.id) is None
+    for where in (rights, elsewhere):
+        with pytest.raises(NotFound):  # in the address of another view, wherever that runs
+            await where.redeem(token, iris, **good, of_view=new_id())
     await view.end()
     for where in (rights, elsewhere):
         with pytest.raises(NotFound):

@@ -144,7 +144,10 @@ class Playback:
             return kept, taken
         course = Course(self.source(stream, until_us), since_us, until_us)
         format_, frame = await take_key(course, taken)
-        made = await self._pool.pictures.draw(format_, frame, over, width=WIDTH)
+        # All of them: where the other copy goes on, the picture may be of a moment before the unit and its masks.
+        made = await self._pool.pictures.draw(format_, frame, masks, width=WIDTH)
+        if not to_us(unit.start) <= frame.wall_us < to_us(unit.end):
+            return made, frame.wall_us  # kept, it would be taken for the unit's own
         async with self.database.acquire() as connection:
             places = {each.id: each for each in await list_places(connection)}
         if unit.place in places and places[unit.place].kind == "folder":

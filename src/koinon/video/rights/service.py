@@ -393,8 +393,10 @@ class Rights:
         action: Action,
         since: datetime,
         until: datetime,
+        of_view: UUID | None = None,
     ) -> View | None:
         """The token gives images of that camera and interval to that session now; with the view, if it runs here.
+        `of_view`: it must be the token of that one, wherever it runs.
 
         Raises:
             NotFound: `media_unknown`, whatever is wrong: another camera, interval, session or action, too late, cut.
@@ -406,7 +408,8 @@ class Rights:
         claims = self._tokens.read(token, self._gate.clock.now())
         view = self._views.get(claims.view)
         fits = (
-            claims.session == b64url(session.token_hash)
+            of_view in (None, claims.view)
+            and claims.session == b64url(session.token_hash)
             and claims.camera == camera
             and claims.action is action
             and claims.since <= since <= until <= claims.until
