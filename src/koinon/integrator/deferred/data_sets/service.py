@@ -207,13 +207,15 @@ class DataSetOrders:
 
         Raises:
             NotAllowed: as `gate.open_batch`: its grounds do not stand any more; the refusal is recorded.
-            NotFound: `batch_forgotten`.
+            NotFound: `batch_forgotten`; `flow_unknown`: the platform has it no more.
             Conflict: `data_set_same`, `data_set_known`; `result_fields_missing`: no field of the order may be taken.
             Unavailable: `standing_moved`: it is to be decided anew; as `gate.open_batch`.
 
         Records: `data_set.taken`, then `data_set.registered` in the exchange log, with the batch as its origin.
         """
-        flow = self.flows[batch.flow]
+        flow = self.flows.get(batch.flow)
+        if flow is None:
+            raise NotFound("flow_unknown", flow=batch.flow)
         if batch.forgotten_at is not None:
             raise NotFound("batch_forgotten")
         passage = await open_batch(
