@@ -46,7 +46,7 @@ from koinon.trust.oversight import web as oversight
 from koinon.trust.parties import api as parties_api
 from koinon.trust.parties import web as parties
 from koinon.trust.parties.sign_in import Session
-from koinon.trust.parties.sign_in.edge import SignIn, demand_session, provide_session, viewer_of
+from koinon.trust.parties.sign_in.edge import SignIn, demand_session, provide_session, read_whole, viewer_of
 from koinon.trust.rules import web as rules
 from koinon.trust.standing import Standing, StandingKeeper
 from koinon.video.cameras import CameraId
@@ -310,9 +310,6 @@ def _visible(platform: Platform) -> cameras.VisibleTo:
     return cameras.VisibleTo(visible)
 
 
-_FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
-
-
 def _settled(keeper: StandingKeeper) -> Callable[..., Awaitable[Standing]]:
     """One confirmed standing for the whole of a request, so that a change on its way does not break a page in two.
 
@@ -320,8 +317,7 @@ def _settled(keeper: StandingKeeper) -> Callable[..., Awaitable[Standing]]:
     """
 
     async def provide(request: Request[Any, Any, Any]) -> Standing:
-        # A form that a guard has read is remembered as a form alone.
-        await (request.form() if request.content_type[0] in _FORMS else request.body())
+        await read_whole(request)
         return await keeper.settle()
 
     return provide

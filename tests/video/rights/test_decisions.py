@@ -308,6 +308,16 @@ async def test_who_sends_slowly_is_judged_by_what_stands_when_all_is_there(
     assert refused.status_code == 403, refused.text[-500:]
     async with world.database.acquire() as connection:
         assert await connection.fetch("SELECT FROM rights.decision") == []
+
+    async def signed_out() -> AsyncIterator[bytes]:
+        yield body[:40]
+        async with world.database.acquire() as connection:
+            await connection.execute("DELETE FROM parties.session")
+        yield body[40:]
+
+    refused = await ivo.post("/video/decisions/new", content=signed_out(), headers=headers)
+    assert refused.status_code in (303, 401) and refused.headers.get("location") != "/video/decisions"
+    assert "party_suspended" not in refused.text
     await ivo.aclose()
 
 

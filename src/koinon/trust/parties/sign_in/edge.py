@@ -1,5 +1,6 @@
 """Where sessions meet HTTP: the cookie, who is behind a request, and the two ways in."""
 
+import asyncio
 import contextlib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 SESSION_COOKIE = "koinon_session"
 BROWSER_COOKIE = "koinon_sign_in"
 _STATE = "koinon_session"
+_AGAIN = "koinon_find_session"
+_READ = "koinon_read_whole"
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
+_FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
 
 SIGNED_IN = metrics.counter("koinon_sign_in_total", "Sign-ins that succeeded.", ["way"])
 REFUSED = metrics.counter(
@@ -81,7 +86,9 @@ class SignIn:
 
         async def find_session(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] in (ScopeType.HTTP, ScopeType.WEBSOCKET):
-                scope.setdefault("state", {})[_STATE] = await self.find_session(Connection(scope))
+                state = scope.setdefault("state", {})
+                state[_STATE] = await self.find_session(Connection(scope))
+                state[_AGAIN] = self.find_session
             await app(scope, receive, send)
 
         return find_session
@@ -180,14 +187,29 @@ def viewer_of(connection: Connection) -> Session | None:
 async def provide_session(request: Request[Any, Any, Any]) -> Session:
     """The session of who is signed in; the dependency `session` of every page that needs one.
 
+    It is looked for again when what was sent is there whole: who sends a form for an hour and was signed out meanwhile
+    is signed in no more.
+
     Raises:
         NotIdentified: `not_signed_in`.
     """
     session = viewer_of(request)
+    again = request.scope.get("state", {}).get(_AGAIN)
+    if session is not None and again is not None and request.method not in _READING:
+        await read_whole(request)
+        session = await again(request)
     if session is None:
         UNIDENTIFIED.inc()
         raise NotIdentified("not_signed_in")
     return session
+
+
+async def read_whole(request: Request[Any, Any, Any]) -> None:
+    """What the request brings is there; who asks for it later gets it all the same."""
+    # Dependencies are made at once, and a body can be read once.
+    async with request.scope["state"].setdefault(_READ, asyncio.Lock()):
+        # A form that a guard has read is remembered as a form alone.
+        await (request.form() if request.content_type[0] in _FORMS else request.body())
 
 
 def demand_session(connection: Connection, handler: BaseRouteHandler) -> None:
