@@ -5,14 +5,14 @@ import itertools
 import re
 import shutil
 import subprocess
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import msgspec
 import pytest
-from tests.video.playback.conftest import Site, moved
+from tests.video.playback.conftest import Site, index, moved
 from tests.video.playback.test_course import frames_in
 from tests.video.rights.test_rights import trace
 
@@ -23,6 +23,7 @@ from koinon.video.cameras.store import update_camera
 from koinon.video.playback import views
 from koinon.video.playback.hls import cut, write
 from koinon.video.playback.pieces import split, to_us
+from koinon.video.playback.store import find_streams
 from koinon.video.recordings.model import StoredUnit
 from koinon.video.rights.model import ProsecutorDecision
 from koinon.video.rights.store import insert_decision
@@ -394,3 +395,28 @@ async def test_the_timeline_shows_beyond_the_edge_what_a_decision_of_the_prosecu
         "unknown",
     ]
     await ivo.http.aclose()
+
+
+async def test_a_thumbnail_is_masked_by_its_own_moment_also_where_the_other_copy_has_it(
+    client: Client, site: Site
+) -> None:
+    from io import BytesIO
+
+    from PIL import Image
+
+    first, second = site.units[:2]
+    world, camera = site.film.world, site.film.camera["south-1"]
+    late = moved(second, first.end - timedelta(milliseconds=200) - second.start, copy=1)
+    async with world.database.acquire() as connection:
+        stream = (await find_streams(connection, [camera.id]))[camera.id]
+        await connection.execute("DELETE FROM recordings.unit WHERE copy = 0 AND start_at > $1", first.start)
+        await index(connection, [late], stream, copy=1)
+    # The mask ends after the last key frame of the first copy, before the other begins.
+    await mask_the_left(site, first.start - timedelta(days=1), late.start - timedelta(milliseconds=20))
+    told = (await client.open()).json()
+    base, at = told["playlist"].rsplit("/", 1)[0], to_us(first.end) + 50_000
+    got = await client.fetch(f"{base}/thumbnails/{at}.jpg", told["token"])
+    assert got.status_code == 200, got.text
+    assert datetime.fromisoformat(got.headers["x-taken-at"]) < late.start, "of the first copy"
+    picture = Image.open(BytesIO(got.content)).convert("L").crop((0, 0, 150, 180))
+    assert max(picture.getdata()) - min(picture.getdata()) < 12, "grey"
