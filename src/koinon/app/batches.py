@@ -63,6 +63,7 @@ def processing_of(platform: Platform) -> Processing:
         objects=platform.objects,
         clock=platform.clock,
         home=platform.settings.home,
+        keeper=platform.keeper,
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import msgspec
+import pyarrow
 import pytest
 from tests.app.conftest import application  # noqa: F401 - the fixture
 from tests.integrator.deferred.conftest import Office, message, numbers
@@ -13,13 +14,15 @@ from tests.integrator.processing.test_noise_page import HTML, enter, shoot
 from tests.integrator.processing.test_web import client, sign_in  # noqa: F401 - the fixtures
 
 from koinon.app.batches import run_batches
-from koinon.base.errors import Conflict, KoinonError
+from koinon.base.errors import Conflict, KoinonError, NotAllowed
 from koinon.base.text import Text
 from koinon.demo.region import AUTHORISATION, FLOW, NORTH, PURPOSE, SOUTH
 from koinon.integrator.deferred import store as batches
 from koinon.integrator.deferred.data_sets import DataSetOrders, NewOrder
 from koinon.integrator.deferred.data_sets.service import name_of
 from koinon.integrator.flows import FLOWS
+from koinon.integrator.processing.anonymise import Anonymity, Quasi
+from koinon.integrator.processing.makings import Makings
 from koinon.integrator.processing.model import NewDataSet
 from koinon.integrator.processing.privacy import Price
 from koinon.integrator.processing.service import Processing
@@ -42,6 +45,7 @@ class Bureau:
             objects=office.objects,
             clock=world.clock,
             home=world.home,
+            keeper=office.gate.keeper,
         )
         self.orders = DataSetOrders(
             database=office.gate.database,
@@ -178,6 +182,23 @@ async def test_nothing_is_registered_without_the_partys_word_nor_after_the_end_n
     assert await bureau.processing.list_data_sets() == []
     await bureau.orders.end(order.id, bureau.marc)
     assert await code_of(bureau.orders.end(order.id, bureau.olga)) == "data_set_order_over"
+
+
+async def test_an_operator_whom_the_commission_stopped_proposes_and_publishes_nothing(bureau: Bureau) -> None:
+    olga = bureau.olga
+    await bureau.office.world.act("chair", Deed.SUSPEND, TargetKind.PERSON, str(olga.person))
+    await bureau.office.gate.keeper.refresh(bureau.office.gate.keeper.current.epoch)
+    with pytest.raises(NotAllowed) as refused:
+        await bureau.orders.propose(bureau.new, olga)
+    assert refused.value.code == "person_suspended"
+    rows = pyarrow.table({"subject": ["1"], "zone": ["a"]})
+    new = NewDataSet(name="rows", title=TITLE, source="test", budget=Price(epsilon=Decimal(1)))
+    with pytest.raises(NotAllowed) as refused:
+        await bureau.processing.register_data_set(new, rows, olga)
+    assert refused.value.code == "person_suspended"
+    with pytest.raises(NotAllowed) as refused:
+        await Makings(bureau.processing).start("rows", Anonymity(quasi=(Quasi(column="zone", kind="category"),), k=2), olga)
+    assert refused.value.code == "person_suspended"
 
 
 async def test_an_order_is_about_fields_that_the_flow_gives(bureau: Bureau) -> None:

@@ -19,7 +19,7 @@ from koinon.base.text import Text
 from koinon.integrator.processing import store
 from koinon.integrator.processing.anonymise import Anonymity
 from koinon.integrator.processing.model import DataSet, MadeRows, Making, Publication, making_of
-from koinon.integrator.processing.service import Processing, demand_operator, rows_object
+from koinon.integrator.processing.service import Processing, rows_object
 from koinon.trust.parties import Author
 
 JOB = "processing.make"
@@ -45,7 +45,7 @@ class Makings:
             Invalid: `anonymity_column_unknown`.
             TooMany: `makings_too_many`.
         """
-        demand_operator(by.profile)
+        await self._processing.demand_operator(by)
         data_set = await self._processing.get_data_set(name)
         _check_columns(asked, data_set)
         making = new_id()
@@ -116,7 +116,7 @@ class Makings:
 
         Records: `statistics.published` in the exchange log.
         """
-        demand_operator(by.profile)
+        await self._processing.demand_operator(by)
         found = await self.get(making)
         if found.state != "made" or found.made is None:
             raise Conflict("making_not_ready", state=found.state)
@@ -147,7 +147,7 @@ class Makings:
             NotFound: `making_unknown`.
             Conflict: `making_not_ready`.
         """
-        demand_operator(by.profile)
+        await self._processing.demand_operator(by)
         found = await self.get(making)
         if not await self._move(making, "discarded", sources=("made",)):
             raise Conflict("making_not_ready", state=found.state)

@@ -58,6 +58,7 @@ from koinon.integrator.processing.privacy import (
 from koinon.integrator.processing.steps import Account, Combination, Filter
 from koinon.trust.ledger import Entry, Log, Sealer, append
 from koinon.trust.parties import INSTALLER, Author
+from koinon.trust.standing import Actor, StandingKeeper
 
 if TYPE_CHECKING:
     import pyarrow
@@ -84,8 +85,12 @@ class Processing:
         home: Path,
         threads: int = 2,
         lock: asyncio.Lock | None = None,
+        keeper: StandingKeeper | None = None,
     ) -> None:
-        """`lock` is held while something is computed, so that two who share it do not compute at once."""
+        """`lock` is held while something is computed, so that two who share it do not compute at once.
+
+        `keeper` knows whom the Commission stopped: without one no human acts here, only commands and jobs.
+        """
         self.database = database
         self.sealer = sealer
         self.objects = objects
@@ -94,6 +99,22 @@ class Processing:
         self._engine: dict[str, Any] = {"threads": threads, "memory_mb": 1024, "temp": temp_folder(home)}
         # One at a time: two of them together would have twice the memory that an operator reckoned with.
         self._one_at_a_time = lock or asyncio.Lock()
+        self._keeper = keeper
+
+    async def demand_operator(self, by: Author) -> None:
+        """`by` is an operator who may act now: what is published does not pass the gate.
+
+        Raises:
+            NotAllowed: `profile_not_held`; the codes of `Standing.check_actor`.
+            Unavailable: `standing_unconfirmed`.
+        """
+        demand_operator(by.profile)
+        if by.person is None or by.party is None:
+            return  # a command at the machine, or the platform on an order that both sides agreed
+        if self._keeper is None:
+            raise NotAllowed("profile_not_held", profile=OPERATOR)
+        actor = Actor(party=by.party, person=by.person, profile=by.profile)
+        (await self._keeper.settle()).check_actor(actor, self.clock.now())
 
     async def register_data_set(self, new: NewDataSet, rows: pyarrow.Table, by: Author) -> DataSet:
         """The rows lie sealed under a name, their subjects replaced by tokens of this data set alone.
@@ -107,7 +128,7 @@ class Processing:
         Records: `data_set.registered` in the exchange log.
         """
         if by != INSTALLER:
-            demand_operator(by.profile)
+            await self.demand_operator(by)
         if SUBJECT not in rows.column_names:
             raise Invalid("data_set_subject_missing")
         if not _NAME.fullmatch(new.name) or len(new.name) > 64:
@@ -203,7 +224,7 @@ class Processing:
 
         Records: `statistics.published` in the exchange log.
         """
-        demand_operator(by.profile)
+        await self.demand_operator(by)
         data_set = await self.get_data_set(name)
         rows = await self.load_rows(data_set)
         for _ in range(_TRIES):
@@ -255,7 +276,7 @@ class Processing:
 
         Records: `statistics.published` in the exchange log.
         """
-        demand_operator(by.profile)
+        await self.demand_operator(by)
         data_set = await self.get_data_set(name)
         rows = await self.load_rows(data_set)
         identifier = new_id()
@@ -323,7 +344,7 @@ class Processing:
 
         Records: `privacy.spent` and `statistics.published` in the exchange log.
         """
-        demand_operator(by.profile)
+        await self.demand_operator(by)
         data_set, budget, _ = await self.get_account(name)
         check_budget(budget, price)  # before the rows are read; paying decides
         rows = await self.load_rows(data_set)
@@ -371,7 +392,7 @@ class Processing:
 
         Records: `statistics.withdrawn` in the exchange log.
         """
-        demand_operator(by.profile)
+        await self.demand_operator(by)
         async with self.database.transaction() as connection:
             if not await store.withdraw_publication(connection, publication, self.clock.now()):
                 raise NotFound("publication_unknown", id=str(publication))

@@ -30,7 +30,7 @@ from koinon.integrator.deferred.service import ask_of
 from koinon.integrator.model import Flow
 from koinon.integrator.processing.model import DataSet, NewDataSet
 from koinon.integrator.processing.privacy import Price
-from koinon.integrator.processing.service import OPERATOR, Processing, demand_operator
+from koinon.integrator.processing.service import OPERATOR, Processing
 from koinon.trust.gate import Gate, open_batch
 from koinon.trust.ledger import Entry, Log, append
 from koinon.trust.parties import Author, PartyId
@@ -76,7 +76,7 @@ class DataSetOrders:
 
         Records: `data_set_order.proposed` in the exchange log.
         """
-        demand_operator(by.profile)
+        await self._processing.demand_operator(by)
         if by.person is None:
             raise NotAllowed("profile_not_held", profile=OPERATOR)
         flow = self.flows.get(new.flow)
