@@ -63,7 +63,7 @@ class Desk:
 
     async def move_standing(self, kind: TargetKind, id_: str) -> None:
         """Something is suspended, and this process knows it."""
-        epoch = self.gate.keeper.current.epoch
+        epoch = (await self.gate.keeper.settle()).epoch
         await self.world.act("chair", Deed.SUSPEND, kind, id_)
         await self.catch_up(epoch)
 

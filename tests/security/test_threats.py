@@ -230,11 +230,13 @@ async def test_rule_changed_without_two_people_decides_nothing(world: Any, make_
     """Through the whole stack: proposed, approved by one and even authorised, it is no rule."""
     gate, _ = await make_gate()
     rule = next(
-        span.rule for span in gate.keeper.current.bank.rules if span.id == "social-dwelling-admission.consult"
+        span.rule
+        for span in (await gate.keeper.settle()).bank.rules
+        if span.id == "social-dwelling-admission.consult"
     )
     wider = msgspec.structs.replace(rule, fields=rule.fields - {"admissible"}, version=rule.version + 1)
     reason = Text("Proef", "Essai", "Trial")
-    acts = gate.keeper.current.acts
+    acts = (await gate.keeper.settle()).acts
     async with world.database.transaction() as connection:
         stored, _ = await propose_rule(connection, world.sealer, wider, wider.author, acts, world.clock.now())
     target = Target(TargetKind.RULE, wider.id, stored.digest)
@@ -251,7 +253,7 @@ async def test_rule_changed_without_two_people_decides_nothing(world: Any, make_
         await act("chair", Deed.AUTHORISE_RULE)  # refused, or without effect: looked at below
     await gate.keeper.refresh(beyond=gate.keeper._standing.epoch)
     assert (wider.id, wider.version) not in {
-        (span.id, span.version) for span in gate.keeper.current.bank.rules
+        (span.id, span.version) for span in (await gate.keeper.settle()).bank.rules
     }
     # The version of before goes on deciding.
     released = await (await gate.open(world.ask(fields=frozenset({"admissible"})))).release(

@@ -187,7 +187,7 @@ async def test_nothing_is_registered_without_the_partys_word_nor_after_the_end_n
 async def test_an_operator_whom_the_commission_stopped_proposes_and_publishes_nothing(bureau: Bureau) -> None:
     olga = bureau.olga
     await bureau.office.world.act("chair", Deed.SUSPEND, TargetKind.PERSON, str(olga.person))
-    await bureau.office.gate.keeper.refresh(bureau.office.gate.keeper.current.epoch)
+    await bureau.office.gate.keeper.refresh((await bureau.office.gate.keeper.settle()).epoch)
     with pytest.raises(NotAllowed) as refused:
         await bureau.orders.propose(bureau.new, olga)
     assert refused.value.code == "person_suspended"
@@ -197,7 +197,9 @@ async def test_an_operator_whom_the_commission_stopped_proposes_and_publishes_no
         await bureau.processing.register_data_set(new, rows, olga)
     assert refused.value.code == "person_suspended"
     with pytest.raises(NotAllowed) as refused:
-        await Makings(bureau.processing).start("rows", Anonymity(quasi=(Quasi(column="zone", kind="category"),), k=2), olga)
+        await Makings(bureau.processing).start(
+            "rows", Anonymity(quasi=(Quasi(column="zone", kind="category"),), k=2), olga
+        )
     assert refused.value.code == "person_suspended"
 
 

@@ -118,7 +118,7 @@ async def test_only_the_keeper_of_a_source_publishes_for_it(bureau: Bureau) -> N
         await bureau.publishing.look("elsewhere", bureau.keeper)
     assert unknown.value.code == "source_unknown"
     await bureau.world.act("chair", Deed.SUSPEND, TargetKind.PARTY, str(bureau.keeper.party))
-    await bureau.gate.keeper.refresh(bureau.gate.keeper.current.epoch)
+    await bureau.gate.keeper.refresh((await bureau.gate.keeper.settle()).epoch)
     with pytest.raises(NotAllowed) as suspended:
         await bureau.publish(void(1))
     assert suspended.value.code == "party_suspended"

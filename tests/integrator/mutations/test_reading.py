@@ -131,7 +131,7 @@ async def test_a_suspension_in_the_middle_stops_delivery_and_nothing_is_lost(bur
     assert len(await entries(bureau, "mutations.delivered")) == 1
     await bureau.world.act("chair", Deed.RESUME, TargetKind.AUTHORISATION, AUTHORISATION)
     await bureau.publish(changed(4, people[3]))
-    await bureau.gate.keeper.refresh(bureau.gate.keeper.current.epoch)
+    await bureau.gate.keeper.refresh((await bureau.gate.keeper.settle()).epoch)
     delivery = await bureau.read(heard, 1)
     assert subjects(delivery) == people[1:]
     assert (await bureau.look(heard)).state == "running"
@@ -145,7 +145,7 @@ async def test_a_rule_that_gives_less_takes_the_keys_too(bureau: Bureau) -> None
     await bureau.publish(changed(1, one), changed(2, other, service="household"))
     rule = "social-dwelling-admission.rijksregister-person"
     await bureau.world.act("chair", Deed.SUSPEND, TargetKind.RULE, rule)
-    await bureau.gate.keeper.refresh(bureau.gate.keeper.current.epoch)
+    await bureau.gate.keeper.refresh((await bureau.gate.keeper.settle()).epoch)
     assert [(item.kind, item.subject) for item in (await bureau.read(heard)).items] == [
         ("withdrawn", ""), ("changed", other)
     ]  # fmt: skip

@@ -46,7 +46,7 @@ class Site:
 @pytest.fixture
 async def site(bureau: Bureau) -> AsyncIterator[Site]:
     """Of the same database and home."""
-    party = bureau.gate.keeper.current.register.parties[bureau.keeper.party]
+    party = (await bureau.gate.keeper.settle()).register.parties[bureau.keeper.party]
     (bureau.world.home / "sources.toml").write_text(
         f'[rijksregister]\naddress = "http://127.0.0.1:9/x"\nkeeper = "{party.enterprise_number}"\n'
     )

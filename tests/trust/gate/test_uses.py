@@ -93,7 +93,7 @@ async def test_right_that_ended_by_itself_in_mid_use_an_authorisation(
     world: Any, make_gate: Any, still: FixedClock
 ) -> None:
     gate, uses = await make_gate()
-    standing = gate.keeper.current
+    standing = await gate.keeper.settle()
     [authorisation] = [a for a in standing.agreements.authorisations.values() if a.number == AUTHORISATION]
     end = start_of(authorisation.valid_until)
     await far_dossier(world, end + timedelta(days=9))

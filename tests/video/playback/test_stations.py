@@ -8,7 +8,7 @@ from koinon.demo.region_video import PUBLIC_ORDER
 
 async def test_what_needs_a_work_station_opens_once_the_session_is_at_one(scene: Scene) -> None:
     world = scene.film.world
-    epoch = scene.rights._gate.keeper.current.epoch
+    epoch = (await scene.rights._gate.keeper.settle()).epoch
     await agree_on_stations(world)
     await scene.rights._gate.keeper.refresh(beyond=epoch)
     request = scene.request(purpose=PUBLIC_ORDER)

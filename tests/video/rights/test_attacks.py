@@ -45,7 +45,7 @@ async def test_a_human_who_is_two_persons_is_no_second_person(
             await confirmations.answer(
                 connection,
                 world.sealer,
-                rights._gate.keeper.current,
+                await rights._gate.keeper.settle(),
                 actor_of(ivo),
                 asked.id,
                 confirms=True,

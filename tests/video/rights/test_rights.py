@@ -226,7 +226,7 @@ async def test_a_second_person_confirms_exactly_one_view_once(
         asked = await confirmations.ask(connection, world.sealer, actor_of(iris), request, at)
     pending = msgspec.structs.replace(request, confirmation=asked.id)
     assert await refusal(rights, iris, pending) == "second_person_missing"
-    standing = rights._gate.keeper.current
+    standing = await rights._gate.keeper.settle()
     for who, code in (
         (iris, "second_person_same"),
         (film.session("wim", "control_room_operator"), "second_person_profile"),
@@ -266,7 +266,7 @@ async def test_a_confirmation_runs_out(world: Any, film: Any, make_rights: Any) 
         await confirmations.answer(
             connection,
             world.sealer,
-            rights._gate.keeper.current,
+            await rights._gate.keeper.settle(),
             actor_of(ivo),
             asked.id,
             confirms=True,

@@ -322,9 +322,16 @@ async def test_a_kill_at_any_step_loses_nothing_and_the_next_run_finishes(
             for path in folder.glob("*/*/*.mp4")
         }
         assert files - rows - garbage == set() and rows - files == set()
-        await forget(site, clock, tmp_path)
-        assert not any(path.exists() for path in old) and young.exists()
-        assert await site.rows("SELECT count(*) FROM terms.garbage") == [(0,)]
+        async with asyncio.timeout(30):
+            while True:
+                await forget(site, clock, tmp_path)
+                left = await site.rows("SELECT count(*) FROM terms.garbage")
+                if left == [(0,)] and not any(path.exists() for path in old):
+                    break
+                await asyncio.sleep(
+                    0.05
+                )  # the server lets go of what the dead one held once it hears of its death
+        assert young.exists()
         units = await site.rows("SELECT sum(units) FROM terms.deleted")
         assert units == [(10 * (step + 1),)]  # told once, whatever happened
         if not killed:
