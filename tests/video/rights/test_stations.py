@@ -117,11 +117,11 @@ async def test_a_view_that_hangs_on_a_work_station_ends_when_its_viewer_leaves_i
     free = await rights.open(
         session, recording(film.camera["south-1"], purpose=INVESTIGATION), station=station.id
     )
-    await rights._judge_stations()
+    await rights._watch.judge_stations()
     await view.go_on()
     async with world.database.transaction() as connection:
         await cameras.put_presence(connection, session.token_hash, station.id, datetime.now(UTC))
-    await rights._judge_stations()
+    await rights._watch.judge_stations()
     with pytest.raises(Cut) as caught:
         await view.go_on()
     assert caught.value.code == "work_station_only"

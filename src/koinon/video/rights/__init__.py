@@ -10,7 +10,8 @@ from koinon.video.rights.model import (
 )
 from koinon.video.rights.offers import Choice, Offer, choices_of
 from koinon.video.rights.policy import Verdict, subject_of
-from koinon.video.rights.service import Entered, ImageUse, Rights, View, actor_of
+from koinon.video.rights.running import Entered, ImageUse, View, actor_of
+from koinon.video.rights.service import Rights
 from koinon.video.rights.tokens import Tokens, media_secret
 
 __all__ = [

@@ -24,7 +24,8 @@ from koinon.video.cameras import CameraId
 from koinon.video.cameras import store as cameras
 from koinon.video.rights import decisions
 from koinon.video.rights.model import Action, DecisionId, NewDecision, ProsecutorDecision
-from koinon.video.rights.service import Rights, actor_of
+from koinon.video.rights.running import actor_of
+from koinon.video.rights.service import Rights
 from koinon.video.terms.web import read_moment
 
 _FIELDS: Final = (

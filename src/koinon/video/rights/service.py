@@ -1,9 +1,8 @@
 """Views: opened through the gate, running as its uses, cut with them."""
 
-import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -12,28 +11,23 @@ from koinon.base.crypto import b64url
 from koinon.base.database import Connection, Database
 from koinon.base.errors import NotAllowed, NotFound
 from koinon.base.ids import new_id
-from koinon.base.text import Text
 from koinon.trust.gate import (
     Actor,
     Ask,
-    Cut,
     EndReason,
     ExchangeId,
     Gate,
-    Passage,
     Second,
-    Use,
     Uses,
     is_running,
 )
 from koinon.trust.parties.sign_in import Session
 from koinon.trust.standing import Standing
-from koinon.video.cameras import Camera, CameraId, StationId, stations
+from koinon.video.cameras import Camera, CameraId, StationId
 from koinon.video.cameras import store as cameras
 from koinon.video.rights import confirmations, decisions, policy, store
 from koinon.video.rights.model import (
     Action,
-    Decided,
     Emergency,
     EmergencyId,
     ProsecutorDecision,
@@ -42,112 +36,12 @@ from koinon.video.rights.model import (
 )
 from koinon.video.rights.offers import Offer, offers_of
 from koinon.video.rights.policy import Verdict
+from koinon.video.rights.running import Entered, ImageUse, View, actor_of
 from koinon.video.rights.tokens import Tokens
+from koinon.video.rights.watching import Watch
 from koinon.video.terms import list_regimes
 
-_STATION_SECONDS: Final = (
-    15.0  # a view that hangs on a work station ends so long after its viewer's is known no more
-)
-
 _log = structlog.get_logger()
-
-
-class ImageUse:
-    """A running use of the images of one camera: looked at, made into a file, or fetched.
-
-    Attributes:
-        id: of the use that runs.
-        since, until: of the images; None for the live picture.
-        masks: what must be unrecognisable in the picture; nothing where the original may be seen.
-        station: the work station at which its viewer was when it began, or None.
-        decision: of the public prosecutor, where it rests on one.
-    """
-
-    station: StationId | None = None
-
-    def __init__(
-        self,
-        camera: Camera,
-        request: ViewRequest,
-        use: Use,
-        on_end: Callable[["ImageUse"], None],
-        decision: ProsecutorDecision | None = None,
-    ) -> None:
-        self.id: UUID = use.id
-        self.camera = camera
-        self.request = request
-        self.action = request.action
-        self.since, self.until = request.since, request.until
-        self.use = use
-        self.decision = decision
-        self._on_end = on_end
-
-    @property
-    def masks(self) -> frozenset[str]:
-        """What is masked, by the rules that give the view now."""
-        return self.use.passage.decision.obligations.masks
-
-    @property
-    def masked(self) -> bool:
-        """Whether only the masked picture may leave."""
-        return bool(self.masks)
-
-    async def go_on(self, bytes: int = 0) -> None:
-        """The next piece, of so many bytes, may leave.
-
-        Raises:
-            Cut: it may not.
-        """
-        await self.use.go_on()
-        self.use.bytes += bytes
-
-    def on_cut(self, act: Callable[[], None]) -> None:
-        """`act` is called once, at once, when the view is cut."""
-        self.use.on_cut(act)
-
-    async def end(self, reason: EndReason = EndReason.COMPLETED) -> None:
-        """The view runs no more; its end is recorded."""
-        self._on_end(self)
-        await self.use.end(reason)
-
-
-class View(ImageUse):
-    """One that hangs on somebody who is there, signed in.
-
-    Attributes:
-        watermark: what stands over the picture, or None.
-    """
-
-    def __init__(
-        self,
-        camera: Camera,
-        request: ViewRequest,
-        use: Use,
-        session: Session,
-        on_end: Callable[[ImageUse], None],
-        station: StationId | None = None,
-        decision: ProsecutorDecision | None = None,
-    ) -> None:
-        super().__init__(camera, request, use, on_end, decision)
-        self.session = session
-        self.station = station
-
-    @property
-    def watermark(self) -> Text | None:
-        """The viewer's name and party, where the rules want them over the picture."""
-        if not self.use.passage.decision.obligations.watermark:
-            return None
-        name, party = self.session.name, self.session.party_name
-        return Text(*(f"{name} · {getattr(party, each)}" for each in ("nl", "fr", "en")))
-
-
-class Entered(NamedTuple):
-    """A request that may pass: nothing runs yet, and nothing was used up."""
-
-    camera: Camera
-    passage: Passage
-    second: Second | None
-    decision: ProsecutorDecision | None  # on which it rests
 
 
 class Rights:
@@ -158,14 +52,9 @@ class Rights:
         self._gate = gate
         self._uses = uses
         self._tokens = tokens
-        self._views: dict[UUID, ImageUse] = {}
+        self._watch = Watch(database=database, gate=gate)
         self._scope: dict[tuple[object, ...], bool] = {}
         self._scope_of: tuple[Standing, datetime] | None = None
-        self._looking: asyncio.Task[None] | None = None
-        self._look_again = False
-        self._stationed: asyncio.Task[None] | None = None
-        self._decided: asyncio.Task[None] | None = None
-        gate.keeper.listen(self._standing_moved)
 
     async def enter(
         self,
@@ -246,10 +135,8 @@ class Rights:
             async with self._database.transaction() as connection:
                 await confirmations.use(connection, request.confirmation, at)
         use = await self._uses.begin(entered.passage, note=note)
-        view = View(entered.camera, request, use, session, self._forget, station, entered.decision)
-        await self._run(view)
-        if station is not None and (self._stationed is None or self._stationed.done()):
-            self._stationed = asyncio.create_task(self._watch_stations(), name="stations-watched")
+        view = View(entered.camera, request, use, session, self._watch.forget, station, entered.decision)
+        await self._watch.run(view)
         if request.emergency:
             try:
                 async with self._database.transaction() as connection:
@@ -268,16 +155,9 @@ class Rights:
         Records: `exchange.begun`.
         """
         begun = await self._uses.begin(entered.passage, note=note)
-        use = ImageUse(entered.camera, request, begun, self._forget, entered.decision)
-        await self._run(use)
+        use = ImageUse(entered.camera, request, begun, self._watch.forget, entered.decision)
+        await self._watch.run(use)
         return use
-
-    async def _run(self, use: ImageUse) -> None:
-        self._views[use.id] = use
-        if use.decision is not None:
-            if self._decided is None or self._decided.done():
-                self._decided = asyncio.create_task(self._watch_decisions(), name="decisions-watched")
-            await self._judge_decisions()  # one that was ended while this use began
 
     async def demand_known(self, session: Session, request: ViewRequest) -> None:
         """The camera that the request names is one of which the viewer may know, for that action.
@@ -303,13 +183,8 @@ class Rights:
             return await decisions.list_usable(connection, actor, request, at)
 
     async def find_station(self, session: Session) -> StationId | None:
-        """The registered work station of the party at which the session has proven to be, in the last ten minutes."""
-        if session.party is None:
-            return None
-        async with self._database.acquire() as connection:
-            return await stations.find_present(
-                connection, session.party, session.token_hash, self._gate.clock.now()
-            )
+        """See `Watch.find_station`."""
+        return await self._watch.find_station(session)
 
     async def list_offers(
         self,
@@ -362,7 +237,7 @@ class Rights:
         Raises:
             NotFound: `view_unknown`.
         """
-        found = self._views.get(view)
+        found = self._watch.uses.get(view)
         if not isinstance(found, View) or found.session.token_hash != session.token_hash:
             raise NotFound("view_unknown")
         return found
@@ -406,7 +281,7 @@ class Rights:
         Records: `exchange.refused` with `media_unknown` when a good token was shown for something else.
         """
         claims = self._tokens.read(token, self._gate.clock.now())
-        view = self._views.get(claims.view)
+        view = self._watch.uses.get(claims.view)
         fits = (
             of_view in (None, claims.view)
             and claims.session == b64url(session.token_hash)
@@ -511,109 +386,3 @@ class Rights:
         )
         await store.insert_emergency(connection, emergency)
         _log.warning("emergency_declared", exchange=str(emergency.exchange), camera=camera.code)
-
-    def _standing_moved(self) -> None:
-        """The register of cameras raises the epoch when a camera is taken back: the gate knows the camera as it was
-        when the view began, so whoever knows cameras looks again.
-        """
-        self._look_again = True
-        if self._views and (self._looking is None or self._looking.done()):
-            self._looking = asyncio.create_task(self._judge_views(), name="views-judged")
-
-    async def _judge_views(self) -> None:
-        while self._look_again:
-            self._look_again = False
-            views = list(self._views.values())
-            try:
-                async with self._database.acquire() as connection:
-                    ids = {view.camera.id for view in views}
-                    found = {each.id: each for each in await cameras.list_cameras(connection, ids=ids)}
-                    groups = await cameras.groups_of(connection, ids)
-            except Exception:
-                # What cannot be looked at is not allowed.
-                _log.exception("views_not_judged")
-                for view in views:
-                    view.use.cut_now(Cut(EndReason.FAILED, "not_decidable"))
-                return
-            for view in views:
-                camera = found.get(view.camera.id)
-                code = "camera_unknown"
-                if camera is not None:
-                    code = policy.withdrawn(camera, groups.get(camera.id, ()), view.use.passage.ask) or ""
-                if code:
-                    view.use.cut_now(Cut(EndReason.CUT, code))
-            await self._judge_stations()  # a station that was revoked raises the epoch too
-            await self._judge_decisions()  # and so does a decision that was ended
-
-    async def _watch_stations(self) -> None:
-        """Views that hang on a work station end when their viewer is there no more; while there are any."""
-        while any(view.station is not None for view in self._views.values()):
-            await asyncio.sleep(_STATION_SECONDS)
-            await self._judge_stations()
-
-    async def _watch_decisions(self) -> None:
-        """Views that rest on a decision of the prosecutor end with it; while there are any."""
-        while ends := [view.decision.ends_at for view in self._views.values() if view.decision is not None]:
-            left = (min(ends) - self._gate.clock.now()).total_seconds()
-            await asyncio.sleep(min(max(left, 0.05), _STATION_SECONDS))
-            await self._judge_decisions()
-
-    async def _judge_decisions(self) -> None:
-        for view in [each for each in self._views.values() if each.decision is not None]:
-            assert view.decision is not None
-            found = view.decision
-            try:
-                async with self._database.acquire() as connection:
-                    found = await store.find_decision(connection, view.decision.id) or found
-            except Exception:
-                # The database may be away for a moment; its own end is known here.
-                _log.exception("decision_not_checked")
-            if not found.stands(self._gate.clock.now()):
-                view.use.cut_now(Cut(EndReason.CUT, "decision_over"))
-
-    async def _judge_stations(self) -> None:
-        for view in [
-            each for each in self._views.values() if isinstance(each, View) and each.station is not None
-        ]:
-            try:
-                gone = await self._left_station(view)
-            except Exception:
-                # The database may be away for a moment; the gate cuts what it can no longer confirm.
-                _log.exception("station_not_checked")
-                continue
-            if gone:
-                view.use.cut_now(Cut(EndReason.CUT, "work_station_only"))
-
-    async def _left_station(self, view: View) -> bool:
-        """Whether the viewer is no more where the view began, and it is given nowhere else."""
-        if await self.find_station(view.session) == view.station:
-            return False
-        async with self._database.acquire() as connection:
-            groups = (await cameras.groups_of(connection, [view.camera.id])).get(view.camera.id, ())
-        ask = view.use.passage.ask
-        verdict = policy.judge_camera(
-            await self._gate.keeper.settle(),
-            ask.actor,
-            view.camera,
-            groups,
-            view.request,
-            self._gate.clock.now(),
-            second=ask.second,
-            decided=Decided(view.decision, "decision_missing"),
-        )
-        return not verdict.allowed
-
-    def _forget(self, view: ImageUse) -> None:
-        self._views.pop(view.id, None)
-
-
-def actor_of(session: Session) -> Actor:
-    """Who acts in the session.
-
-    Raises:
-        NotAllowed: `profile_not_chosen`.
-    """
-    author = session.author()
-    if author.party is None or author.person is None:
-        raise NotAllowed("profile_not_chosen")
-    return Actor(party=author.party, person=author.person, profile=author.profile)

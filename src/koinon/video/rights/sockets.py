@@ -28,7 +28,8 @@ from koinon.portal import refuse_cross_origin
 from koinon.trust.gate import Cut, EndReason
 from koinon.trust.parties.sign_in import Session, viewer_of
 from koinon.video.rights.model import Action, ViewRequest
-from koinon.video.rights.service import Rights, View
+from koinon.video.rights.running import View
+from koinon.video.rights.service import Rights
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]

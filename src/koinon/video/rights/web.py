@@ -27,7 +27,8 @@ from koinon.video.cameras import Camera
 from koinon.video.cameras import store as cameras
 from koinon.video.rights import confirmations, decided, emergencies, owned, store
 from koinon.video.rights.model import ConfirmationId, EmergencyId, ViewRequest
-from koinon.video.rights.service import Rights, actor_of
+from koinon.video.rights.running import actor_of
+from koinon.video.rights.service import Rights
 from koinon.video.rights.simulate import Right, rights_of, rights_on
 
 # Who asks about other people's rights: of the own party those who look after it, and who oversees everybody.
