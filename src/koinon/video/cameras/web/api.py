@@ -16,7 +16,7 @@ from koinon.trust.parties.sign_in import Session
 from koinon.video.cameras import importing, store
 from koinon.video.cameras.model import Camera, observation
 from koinon.video.cameras.sources import SourceKey
-from koinon.video.cameras.web.administration import MAX_UPLOAD_BYTES
+from koinon.video.cameras.web.administration.files import MAX_UPLOAD_BYTES
 from koinon.video.cameras.web.maps import VisibleTo, list_known
 
 
