@@ -36,7 +36,7 @@ from koinon.base.ids import new_id
 from koinon.base.text import Text
 from koinon.demo.cameras_seed import CAMERAS, seed_cameras
 from koinon.demo.region import Region, Seeder
-from koinon.demo.region_video import INVESTIGATION, PUBLIC_ORDER, VIDEO
+from koinon.demo.region.video import INVESTIGATION, PUBLIC_ORDER, VIDEO
 from koinon.trust.ledger import Sealer
 from koinon.trust.parties.model import LOCAL_ISSUER
 from koinon.trust.parties.sign_in.sessions import Sessions

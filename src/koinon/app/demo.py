@@ -39,7 +39,7 @@ from koinon.demo.region import (
     enterprise_number,
     is_seeded,
 )
-from koinon.demo.region_flows import KEEPERS, REGISTER, RENT_PURPOSE
+from koinon.demo.region.flows import KEEPERS, REGISTER, RENT_PURPOSE
 from koinon.demo.story import Step, Story
 from koinon.integrator.sources import FILE as SOURCES_FILE
 from koinon.trust.ledger import Log, Sealer

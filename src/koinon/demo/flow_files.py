@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from koinon.demo.population import Population
-from koinon.demo.region_flows import (
+from koinon.demo.region.flows import (
     DEBT_PURPOSE,
     FARES_PURPOSE,
     MOBILITY,

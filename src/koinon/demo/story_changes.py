@@ -15,7 +15,7 @@ from koinon.client.mutations import Mutations
 from koinon.demo.consumer import CASE
 from koinon.demo.population import Changes, open_population
 from koinon.demo.region import FLOW, PURPOSE, Region, load_key
-from koinon.demo.region_flows import REGISTER
+from koinon.demo.region.flows import REGISTER
 from koinon.demo.sources.rijksregister.publishing import Events, publish_outstanding
 from koinon.demo.story import hold
 

@@ -14,7 +14,7 @@ from koinon.client.batches import Batches
 from koinon.demo.flow_files import flow_files
 from koinon.demo.population import open_population
 from koinon.demo.region import NORTH, load_key
-from koinon.demo.region_flows import (
+from koinon.demo.region.flows import (
     DEBT_PURPOSE,
     FARES_PURPOSE,
     MOBILITY,

@@ -22,7 +22,7 @@ from koinon.base.database import Database
 from koinon.base.settings import load_settings
 from koinon.base.text import Text
 from koinon.demo.cameras_seed import CAMERAS
-from koinon.demo.region_video import PUBLIC_ORDER, VIDEO
+from koinon.demo.region.video import PUBLIC_ORDER, VIDEO
 from koinon.demo.story import Failed, hold
 from koinon.trust.standing import StandingLoader
 from koinon.trust.standing.acts import Deed

@@ -16,7 +16,7 @@ from tests.integrator.deferred.conftest import Office, message, numbers, statuse
 from koinon.base.clock import start_of
 from koinon.base.errors import Invalid, NotAllowed
 from koinon.base.text import Text
-from koinon.demo.region_flows import BAILIFF, DEBT_PURPOSE, MOBILITY, NOTARY, TAX, TAXI_PURPOSE, TOWN
+from koinon.demo.region.flows import BAILIFF, DEBT_PURPOSE, MOBILITY, NOTARY, TAX, TAXI_PURPOSE, TOWN
 from koinon.integrator.deferred import Interactive, result_types
 from koinon.integrator.deferred.chunks import Questions, decode_part, decode_rows, encode_part
 from koinon.integrator.deferred.computing import Asking

@@ -11,7 +11,7 @@ from tests.integrator.procedures.test_debts import DEBTOR, Office, office
 
 from koinon.base.clock import civil_date
 from koinon.base.errors import Conflict, Invalid, KoinonError, NotAllowed, NotFound
-from koinon.demo.region_flows import DEBT_PURPOSE, TAX
+from koinon.demo.region.flows import DEBT_PURPOSE, TAX
 from koinon.integrator.directory import page_dossiers
 from koinon.integrator.procedures import ClosingRequest, DeedRequest, WithdrawalRequest, policy
 from koinon.integrator.procedures.model import (

@@ -8,7 +8,7 @@ import pytest
 
 from koinon.base.clock import FixedClock, SystemClock, civil_date
 from koinon.base.errors import Conflict, Invalid, NotAllowed, NotFound
-from koinon.demo.region_flows import DEBT_PURPOSE, MOBILITY, NOTARY, TAX, TOWN
+from koinon.demo.region.flows import DEBT_PURPOSE, MOBILITY, NOTARY, TAX, TOWN
 from koinon.integrator.directory import DirectoryKeys, insert_dossiers, new_line
 from koinon.integrator.entitlement.debts import answer_term
 from koinon.integrator.flows import FLOWS

@@ -9,7 +9,7 @@ import pytest
 
 from koinon.base.errors import NotAllowed
 from koinon.demo.region import NORTH
-from koinon.demo.region_flows import (
+from koinon.demo.region.flows import (
     FARES_PURPOSE,
     MOBILITY,
     PARKING_PURPOSE,

@@ -20,7 +20,7 @@ from tests.video.rights import conftest as rights_conftest
 from koinon.app.exports import maker_of
 from koinon.app.wiring import Platform, open_platform
 from koinon.base.crypto import SigningKey
-from koinon.demo.region_video import INVESTIGATION
+from koinon.demo.region.video import INVESTIGATION
 from koinon.video.exports.making import Maker
 from koinon.video.exports.model import ExportId
 from koinon.video.exports.shelf import open_shelf

@@ -27,7 +27,7 @@ from koinon.base.errors import Invalid, NotFound, Unavailable
 from koinon.base.ids import new_id
 from koinon.base.jobs import Worker
 from koinon.base.objects import LocalObjects
-from koinon.demo.region_video import VIDEO, ZONE_SOUTH
+from koinon.demo.region.video import VIDEO, ZONE_SOUTH
 from koinon.trust.gate import Cut, EndReason
 from koinon.trust.standing.acts import Deed, TargetKind
 from koinon.video.cameras import CameraId

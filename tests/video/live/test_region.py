@@ -17,7 +17,7 @@ from koinon.app.server import listen, server
 from koinon.app.wiring import open_platform
 from koinon.base.ids import new_id
 from koinon.demo.cameras_seed import seed_cameras
-from koinon.demo.region_video import PUBLIC_ORDER, VIDEO
+from koinon.demo.region.video import PUBLIC_ORDER, VIDEO
 from koinon.trust.ledger import Log, find_entries
 from koinon.trust.parties import LOCAL_ISSUER
 from koinon.trust.parties.sign_in.edge import SESSION_COOKIE, SignIn

@@ -20,7 +20,7 @@ from koinon.app.server import listen, server
 from koinon.app.wiring import open_platform
 from koinon.base.clock import BRUSSELS
 from koinon.demo.cameras import CameraServer, Clip
-from koinon.demo.region_video import INVESTIGATION
+from koinon.demo.region.video import INVESTIGATION
 from koinon.trust.parties.model import LOCAL_ISSUER
 from koinon.trust.parties.sign_in import Session, SignIn
 from koinon.video.cameras import store as cameras_store

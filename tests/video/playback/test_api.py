@@ -17,7 +17,7 @@ from tests.video.playback.test_course import frames_in
 from tests.video.rights.test_rights import trace
 
 from koinon.base.ids import new_id
-from koinon.demo.region_video import INVESTIGATION, VIDEO, ZONE_WEST
+from koinon.demo.region.video import INVESTIGATION, VIDEO, ZONE_WEST
 from koinon.trust.standing.acts import Deed, TargetKind
 from koinon.video.cameras.store import update_camera
 from koinon.video.playback import views

@@ -10,7 +10,7 @@ from tests.video.playback.test_api import Client
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from koinon.demo.region_video import INVESTIGATION, VIDEO
+from koinon.demo.region.video import INVESTIGATION, VIDEO
 from koinon.trust.standing.acts import Deed, TargetKind
 from koinon.video.playback import views
 

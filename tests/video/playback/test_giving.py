@@ -6,7 +6,7 @@ import pytest
 from tests.video.playback.conftest import Site
 from tests.video.playback.test_page import PICTURE, keep, wait_for
 
-from koinon.demo.region_video import CRISIS, INVESTIGATION
+from koinon.demo.region.video import CRISIS, INVESTIGATION
 from koinon.trust.ledger import Log, find_entries, read_private
 from koinon.video.rights import subject_of
 

@@ -19,7 +19,7 @@ from tests.video.playback.test_api import Client, mask_the_left, segments_of
 from tests.video.rights.test_rights import trace
 
 from koinon.base.errors import TooMany, Unavailable
-from koinon.demo.region_video import VIDEO
+from koinon.demo.region.video import VIDEO
 from koinon.trust.standing.acts import Deed, TargetKind
 from koinon.video.masks.model import Mask
 from koinon.video.playback.hls import cut, write

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.video.playback.conftest import Site
 
-from koinon.demo.region_video import INVESTIGATION, VIDEO
+from koinon.demo.region.video import INVESTIGATION, VIDEO
 from koinon.trust.standing.acts import Deed, TargetKind
 
 pytestmark = pytest.mark.browser

@@ -12,7 +12,7 @@ from tests.video.rights.test_rights import trace
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from koinon.base.ids import new_id
-from koinon.demo.region_video import VIDEO
+from koinon.demo.region.video import VIDEO
 from koinon.trust.standing.acts import Deed, TargetKind
 from koinon.video.playback.pieces import to_us, wall_us
 from koinon.video.rights import subject_of

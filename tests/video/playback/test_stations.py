@@ -3,7 +3,7 @@
 from tests.video.playback.conftest import Scene
 from tests.video.rights.test_stations import agree_on_stations, sit_down
 
-from koinon.demo.region_video import PUBLIC_ORDER
+from koinon.demo.region.video import PUBLIC_ORDER
 
 
 async def test_what_needs_a_work_station_opens_once_the_session_is_at_one(scene: Scene) -> None:

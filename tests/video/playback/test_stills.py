@@ -15,7 +15,7 @@ from tests.video.playback.test_api import Client, mask_the_left
 from tests.video.rights.test_rights import trace
 
 from koinon.base.errors import Unavailable
-from koinon.demo.region_video import UPKEEP, VIDEO
+from koinon.demo.region.video import UPKEEP, VIDEO
 from koinon.trust.parties.model import LOCAL_ISSUER
 from koinon.trust.standing.acts import Deed, TargetKind
 

@@ -8,7 +8,7 @@ import pytest
 
 from koinon.base.ids import new_id
 from koinon.base.text import Text
-from koinon.demo.region_video import ZONE_CENTRE, ZONE_SOUTH, ZONE_WEST
+from koinon.demo.region.video import ZONE_CENTRE, ZONE_SOUTH, ZONE_WEST
 from koinon.trust.parties.sign_in import Session
 from koinon.video.cameras import Camera, Group, GroupKind, PlaceKind, Sensor
 from koinon.video.cameras import store as cameras

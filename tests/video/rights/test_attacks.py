@@ -11,7 +11,7 @@ from tests.video.rights.test_web import site as site
 
 from koinon.base.errors import NotAllowed
 from koinon.base.ids import new_id
-from koinon.demo.region_video import CRISIS, INVESTIGATION, ZONE_SOUTH
+from koinon.demo.region.video import CRISIS, INVESTIGATION, ZONE_SOUTH
 from koinon.trust.parties import LOCAL_ISSUER
 from koinon.trust.rules import Obligations
 from koinon.trust.standing import Standing, StandingLoader

@@ -20,7 +20,7 @@ from tests.video.rights.test_web import site as site
 from koinon.base.clock import BRUSSELS
 from koinon.base.errors import Conflict, Invalid, NotAllowed, NotFound
 from koinon.base.ids import new_id
-from koinon.demo.region_video import INVESTIGATION, ZONE_SOUTH, ZONE_WEST
+from koinon.demo.region.video import INVESTIGATION, ZONE_SOUTH, ZONE_WEST
 from koinon.trust.gate import Cut
 from koinon.trust.parties.sign_in.edge import SESSION_COOKIE
 from koinon.trust.standing.acts import Deed, TargetKind

@@ -10,7 +10,7 @@ import pytest
 
 from koinon.base.errors import Invalid, NotAllowed, NotFound
 from koinon.base.ids import new_id
-from koinon.demo.region_video import CRISIS, INVESTIGATION, PUBLIC_ORDER, VIDEO, ZONE_SOUTH
+from koinon.demo.region.video import CRISIS, INVESTIGATION, PUBLIC_ORDER, VIDEO, ZONE_SOUTH
 from koinon.trust.gate import Cut, EndReason
 from koinon.trust.ledger import Log, find_entries, read_private
 from koinon.trust.standing.acts import Deed, TargetKind

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from koinon.demo.region_video import CRISIS, INVESTIGATION, PUBLIC_ORDER, TRAFFIC, VIDEO, ZONE_SOUTH
+from koinon.demo.region.video import CRISIS, INVESTIGATION, PUBLIC_ORDER, TRAFFIC, VIDEO, ZONE_SOUTH
 from koinon.trust.standing.acts import Deed, TargetKind
 from koinon.video.rights import Action
 from koinon.video.rights.simulate import rights_of, rights_on

@@ -11,7 +11,7 @@ from tests.video.rights.test_rights import recording, refusal
 
 from koinon.base.text import Text
 from koinon.demo.region import Seeder
-from koinon.demo.region_video import CRISIS, INVESTIGATION, PUBLIC_ORDER, RULES, TRAFFIC, ZONE_WEST, ZONES
+from koinon.demo.region.video import CRISIS, INVESTIGATION, PUBLIC_ORDER, RULES, TRAFFIC, ZONE_WEST, ZONES
 from koinon.trust.agreements import Convention, ConventionParty, Limits, MatrixRow, rules_digest
 from koinon.trust.gate import Cut
 from koinon.trust.parties import Author

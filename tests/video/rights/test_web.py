@@ -10,7 +10,7 @@ import pytest
 
 from koinon.app.http import build_app
 from koinon.app.wiring import open_platform
-from koinon.demo.region_video import CRISIS, INVESTIGATION
+from koinon.demo.region.video import CRISIS, INVESTIGATION
 from koinon.trust.ledger import Log, find_entries
 from koinon.trust.parties import LOCAL_ISSUER
 from koinon.trust.parties.sign_in.edge import SESSION_COOKIE, SignIn

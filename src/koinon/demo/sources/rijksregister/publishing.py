@@ -18,7 +18,7 @@ from koinon.demo.flow_files import flow_files
 from koinon.demo.population import Changes, Person, Population, open_population
 from koinon.demo.population.places import STREETS
 from koinon.demo.region import load_key
-from koinon.demo.region_flows import REGISTER
+from koinon.demo.region.flows import REGISTER
 from koinon.demo.sources.server import refuse_production
 from koinon.integrator.drivers import check_digits
 

@@ -1,39 +1,35 @@
-"""The Brussels demo region: parties, persons, agreements, rules and dossiers, all marked *demo*.
-
-Everything is made through the same services that operators, parties and commissioners use; nothing is written into
-tables from the side. Keys that operators must not hold (of the Commission, of the Committee, of parties) are written to
-`home/demo/keys`, which stands for the hands that hold them.
-"""
+"""The region is made, step by step, through the services that operators, parties and commissioners use."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from koinon.base.clock import civil_date
-from koinon.base.crypto import SigningKey, b64url
+from koinon.base.crypto import b64url
 from koinon.base.database import Connection, Database
-from koinon.base.files import create_file, replace_file
+from koinon.base.files import replace_file
 from koinon.base.ids import new_id
 from koinon.base.settings import Settings
 from koinon.base.text import Text
-from koinon.demo.region_flows import FLOW_PARTIES, agree_on_flows, give_systems
-from koinon.demo.region_video import ZONE_PARTIES, agree_on_video
+from koinon.demo.region.dwellings import agree_on_dwellings
+from koinon.demo.region.flows import agree_on_flows, give_systems
+from koinon.demo.region.keys import enterprise_number, load_key
+from koinon.demo.region.names import (
+    CONTRACTOR_PURPOSE,
+    NORTH,
+    PASSWORD,
+    PURPOSE,
+)
+from koinon.demo.region.parties import CHARTER, PARTIES, SIGNERS
+from koinon.demo.region.video import agree_on_video
 from koinon.integrator.directory import DirectoryKeys, insert_dossiers, new_line
 from koinon.trust.agreements import (
     Authorisation,
-    CaseRequired,
     Convention,
-    ConventionParty,
-    KeptAtMost,
-    MatrixRow,
-    NotPassedOn,
-    RegisteredSubject,
     Word,
-    rules_digest,
 )
 from koinon.trust.agreements import service as agreements
 from koinon.trust.ledger import Sealer
@@ -59,12 +55,10 @@ from koinon.trust.parties.service.keys import KeyRequest
 from koinon.trust.parties.sign_in import LocalAccounts
 from koinon.trust.rules import Rule, adopt_vocabulary, parse_rules, read_vocabulary
 from koinon.trust.standing.acts import (
-    Body,
     Chain,
     Deed,
     Genesis,
     Outcome,
-    Rank,
     Signer,
     Target,
     TargetKind,
@@ -74,148 +68,7 @@ from koinon.trust.standing.acts import (
 )
 from koinon.trust.standing.acts.service import load_chain, record_genesis
 
-PASSWORD = "koinon demo region"  # noqa: S105 - the one password of all demo accounts, told at every start
-PURPOSE = "social_dwelling_admission"
 RULES = Path(str(files("koinon.demo"))) / "rules"
-FLOW = "social-dwelling-admission"
-AUTHORISATION = "2026/001"
-CONTRACTORS = "2026/002"
-PSEUDONYMS = "2026/009"
-CONTRACTOR_FLOW = "contractor-check"
-CONTRACTOR_PURPOSE = "works_contract"
-NORTH = "housing-north"
-SOUTH = "housing-south"
-
-
-class DemoParty(msgspec.Struct, frozen=True):
-    """A party of the demo region and the persons who sign in for it (login, name, profiles, language)."""
-
-    code: str
-    kind: str
-    name: Text
-    persons: tuple[tuple[str, str, tuple[str, ...], str], ...]
-
-
-PARTIES: tuple[DemoParty, ...] = (
-    DemoParty(
-        "integrator",
-        "integrator",
-        Text("CIBG (demo)", "CIRB (démo)", "BRIC (demo)"),
-        (
-            ("olga", "Olga Demo", ("operator",), "nl"),
-            ("ines", "Inès Démo", ("security_adviser",), "fr"),
-            ("ruben", "Ruben Demo", ("rule_author",), "nl"),
-            ("committee-1", "Carl Demo", ("committee_member",), "fr"),
-            ("committee-2", "Dina Démo", ("committee_member",), "nl"),
-        ),
-    ),
-    DemoParty(
-        NORTH,
-        "social_housing_company",
-        Text("Demo-woonmaatschappij Noord", "Société de logement démo Nord", "Demo housing company North"),
-        (
-            ("an", "An Demo", ("case_handler",), "nl"),
-            ("eva", "Eva Démo", ("housing_manager",), "fr"),
-            ("marc", "Marc Démo", ("party_manager",), "fr"),
-            ("sara", "Sara Demo", ("security_adviser",), "nl"),
-        ),
-    ),
-    DemoParty(
-        SOUTH,
-        "social_housing_company",
-        Text("Demo-woonmaatschappij Zuid", "Société de logement démo Sud", "Demo housing company South"),
-        (
-            ("luc", "Luc Démo", ("case_handler",), "fr"),
-            ("nora", "Nora Démo", ("security_adviser",), "fr"),
-        ),
-    ),
-    DemoParty(
-        "rijksregister",
-        "federal_source",
-        Text("Rijksregister (demo)", "Registre national (démo)", "National Register (demo)"),
-        (("ria", "Ria Demo", ("source_keeper",), "nl"), ("tom", "Tom Demo", ("security_adviser",), "nl")),
-    ),
-    DemoParty(
-        "ksz",
-        "federal_source",
-        Text(
-            "Kruispuntbank van de Sociale Zekerheid (demo)",
-            "Banque Carrefour de la Sécurité sociale (démo)",
-            "Crossroads Bank for Social Security (demo)",
-        ),
-        (("kaat", "Kaat Demo", ("source_keeper",), "nl"), ("yves", "Yves Démo", ("security_adviser",), "fr")),
-    ),
-    DemoParty(
-        "kbo",
-        "federal_source",
-        Text(
-            "Kruispuntbank van Ondernemingen (demo)",
-            "Banque-Carrefour des Entreprises (démo)",
-            "Crossroads Bank for Enterprises (demo)",
-        ),
-        (("koen", "Koen Demo", ("source_keeper",), "nl"), ("lea", "Léa Démo", ("security_adviser",), "fr")),
-    ),
-    DemoParty(
-        "commission",
-        "commission",
-        Text(
-            "Brusselse Controlecommissie (demo)",
-            "Commission de contrôle bruxelloise (démo)",
-            "Control Commission (demo)",
-        ),
-        (
-            ("chair", "Chris Demo", ("commission_member",), "fr"),
-            ("member", "Mia Demo", ("commission_member",), "nl"),
-            ("secretary", "Sam Demo", ("commission_secretary",), "nl"),
-        ),
-    ),
-    *(DemoParty(code, "police_zone", name, persons) for code, name, persons in ZONE_PARTIES),
-    *(DemoParty(*each) for each in FLOW_PARTIES),
-)
-
-# (login or name, name, body, rank): their keys are key files under home/demo/keys. Who also signs in is one human by
-# the person's id, so that "neither the author" compares humans.
-SIGNERS: tuple[tuple[str, str, Body, Rank], ...] = (
-    ("chair", "Chris Demo", Body.COMMISSION, Rank.CHAIR),
-    ("vice", "Vera Demo", Body.COMMISSION, Rank.VICE_CHAIR),
-    ("member", "Mia Demo", Body.COMMISSION, Rank.MEMBER),
-    ("committee-1", "Carl Demo", Body.COMMITTEE, Rank.CHAIR),
-    ("committee-2", "Dina Démo", Body.COMMITTEE, Rank.MEMBER),
-)
-
-CHARTER = Text(
-    nl="Ik gebruik gegevens alleen voor het dossier waarvoor ik ze vroeg, houd ze geheim en meld elk misbruik aan de "
-    "veiligheidsadviseur. (demo)",
-    fr="J'utilise les données uniquement pour le dossier pour lequel je les ai demandées, je les garde secrètes et je "
-    "signale tout abus au conseiller en sécurité. (démo)",
-    en="I use data only for the file for which I asked them, keep them secret and report any misuse to the security "
-    "adviser. (demo)",
-)
-CONVENTION_RULES = Text(
-    nl="Elke partij houdt haar bronnen zelf; elke raadpleging loopt over het platform en laat een spoor na. (demo)",
-    fr="Chaque partie garde ses sources ; toute consultation passe par la plateforme et laisse une trace. (démo)",
-    en="Each party keeps its own sources; every consultation passes the platform and leaves a trace. (demo)",
-)
-
-
-def enterprise_number(serial: int) -> str:
-    """A number with valid check digits in a range that was never issued (first digits 0999)."""
-    base = 9_990_000 + serial
-    return f"{base:08d}{97 - base % 97:02d}"
-
-
-def key_path(home: Path, name: str) -> Path:
-    """Where the demo keeps a key that is not the platform's."""
-    return home / "demo" / "keys" / f"{name}.pem"
-
-
-def load_key(home: Path, name: str) -> SigningKey:
-    """The key of that name, made at the first use."""
-    path = key_path(home, name)
-    if not path.exists():
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        create_file(path, SigningKey.generate().to_pem(None))
-    return SigningKey.from_pem(path.read_bytes())
 
 
 class Region(msgspec.Struct, frozen=True):
@@ -269,8 +122,7 @@ class Seeder:
             await give_systems(self, connection)
             await self._advisers(connection)
         async with self.database.transaction() as connection:
-            await self._convention(connection)
-            await self._authorisations(connection)
+            await agree_on_dwellings(self, connection)
             await agree_on_video(self, connection)
             await agree_on_flows(self, connection)
             await self._rules(connection)
@@ -436,47 +288,6 @@ class Seeder:
                 connection, self.sealer, adviser.id, self.today, advice, by=INSTALLER, at=self.now
             )
 
-    async def _convention(self, connection: Connection) -> None:
-        members = ("integrator", NORTH, SOUTH, "rijksregister", "ksz", "kbo")
-        resources = (f"flow/{FLOW}", "rijksregister/person")
-        convention = Convention(
-            id="social-dwelling",  # type: ignore[arg-type]
-            version=1,
-            title=Text(
-                "Overeenkomst sociale woningen (demo)",
-                "Convention logement social (démo)",
-                "Convention on social dwellings (demo)",
-            ),
-            parties=tuple(
-                ConventionParty(self.parties[code].id, load_key(self.home, f"{code}-convention").key_id)
-                for code in members
-            ),
-            matrix=tuple(
-                MatrixRow(profile, action, resource)
-                for profile, action, resource in (
-                    ("case_handler", "consult", resources[0]),
-                    ("housing_manager", "consult", resources[0]),
-                    ("system", "consult", resources[0]),
-                    ("system", "communicate", resources[0]),
-                    ("case_handler", "register", resources[1]),
-                    ("system", "register", resources[1]),
-                    ("case_handler", "consult", f"flow/{CONTRACTOR_FLOW}"),
-                    ("housing_manager", "consult", f"flow/{CONTRACTOR_FLOW}"),
-                    ("system", "consult", f"flow/{CONTRACTOR_FLOW}"),
-                    ("case_handler", "consult", "integrator/pseudonyms"),
-                    ("housing_manager", "consult", "integrator/pseudonyms"),
-                    ("case_handler", "consult", "integrator/pseudonyms-given"),
-                    ("housing_manager", "consult", "integrator/pseudonyms-given"),
-                    ("system", "consult", "integrator/pseudonyms-given"),
-                )
-            ),
-            valid_from=self.today,
-            rules_digest=rules_digest(CONVENTION_RULES),
-            notice_days=90,
-            demo=True,
-        )
-        await self.agree(connection, convention, CONVENTION_RULES, members)
-
     async def agree(
         self, connection: Connection, convention: Convention, rules: Text, members: Sequence[str]
     ) -> None:
@@ -497,81 +308,6 @@ class Seeder:
             statement = agreements.state(convention, Word.SIGN, self.parties[code].id, self.now)
             token = agreements.sign_statement(statement, load_key(self.home, f"{code}-convention"))
             await agreements.record_statement(connection, self.sealer, token, advised, self.now)
-
-    async def _authorisations(self, connection: Connection) -> None:
-        common: dict[str, Any] = {
-            "beneficiary": self.parties[NORTH].id,
-            "valid_from": self.today,
-            "valid_until": self._until,
-            "demo": True,
-        }
-        for authorisation in (
-            Authorisation(
-                number=AUTHORISATION,  # type: ignore[arg-type]
-                title=Text(
-                    "Voorwaarden voor een sociale woning (demo)",
-                    "Conditions d'accès à un logement social (démo)",
-                    "Conditions for a social dwelling (demo)",
-                ),
-                purposes=(PURPOSE,),
-                resources=self.resources(AUTHORISATION),
-                actions=("consult", "communicate", "register"),
-                conditions=(CaseRequired(), RegisteredSubject(), KeptAtMost(365), NotPassedOn()),
-                articles=("ordinance of 8 May 2014 (numac 2014031462)", "decree of 26 September 1996"),
-                text=Text(
-                    "De Commissie machtigt de maatschappij om na te gaan of een kandidaat-huurder aan de inkomens- en "
-                    "eigendomsvoorwaarden voldoet, met ja/neen-antwoorden. (demo)",
-                    "La Commission autorise la société à vérifier si un candidat locataire remplit les conditions de "
-                    "revenus et de propriété, par des réponses oui/non. (démo)",
-                    "The Commission authorises the company to check whether an applicant meets the income and "
-                    "property conditions, with yes/no answers. (demo)",
-                ),
-                **common,
-            ),
-            Authorisation(
-                number=CONTRACTORS,  # type: ignore[arg-type]
-                title=Text(
-                    "Aannemers nagaan (demo)", "Vérifier des entrepreneurs (démo)", "Check contractors (demo)"
-                ),
-                purposes=(CONTRACTOR_PURPOSE,),
-                resources=self.resources(CONTRACTORS),
-                actions=("consult",),
-                conditions=(CaseRequired(), RegisteredSubject()),
-                articles=("ordinance of 8 May 2014 (numac 2014031462)",),
-                text=Text(
-                    "De Commissie machtigt de maatschappij om na te gaan of een aannemer waarmee zij onderhandelt, een "
-                    "actieve onderneming is. (demo)",
-                    "La Commission autorise la société à vérifier si un entrepreneur avec lequel elle négocie est une "
-                    "entreprise active. (démo)",
-                    "The Commission authorises the company to check whether a contractor with whom it negotiates is "
-                    "an active enterprise. (demo)",
-                ),
-                **common,
-            ),
-            Authorisation(
-                number=PSEUDONYMS,  # type: ignore[arg-type]
-                title=Text("Pseudoniemen (demo)", "Pseudonymes (démo)", "Pseudonyms (demo)"),
-                also_for=(self.parties[SOUTH].id,),
-                purposes=(PURPOSE,),
-                resources=self.resources(PSEUDONYMS),
-                actions=("consult",),
-                conditions=(CaseRequired(), RegisteredSubject()),
-                articles=(
-                    "regulation (EU) 2016/679, arts. 4(5) and 25",
-                    "ordinance of 8 May 2014 (numac 2014031462)",
-                ),
-                text=Text(
-                    "De Commissie machtigt de maatschappijen om elkaar pseudoniemen van kandidaten te geven, en om met "
-                    "twee personen te vernemen wie achter een ontvangen pseudoniem staat. (demo)",
-                    "La Commission autorise les sociétés à se donner des pseudonymes de candidats et à apprendre, à "
-                    "deux personnes, qui se cache derrière un pseudonyme reçu. (démo)",
-                    "The Commission authorises the companies to give each other pseudonyms of applicants, and to learn "
-                    "with two persons who stands behind a pseudonym that they received. (demo)",
-                ),
-                **common,
-            ),
-        ):
-            await self.grant(connection, authorisation)
 
     async def grant(self, connection: Connection, authorisation: Authorisation) -> None:
         """The authorisation is asked for, and the Commission grants it."""

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from koinon.base.database import Connection
 from koinon.base.text import Text
+from koinon.demo.region.keys import load_key
+from koinon.demo.region.names import NORTH
 from koinon.trust.agreements import (
     Authorisation,
     CaseRequired,
@@ -20,7 +22,7 @@ from koinon.trust.parties import INSTALLER, KeyUse, System
 from koinon.trust.parties import service as parties
 
 if TYPE_CHECKING:
-    from koinon.demo.region import Seeder
+    from koinon.demo.region.seeding import Seeder
 
 CONVENTION = "regional-flows"
 NOTARY, BAILIFF, TOWN, TAX = "notary", "bailiff", "town", "regional-tax"
@@ -263,8 +265,6 @@ async def give_systems(seeder: "Seeder", connection: Connection) -> None:
 
 async def agree_on_flows(seeder: "Seeder", connection: Connection) -> None:
     """The convention on the four flows stands, and its authorisations are granted."""
-    from koinon.demo.region import NORTH, load_key
-
     members = ("integrator", NORTH, "rijksregister", "ksz", *(code for code, *_ in FLOW_PARTIES))
     convention = Convention(
         id=CONVENTION,  # type: ignore[arg-type]

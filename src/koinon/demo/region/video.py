@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from koinon.base.database import Connection
 from koinon.base.text import Text
+from koinon.demo.region.keys import load_key
 from koinon.trust.agreements import (
     Authorisation,
     Convention,
@@ -16,7 +17,7 @@ from koinon.trust.agreements import (
 )
 
 if TYPE_CHECKING:
-    from koinon.demo.region import Seeder
+    from koinon.demo.region.seeding import Seeder
 
 VIDEO = "2026/010"
 CONVENTION = "video-protection"
@@ -117,8 +118,6 @@ def matrix() -> tuple[MatrixRow, ...]:
 
 async def agree_on_video(seeder: "Seeder", connection: Connection) -> None:
     """The zones and the operator have signed the convention on video, and the Commission authorised the exchange."""
-    from koinon.demo.region import load_key
-
     members = ("integrator", *ZONES)
     convention = Convention(
         id=CONVENTION,  # type: ignore[arg-type]
