@@ -12,15 +12,33 @@ Each is one act with one entry: a list of them is refused with `one_at_a_time`. 
 The statement is the flow `debt-recovery` at `POST /api/exchanges`. Every request and every answer is signed (RFC 9421).
 """
 
+from collections.abc import Awaitable, Callable
 from typing import Any
+
+from msgspec.json import Decoder
 
 from koinon.base.crypto import SigningKey
 from koinon.base.errors import Invalid, NotFound
-from koinon.integrator.procedures.service import REQUESTS, Debts
+from koinon.integrator.procedures.model import (
+    AnnouncementRequest,
+    ClaimRequest,
+    ClosingRequest,
+    DeedRequest,
+    WithdrawalRequest,
+)
+from koinon.integrator.procedures.service import Debts, Done
 from koinon.integrator.signed import Accepts, Call, Scope, SignedApi, decode, encode
 from koinon.trust.gate import Actor
 
 PREFIX = "/api/debts/"
+# By the last part of the path: how the body is read, and what is done.
+_ACTS: dict[str, tuple[Callable[[bytes], Any], Callable[..., Awaitable[Done[Any]]]]] = {
+    "announcements": (Decoder(AnnouncementRequest).decode, Debts.announce),
+    "answers": (Decoder(ClaimRequest).decode, Debts.answer),
+    "deeds": (Decoder(DeedRequest).decode, Debts.record_deed),
+    "closings": (Decoder(ClosingRequest).decode, Debts.close),
+    "withdrawals": (Decoder(WithdrawalRequest).decode, Debts.withdraw),
+}
 
 
 class DebtsApi(SignedApi):
@@ -48,21 +66,7 @@ class DebtsApi(SignedApi):
         if what == "notices":
             notices, _ = await self._debts.list_notices(actor)
             return notices
-        read = REQUESTS.get(what)
-        if read is None:
+        if what not in _ACTS:
             raise NotFound("route_unknown", method="POST")
-        request = decode(read, body)
-        match what:
-            case "announcements":
-                return (await self._debts.announce(request, actor)).answer
-            case "answers":
-                return (await self._debts.answer(request, actor)).answer
-            case "closings":
-                return (await self._debts.close(request, actor)).answer
-            case "withdrawals":
-                return (await self._debts.withdraw(request, actor)).answer
-            case _:
-                return (await self._debts.record_deed(request, actor)).answer
-
-
-__all__: list[Any] = ["PREFIX", "DebtsApi"]
+        read, act = _ACTS[what]
+        return (await act(self._debts, decode(read, body), actor)).answer

@@ -1,17 +1,29 @@
-"""What is decided about the end of an announcement, from what is known of it. Pure."""
+"""What is decided about announcements, and about what a creditor is told and answers, from what is known. Pure."""
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 
 from koinon.base.clock import civil_date
 from koinon.base.errors import Conflict, Invalid
+from koinon.integrator.entitlement.debts import RANKS
 from koinon.integrator.procedures.model import (
+    ANSWER,
+    CREDITOR_KINDS,
+    PURPOSE,
     WITHDRAWAL_REASONS,
     Announcement,
+    ClaimBody,
+    ClaimRequest,
+    ClosedNotice,
     Notice,
+    OpenNotice,
     Outcome,
     WithdrawalReason,
 )
+from koinon.trust.parties import Party
+from koinon.trust.standing import Standing
+
+MOST_CENTS = 10**13
 
 
 def demand_open(announcement: Announcement) -> None:
@@ -66,3 +78,84 @@ def withdraw(announcement: Announcement, reason: str) -> WithdrawalReason:
     if announcement.deed_recorded_at is not None:
         raise Conflict("deed_recorded", number=announcement.number, deed_on=str(announcement.deed_on))
     return found
+
+
+def list_competent(standing: Standing) -> list[Party]:
+    """The creditors to be told: of a competent kind, taking part, and authorised to answer."""
+    found = [
+        party
+        for party in standing.register.parties.values()
+        if party.kind in CREDITOR_KINDS and PURPOSE in standing.list_purposes(party.id, ANSWER)
+    ]
+    return sorted(found, key=lambda party: party.enterprise_number)
+
+
+def read_case(text: str) -> str:
+    """The reference of a file, as it is kept. Raises `Invalid: case_missing`, `case_too_long`."""
+    case = text.strip()
+    if not case:
+        raise Invalid("case_missing")
+    if len(case) > 64:
+        raise Invalid("case_too_long", limit=64)
+    return case
+
+
+def check_amount(cents: int) -> None:
+    """Raises `Invalid: amount_out_of_range`."""
+    if not 0 <= cents <= MOST_CENTS:
+        raise Invalid("amount_out_of_range", limit_cents=MOST_CENTS)
+
+
+def read_claim(request: ClaimRequest, today: date) -> ClaimBody | None:
+    """What a creditor claims, in eurocent; None: it has no claim.
+
+    Raises:
+        Invalid: `amount_out_of_range`, `rank_unknown`, `registered_on_missing`, `claim_in_future`.
+    """
+    if request.principal_cents is None:
+        return None
+    for amount in (request.principal_cents, request.costs_cents):
+        check_amount(amount)
+    if request.rank not in RANKS:
+        raise Invalid("rank_unknown", rank=str(request.rank)[:32])
+    if request.rank == "registered" and request.registered_on is None:
+        raise Invalid("registered_on_missing")
+    if any(day is not None and day > today for day in (request.interest_from, request.registered_on)):
+        raise Invalid("claim_in_future")
+    return ClaimBody(
+        principal_cents=request.principal_cents,
+        costs_cents=request.costs_cents,
+        interest_from=request.interest_from,
+        rank=request.rank,
+        registered_on=request.registered_on,
+    )
+
+
+def show_open(announcement: Announcement, notice: Notice, today: date) -> OpenNotice:
+    """What a creditor sees of an announcement that it may still answer."""
+    return OpenNotice(
+        number=announcement.number,
+        kind=announcement.kind,
+        announced_on=civil_date(announcement.sent_at),
+        term_ends=notice.term_ends,
+        days_left=(notice.term_ends - today).days,
+        property=announcement.property,
+        answered=notice.answer,
+        late=notice.late,
+    )
+
+
+def show_closed(
+    announcement: Announcement, notice: Notice, closed_at: datetime, outcome: Outcome
+) -> ClosedNotice:
+    """What a creditor still sees once the announcement has ended: neither person nor property."""
+    return ClosedNotice(
+        number=announcement.number,
+        kind=announcement.kind,
+        announced_on=civil_date(announcement.sent_at),
+        closed_on=civil_date(closed_at),
+        outcome=outcome,
+        reason=announcement.reason,
+        answered=notice.answer,
+        late=notice.late,
+    )

@@ -5,11 +5,9 @@ creditor a line in the reference directory, for the length of the procedure and 
 about a person on whom it may have no file yet.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import date, timedelta
 from typing import Any, Generic, NamedTuple, TypeVar
-
-import msgspec
 
 from koinon.base.clock import civil_date, start_of
 from koinon.base.database import Connection
@@ -17,7 +15,7 @@ from koinon.base.errors import Conflict, Invalid, NotAllowed, NotFound
 from koinon.base.ids import new_id
 from koinon.integrator.directory import DirectoryKeys, end_dossiers, insert_dossiers, new_line
 from koinon.integrator.drivers import is_national_number
-from koinon.integrator.entitlement.debts import RANKS, answer_term, is_lapsed, payment_term
+from koinon.integrator.entitlement.debts import answer_term, is_lapsed, payment_term
 from koinon.integrator.model import FieldAnswer
 from koinon.integrator.procedures import policy, store
 from koinon.integrator.procedures.model import (
@@ -30,15 +28,12 @@ from koinon.integrator.procedures.model import (
     AnnouncementAnswer,
     AnnouncementRequest,
     ClaimAnswer,
-    ClaimBody,
     ClaimRequest,
-    ClosedNotice,
     ClosingAnswer,
     ClosingRequest,
     DeedAnswer,
     DeedRequest,
     Notice,
-    OpenNotice,
     OpenNotices,
     Outcome,
     Term,
@@ -48,11 +43,9 @@ from koinon.integrator.procedures.model import (
 from koinon.trust.gate import Actor, Ask, Gate, Passage, Released, open_batch
 from koinon.trust.ledger import Entry, Log, append
 from koinon.trust.parties import Party, PartyId
-from koinon.trust.standing import Standing
 
 KEPT_DAYS = 120
 """How long a creditor's line in the directory lasts: the three months that an announcement holds, and the payment."""
-MOST_CENTS = 10**13
 _NOTICE_FIELDS = frozenset({"notice"})
 
 
@@ -97,11 +90,13 @@ class Debts:
         if not 0 < len(property_) <= 400:
             raise Invalid("property_missing" if not property_ else "property_too_long", limit=400)
         if request.price_cents is not None:
-            _check_amount(request.price_cents)
-        passage = await self._open(actor, ANNOUNCE, _case(request.case), (subject,), {"announcement"})
+            policy.check_amount(request.price_cents)
+        passage = await self._open(
+            actor, ANNOUNCE, policy.read_case(request.case), (subject,), {"announcement"}
+        )
         at = self.gate.clock.now()
         sent = civil_date(at)
-        creditors = _competent(passage.standing)
+        creditors = policy.list_competent(passage.standing)
         if not creditors:
             raise Conflict("creditors_missing")
         terms = {party.id: answer_term(CREDITOR_KINDS[party.kind], sent) for party in creditors}
@@ -170,7 +165,7 @@ class Debts:
         async with self.gate.database.acquire() as connection:
             told = await store.list_told(connection, self.keys, actor.party, today - timedelta(days=60))
         closed = tuple(
-            _ended(announcement, notice, announcement.closed_at, announcement.outcome)
+            policy.show_closed(announcement, notice, announcement.closed_at, announcement.outcome)
             for announcement, notice in told
             if announcement.closed_at is not None and announcement.outcome is not None
         )
@@ -195,7 +190,7 @@ class Debts:
         )
         released = await passage.release_rows(
             [
-                (announcement.subject, {"notice": _shown(announcement, notice, today)})
+                (announcement.subject, {"notice": policy.show_open(announcement, notice, today)})
                 for announcement, notice in told
             ],
             kind="debt.notices_read",
@@ -218,11 +213,13 @@ class Debts:
         Records: `debt.answered` in the exchange log.
         """
         today = civil_date(self.gate.clock.now())
-        claim = _claim(request, today)
+        claim = policy.read_claim(request, today)
         announcement, notice = await self._told(request.number, actor)
         # Before the gate: the creditor's line has ended with the announcement, and this says why.
         policy.demand_open(announcement)
-        passage = await self._open(actor, ANSWER, _case(request.case), (announcement.subject,), {"answer"})
+        passage = await self._open(
+            actor, ANSWER, policy.read_case(request.case), (announcement.subject,), {"answer"}
+        )
         at = self.gate.clock.now()
         late = civil_date(at) > notice.term_ends
         if late and notice.answered_at is not None:
@@ -255,7 +252,7 @@ class Debts:
 
         Records: `debt.deed` in the exchange log.
         """
-        _check_amount(request.price_cents)
+        policy.check_amount(request.price_cents)
         announcement = await self._own(request.number, actor)
         policy.demand_open(announcement)
         if request.deed_on > civil_date(self.gate.clock.now()):
@@ -454,84 +451,3 @@ def _demand(released: Released[dict[str, Any]], field: str) -> None:
     """
     if field not in released.value:
         raise NotAllowed("field_not_authorised", resource=RESOURCE)
-
-
-def _shown(announcement: Announcement, notice: Notice, today: date) -> OpenNotice:
-    return OpenNotice(
-        number=announcement.number,
-        kind=announcement.kind,
-        announced_on=civil_date(announcement.sent_at),
-        term_ends=notice.term_ends,
-        days_left=(notice.term_ends - today).days,
-        property=announcement.property,
-        answered=notice.answer,
-        late=notice.late,
-    )
-
-
-def _ended(announcement: Announcement, notice: Notice, closed_at: datetime, outcome: Outcome) -> ClosedNotice:
-    return ClosedNotice(
-        number=announcement.number,
-        kind=announcement.kind,
-        announced_on=civil_date(announcement.sent_at),
-        closed_on=civil_date(closed_at),
-        outcome=outcome,
-        reason=announcement.reason,
-        answered=notice.answer,
-        late=notice.late,
-    )
-
-
-def _claim(request: ClaimRequest, today: date) -> ClaimBody | None:
-    if request.principal_cents is None:
-        return None
-    for amount in (request.principal_cents, request.costs_cents):
-        _check_amount(amount)
-    if request.rank not in RANKS:
-        raise Invalid("rank_unknown", rank=str(request.rank)[:32])
-    if request.rank == "registered" and request.registered_on is None:
-        raise Invalid("registered_on_missing")
-    if any(day is not None and day > today for day in (request.interest_from, request.registered_on)):
-        raise Invalid("claim_in_future")
-    return ClaimBody(
-        principal_cents=request.principal_cents,
-        costs_cents=request.costs_cents,
-        interest_from=request.interest_from,
-        rank=request.rank,
-        registered_on=request.registered_on,
-    )
-
-
-def _check_amount(cents: int) -> None:
-    if not 0 <= cents <= MOST_CENTS:
-        raise Invalid("amount_out_of_range", limit_cents=MOST_CENTS)
-
-
-def _case(text: str) -> str:
-    case = text.strip()
-    if not case:
-        raise Invalid("case_missing")
-    if len(case) > 64:
-        raise Invalid("case_too_long", limit=64)
-    return case
-
-
-Reader = Callable[[bytes], Any]
-REQUESTS: Mapping[str, Reader] = {
-    "announcements": msgspec.json.Decoder(AnnouncementRequest).decode,
-    "answers": msgspec.json.Decoder(ClaimRequest).decode,
-    "deeds": msgspec.json.Decoder(DeedRequest).decode,
-    "closings": msgspec.json.Decoder(ClosingRequest).decode,
-    "withdrawals": msgspec.json.Decoder(WithdrawalRequest).decode,
-}
-"""The bodies of the signed API, by the last part of the path."""
-
-
-def _competent(standing: Standing) -> list[Party]:
-    """The creditors to be told: of a competent kind, taking part, and authorised to answer."""
-    found = [
-        party
-        for party in standing.register.parties.values()
-        if party.kind in CREDITOR_KINDS and PURPOSE in standing.list_purposes(party.id, ANSWER)
-    ]
-    return sorted(found, key=lambda party: party.enterprise_number)
