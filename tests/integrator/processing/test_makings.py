@@ -42,7 +42,7 @@ async def test_rows_are_made_by_the_worker_and_published_as_they_were_weighed(
     makings = Makings(alone)
     making = await makings.start("debts-2026", ASKED, BY)
     assert (await makings.get(making)).state == "waiting"
-    home = alone._engine["temp"].parents[1]
+    home = alone.computing._engine["temp"].parents[1]
     jobs = [each for each in handlers(alone.sealer, alone.objects, home) if each.kind == JOB]
     worker = Worker(await open_database("worker"), jobs, poll_seconds=0.05)
     working = asyncio.create_task(worker.run())

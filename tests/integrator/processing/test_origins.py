@@ -127,7 +127,7 @@ async def test_of_two_at_once_with_the_same_rows_one_is_registered(processing: P
         sealer=processing.sealer,
         objects=processing.objects,
         clock=processing.clock,
-        home=processing._engine["temp"].parents[1],
+        home=processing.computing._engine["temp"].parents[1],
     )
     done = await asyncio.gather(
         processing.register_data_set(msgspec.structs.replace(NEW, name="one"), rows(), BY),

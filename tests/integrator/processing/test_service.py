@@ -137,7 +137,7 @@ async def test_of_two_tables_at_once_that_do_not_go_together_one_is_published(pr
         sealer=processing.sealer,
         objects=processing.objects,
         clock=processing.clock,
-        home=processing._engine["temp"].parents[1],
+        home=processing.computing._engine["temp"].parents[1],
     )
     without = (Filter(column="age", is_=">=", value=1),)
     done = await asyncio.gather(

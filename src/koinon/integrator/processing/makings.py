@@ -80,7 +80,7 @@ class Makings:
         try:
             rows = await self._processing.load_rows(data_set)
             made, written = await self._processing.work(
-                self._processing.make_rows, rows, found.asked, told.hear
+                self._processing.computing.make_rows, rows, found.asked, told.hear
             )
             sealed = seal(self._processing.keys.rows, written, making.bytes)
             await self._processing.objects.put(_object_of(making), sealed)

@@ -167,6 +167,12 @@ def table_of(made: MadeCells, cells: tuple[Cell, ...]) -> PublishedTable:
     )
 
 
+def data_set_of(row: Any) -> DataSet:
+    """A row of the database."""
+    values = {name: row[name] for name in DataSet.__struct_fields__}
+    return DataSet(**{**values, "title": msgspec.convert(row["title"], Text)})
+
+
 def publication_of(row: Mapping[str, Any]) -> Publication:
     """A row of the database."""
     body = row.get("body")

@@ -13,7 +13,6 @@ from uuid import UUID
 import msgspec
 
 from koinon.base.clock import Clock
-from koinon.base.crypto import open_sealed, seal
 from koinon.base.database import Connection, Database
 from koinon.base.errors import Conflict, Invalid, KoinonError, NotAllowed, NotFound, Unavailable
 from koinon.base.ids import new_id
@@ -21,10 +20,10 @@ from koinon.base.late import late
 from koinon.base.objects import Objects
 from koinon.base.text import Text
 from koinon.integrator.processing import store
-from koinon.integrator.processing.anonymise import Anonymity, Tell, anonymise
-from koinon.integrator.processing.cluster import Cluster, PublishedTable, check_differences, make_table
+from koinon.integrator.processing.anonymise import Anonymity
+from koinon.integrator.processing.cluster import Cluster, PublishedTable
+from koinon.integrator.processing.computing import Computing, about, open_rows, seal_rows
 from koinon.integrator.processing.engine import temp_folder
-from koinon.integrator.processing.export import rows_csv
 from koinon.integrator.processing.flow import SUBJECT
 from koinon.integrator.processing.keys import ProcessingKeys
 from koinon.integrator.processing.model import (
@@ -36,6 +35,7 @@ from koinon.integrator.processing.model import (
     MadeRows,
     NewDataSet,
     Publication,
+    data_set_of,
     publication_of,
 )
 from koinon.integrator.processing.origins import fingerprints
@@ -47,15 +47,13 @@ from koinon.integrator.processing.privacy import (
     Spending,
     add_noise,
     check_budget,
-    demand_one_row_each,
     expect_noise,
     list_spendings,
-    measure_exactly,
     open_budget,
     read_budgets,
     spend,
 )
-from koinon.integrator.processing.steps import Account, Combination, Filter
+from koinon.integrator.processing.steps import Account, Filter
 from koinon.trust.ledger import Entry, Log, Sealer, append
 from koinon.trust.parties import INSTALLER, Author
 from koinon.trust.standing import Actor, StandingKeeper
@@ -96,7 +94,7 @@ class Processing:
         self.objects = objects
         self.clock = clock
         self.keys = ProcessingKeys.load(home)
-        self._engine: dict[str, Any] = {"threads": threads, "memory_mb": 1024, "temp": temp_folder(home)}
+        self.computing = Computing(threads=threads, memory_mb=1024, temp=temp_folder(home))
         # One at a time: two of them together would have twice the memory that an operator reckoned with.
         self._one_at_a_time = lock or asyncio.Lock()
         self._keeper = keeper
@@ -137,14 +135,14 @@ class Processing:
             if await store.find_data_set(connection, new.name) is not None:
                 raise Conflict("data_set_known", name=new.name)
         known = await self.work(fingerprints, rows, self.keys.origins)
-        sealed, digest = await self.work(self._seal_rows, new.name, rows)
+        sealed, digest = await self.work(seal_rows, self.keys, new.name, rows)
         made = DataSet(
             id=new_id(),
             name=new.name,
             title=new.title,
             source=new.source,
             columns={field.name: str(field.type) for field in rows.schema},
-            rows_about=_about(rows.num_rows),
+            rows_about=about(rows.num_rows),
             digest=digest,
             registered_at=self.clock.now(),
             demo=new.demo,
@@ -188,7 +186,7 @@ class Processing:
         async with self.database.acquire() as connection:
             rows = await store.list_data_sets(connection)
             budgets = await read_budgets(connection)
-        return [(_data_set(row), budgets.get(row["id"])) for row in rows]
+        return [(data_set_of(row), budgets.get(row["id"])) for row in rows]
 
     async def get_data_set(self, name: str) -> DataSet:
         """The data set. Raises `NotFound: data_set_unknown`."""
@@ -198,7 +196,7 @@ class Processing:
                 row = await store.find_data_set(connection, name)
         if row is None:
             raise NotFound("data_set_unknown", name=name[:64])
-        return _data_set(row)
+        return data_set_of(row)
 
     async def get_account(self, name: str) -> tuple[DataSet, Budget, list[Spending]]:
         """The data set, its budget, and what was paid from it, oldest first. Raises `NotFound: data_set_unknown`."""
@@ -232,7 +230,9 @@ class Processing:
                 earlier = [
                     _earlier(row, data_set) for row in await store.list_tables_of(connection, data_set.id)
                 ]
-            table, accounts = await self.work(self._make_cells, data_set, rows, cluster, filters, earlier)
+            table, accounts = await self.work(
+                self.computing.make_cells, data_set, rows, cluster, filters, earlier
+            )
             told = {n: getattr(table, n) for n in PublishedTable.__struct_fields__ if n != "cells"}
             # Rows left out are told to the tens: exactly, they would be a number about a few.
             rounded = tuple(_rounded(each, cluster.minimum) for each in accounts)
@@ -246,24 +246,6 @@ class Processing:
                         connection, data_set, "cells", title, made, by, body=msgspec.to_builtins(table.cells)
                     )
         raise Unavailable("publication_busy", data_set=name)
-
-    def _make_cells(
-        self,
-        data_set: DataSet,
-        rows: pyarrow.Table,
-        cluster: Cluster,
-        filters: Sequence[Filter],
-        earlier: Sequence[Publication],
-    ) -> tuple[PublishedTable, tuple[Account, ...]]:
-        chosen, accounts = self._filter(data_set, rows, filters)
-        table = make_table(chosen, cluster, **self._engine)
-        others = []
-        for each in earlier:
-            assert isinstance(each.made, MadeCells)
-            theirs, _ = self._filter(data_set, rows, each.made.filters)
-            others.append((str(each.id), each.made.cluster, theirs, each.table()))
-        check_differences(cluster, chosen, table, others, **self._engine)
-        return table, accounts
 
     async def publish_rows(self, name: str, asked: Anonymity, title: Text, by: Author) -> Publication:
         """An anonymous table of rows is published. One for each data set: two could be joined.
@@ -282,30 +264,10 @@ class Processing:
         identifier = new_id()
         async with self.database.acquire() as connection:
             await self._check_no_rows(connection, data_set)
-        made, written = await self.work(self.make_rows, rows, asked)
+        made, written = await self.work(self.computing.make_rows, rows, asked)
         await self.objects.put(rows_object(identifier), written, if_absent=True)
         async with self.database.transaction() as connection:
             return await self.publish_made(connection, data_set, made, title, by, identifier)
-
-    def make_rows(
-        self, rows: pyarrow.Table, asked: Anonymity, tell: Tell = lambda step, share: None
-    ) -> tuple[MadeRows, bytes]:
-        """The anonymous rows as CSV, and how they were made. Computes: for a thread. Raises as `anonymise`."""
-        done = anonymise(
-            rows, asked, threads=self._engine["threads"], memory_mb=self._engine["memory_mb"], tell=tell
-        )
-        written = rows_csv(done.table)
-        made = MadeRows(
-            asked=asked,
-            rows=_about(done.rows),
-            k=done.k,
-            l=done.l,
-            classes=done.classes,
-            suppressed_share=round(done.suppressed_share, 4),
-            loss=done.loss,
-            sha256=hashlib.sha256(written).hexdigest(),
-        )
-        return made, written
 
     async def publish_made(
         self,
@@ -348,13 +310,7 @@ class Processing:
         data_set, budget, _ = await self.get_account(name)
         check_budget(budget, price)  # before the rows are read; paying decides
         rows = await self.load_rows(data_set)
-
-        def make() -> dict[str, int]:
-            demand_one_row_each(rows, **self._engine)
-            chosen, _ = self._filter(data_set, rows, filters)
-            return measure_exactly(chosen, query, **self._engine)
-
-        exact = await self.work(make)
+        exact = await self.work(self.computing.measure, data_set, rows, query, filters)
         identifier = new_id()
         async with self.database.transaction() as connection:
             budget = await spend(
@@ -463,39 +419,7 @@ class Processing:
     async def load_rows(self, data_set: DataSet) -> pyarrow.Table:
         """The rows as they were registered, subjects as tokens. Raises `Invalid: seal_broken`."""
         sealed = await self.objects.get(data_set_object(data_set.id))
-
-        def read() -> pyarrow.Table:
-            written = open_sealed(self.keys.rows, sealed, data_set.name.encode())
-            if hashlib.sha256(written).digest() != data_set.digest:
-                raise Invalid("seal_broken")
-            return pyarrow.parquet.read_table(pyarrow.BufferReader(written))
-
-        return await self.work(read)
-
-    def _seal_rows(self, name: str, rows: pyarrow.Table) -> tuple[bytes, bytes]:
-        tokens = [
-            None if subject is None else self.keys.token(name, str(subject))
-            for subject in rows.column(SUBJECT).to_pylist()
-        ]
-        place = rows.column_names.index(SUBJECT)
-        # As text: what is a token here is compared and grouped, never shown.
-        hidden = pyarrow.array([None if each is None else each.hex() for each in tokens], pyarrow.string())
-        sink = pyarrow.BufferOutputStream()
-        pyarrow.parquet.write_table(rows.set_column(place, SUBJECT, hidden), sink, compression="zstd")
-        written = sink.getvalue().to_pybytes()
-        return seal(self.keys.rows, written, name.encode()), hashlib.sha256(written).digest()
-
-    def _filter(
-        self, data_set: DataSet, rows: pyarrow.Table, filters: Sequence[Filter]
-    ) -> tuple[pyarrow.Table, tuple[Account, ...]]:
-        if not filters:
-            return rows, ()
-        first = rows.select([SUBJECT, *(name for name in rows.column_names if name != SUBJECT)])
-        columns = {field.name: _ibis_type(field.type) for field in first.schema}
-        combined = Combination(
-            name=data_set.name, inputs={"rows": columns}, start="rows", steps=tuple(filters)
-        )
-        return combined.run({"rows": first}, **self._engine)
+        return await self.work(open_rows, self.keys, data_set, sealed)
 
     async def work(self, call: Callable[..., T], *arguments: Any) -> T:
         """What `call` gives, from a thread; one such work at a time."""
@@ -509,12 +433,6 @@ def demand_operator(profile: str | None) -> None:
         raise NotAllowed("profile_not_held", profile=OPERATOR)
 
 
-def _about(count: int) -> int:
-    """To two digits: who is told exact sizes of two data sets is told their difference."""
-    step = 10 ** max(0, len(str(count)) - 2)
-    return int(count // step * step)
-
-
 def _rounded(account: Account, minimum: int) -> Account:
     return msgspec.structs.replace(
         account,
@@ -523,11 +441,6 @@ def _rounded(account: Account, minimum: int) -> Account:
             for name in ("rows", "rows_left_out", "rows_unknown")
         },
     )
-
-
-def _data_set(row: Any) -> DataSet:
-    values = {name: row[name] for name in DataSet.__struct_fields__}
-    return DataSet(**{**values, "title": msgspec.convert(row["title"], Text)})
 
 
 def _earlier(row: Any, data_set: DataSet) -> Publication:
@@ -541,12 +454,6 @@ def _earlier(row: Any, data_set: DataSet) -> Publication:
             "withdrawn_at": None,
         }
     )
-
-
-def _ibis_type(kind: Any) -> str:
-    import ibis
-
-    return str(ibis.schema(pyarrow.schema([("x", kind)]))["x"])
 
 
 def data_set_object(data_set: UUID) -> str:
