@@ -1,11 +1,11 @@
 """Pages of pseudonyms: periods and rotation, giving and renewing, and the case in which two humans turn one back."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from litestar import Request, get, post
-from litestar.di import NamedDependency
+from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath
 from litestar.response import Redirect
 
@@ -53,53 +53,152 @@ def _has_pseudonyms(viewer: Viewer | None) -> bool:
 navigation = [NavigationItem(label=N_("Pseudonyms"), path="/pseudonyms", shown_to=_has_pseudonyms, order=45)]
 
 
-@get("/pseudonyms", include_in_schema=False)
-async def show_pseudonyms(
+class Desk(NamedTuple):
+    """At which somebody asks about pseudonyms: who it is, what serves them, and the two pages that answer."""
+
+    request: Request[Any, Any, Any]
+    session: Session
+    actor: Actor
+    pseudonyms: Pseudonyms
+    standing: Standing
+    database: Database
+
+    async def page(self, form: Mapping[str, str], error: KoinonError | None, *, at: str = "") -> Any:
+        """All that can be asked; with what was typed in the form `at`, and why it was refused."""
+        today = self.pseudonyms.today()
+        period = period_on(today)
+        async with self.database.acquire() as connection:
+            words = (await load_vocabulary(connection)).purposes
+        parties = [
+            (str(each.id), each.name)
+            for each in self.standing.register.parties.values()
+            if each.id != self.actor.party and each.left_on is None and each.kind not in NO_RECIPIENTS
+        ]
+        purposes = sorted(self.standing.list_purposes(self.actor.party, "consult"))
+        return render(
+            self.request,
+            "processing/pseudonyms.html",
+            status_code=error.status if error is not None else 200,
+            period=period,
+            overlaps=period.overlaps(today),
+            day=today,
+            passed=(today - period.began) / (period.ends - period.began),
+            overlap=(period.overlap_ends - period.began) / (period.ends - period.began),
+            opens=self.session.profile in OPENERS,
+            recipients=sorted(parties, key=lambda each: each[1].en),
+            purposes=[(code, words.get(code, code)) for code in purposes],
+            all_purposes=[(code, label) for code, label in words.items()],
+            cases=await self.pseudonyms.list_cases(self.actor.party),
+            words=words,
+            states=STATES,
+            form=form,
+            at=at,
+            resources=(GIVEN, RESOURCE),
+            **_said(self.request, error),
+        )
+
+    async def case(self, case: UUID, error: KoinonError | None) -> Any:
+        """Where a case stands; and why something was refused."""
+        found = await self.pseudonyms.get_case(case, self.actor.party)
+        async with self.database.acquire() as connection:
+            words = (await load_vocabulary(connection)).purposes
+        persons = self.standing.register.persons
+        names = {each: persons[each].name for each in (found.opened_by, found.approved_by) if each in persons}
+        moments = [
+            {
+                "at": found.opened_at,
+                "title": N_("Opened by %(name)s"),
+                "name": names.get(found.opened_by, "–"),
+                "tone": "neutral",
+            }
+        ]
+        if found.approved_at is not None and found.approved_by is not None:
+            moments.append(
+                {
+                    "at": found.approved_at,
+                    "title": N_("Confirmed by %(name)s"),
+                    "name": names.get(found.approved_by, "–"),
+                    "tone": "good",
+                }
+            )
+        if found.used_at is not None:
+            moments.append(
+                {
+                    "at": found.used_at,
+                    "title": N_("Used by %(name)s"),
+                    "name": names.get(found.opened_by, "–"),
+                    "tone": "neutral",
+                }
+            )
+        return render(
+            self.request,
+            "processing/case.html",
+            status_code=error.status if error is not None else 200,
+            case=found,
+            state=STATES[found.state],
+            purpose=words.get(found.purpose, found.purpose),
+            moments=moments,
+            mine=found.opened_by == self.session.person,
+            confirms=self.session.profile == APPROVER,
+            **_said(self.request, error),
+        )
+
+
+async def sit(
     request: Request[Any, Any, Any],
     session: NamedDependency[Session],
     pseudonyms: NamedDependency[Pseudonyms],
     standing: NamedDependency[Standing],
     database: NamedDependency[Database],
-) -> Any:
+) -> Desk:
+    """The desk, for somebody who may ask at it.
+
+    Raises:
+        NotAllowed: `profile_not_held`.
+    """
+    return Desk(request, session, _actor(session), pseudonyms, standing, database)
+
+
+_SIT: Final = {"desk": Provide(sit)}
+
+
+@get("/pseudonyms", dependencies=_SIT, include_in_schema=False)
+async def show_pseudonyms(desk: NamedDependency[Desk]) -> Any:
     """The periods, what can be given and renewed, and the party's cases."""
-    _actor(session)
-    return await _page(request, session, pseudonyms, standing, database, {}, None)
+    return await desk.page({}, None)
 
 
-@post("/pseudonyms/given", status_code=200, opt={"governed": True}, after_request=only_governed)
-async def give(
-    request: Request[Any, Any, Any],
-    session: NamedDependency[Session],
-    pseudonyms: NamedDependency[Pseudonyms],
-    standing: NamedDependency[Standing],
-    database: NamedDependency[Database],
-) -> Governed:
+@post(
+    "/pseudonyms/given",
+    dependencies=_SIT,
+    status_code=200,
+    opt={"governed": True},
+    after_request=only_governed,
+)
+async def give(desk: NamedDependency[Desk]) -> Governed:
     """The pseudonym, or why not. Records: `exchange.piece` or `exchange.refused`."""
-    form = typed(await request.form())
-    actor = _actor(session)
+    form = typed(await desk.request.form())
     try:
         recipient = parse_id(form.get("recipient", ""), "recipient")
-        released = await pseudonyms.give(
+        released = await desk.pseudonyms.give(
             GiveRequest(
                 recipient=recipient,
                 purpose=form.get("purpose", ""),
                 case=form.get("case", ""),
                 subjects=(form.get("subject", ""),),
             ),
-            actor,
+            desk.actor,
         )
     except KoinonError as error:
-        return Governed.of(
-            error, await _page(request, session, pseudonyms, standing, database, form, error, at="give")
-        )
+        return Governed.of(error, await desk.page(form, error, at="give"))
     return Governed.of(
         released,
         render(
-            request,
+            desk.request,
             "processing/pseudonym_given.html",
             rows=released.value,
-            recipient=standing.register.parties[PartyId(recipient)].name,
-            period=period_on(pseudonyms.today()),
+            recipient=desk.standing.register.parties[PartyId(recipient)].name,
+            period=period_on(desk.pseudonyms.today()),
             authorisation=released.authorisation,
             exchange=str(released.exchange),
             name=PSEUDONYM,
@@ -107,215 +206,84 @@ async def give(
     )
 
 
-@post("/pseudonyms/renewed", status_code=200, include_in_schema=False)
-async def renew(
-    request: Request[Any, Any, Any],
-    session: NamedDependency[Session],
-    pseudonyms: NamedDependency[Pseudonyms],
-    standing: NamedDependency[Standing],
-    database: NamedDependency[Database],
-) -> Any:
+@post("/pseudonyms/renewed", dependencies=_SIT, status_code=200, include_in_schema=False)
+async def renew(desk: NamedDependency[Desk]) -> Any:
     """Old and new pseudonyms beside each other, or why there is no new one. Records: `pseudonyms.renewed`."""
-    form = typed(await request.form(), 100_000)
-    actor = _actor(session)
+    form = typed(await desk.request.form(), 100_000)
     try:
         asked = RenewRequest(
             purpose=form.get("purpose", ""), pseudonyms=tuple(form.get("pseudonyms", "").split())
         )
-        renewed = await pseudonyms.renew(asked, actor)
+        renewed = await desk.pseudonyms.renew(asked, desk.actor)
     except KoinonError as error:
-        return await _page(request, session, pseudonyms, standing, database, form, error, at="renew")
+        return await desk.page(form, error, at="renew")
     return render(
-        request,
+        desk.request,
         "processing/pseudonyms_renewed.html",
-        renewed=[(each, words_of(request, Invalid(each.code or ""), N_("Not renewed."))) for each in renewed],
+        renewed=[
+            (each, words_of(desk.request, Invalid(each.code or ""), N_("Not renewed."))) for each in renewed
+        ],
         done=sum(each.new is not None for each in renewed),
-        period=period_on(pseudonyms.today()),
+        period=period_on(desk.pseudonyms.today()),
     )
 
 
-@post("/pseudonyms/cases", status_code=303, include_in_schema=False)
-async def open_case(
-    request: Request[Any, Any, Any],
-    session: NamedDependency[Session],
-    pseudonyms: NamedDependency[Pseudonyms],
-    standing: NamedDependency[Standing],
-    database: NamedDependency[Database],
-) -> Any:
+@post("/pseudonyms/cases", dependencies=_SIT, status_code=303, include_in_schema=False)
+async def open_case(desk: NamedDependency[Desk]) -> Any:
     """The case waits for a second person. Records: `reidentification.opened`."""
-    form = typed(await request.form(), 2000)
-    _actor(session)
+    form = typed(await desk.request.form(), 2000)
     try:
-        case = await pseudonyms.open_case(
+        case = await desk.pseudonyms.open_case(
             form.get("pseudonym", ""),
             purpose=form.get("purpose", ""),
             case=form.get("case", ""),
             reason=form.get("reason", ""),
-            by=_human(session),
+            by=_human(desk.session),
         )
     except KoinonError as error:
-        return await _page(request, session, pseudonyms, standing, database, form, error, at="case")
+        return await desk.page(form, error, at="case")
     return Redirect(f"/pseudonyms/cases/{case}", status_code=303)
 
 
-@get("/pseudonyms/cases/{case:uuid}", include_in_schema=False)
-async def show_case(
-    request: Request[Any, Any, Any],
-    case: FromPath[UUID],
-    session: NamedDependency[Session],
-    pseudonyms: NamedDependency[Pseudonyms],
-    standing: NamedDependency[Standing],
-    database: NamedDependency[Database],
-) -> Any:
+@get("/pseudonyms/cases/{case:uuid}", dependencies=_SIT, include_in_schema=False)
+async def show_case(desk: NamedDependency[Desk], case: FromPath[UUID]) -> Any:
     """Where the case stands, and what this person can do about it."""
-    _actor(session)
-    return await _case(request, case, session, pseudonyms, standing, database, None)
+    return await desk.case(case, None)
 
 
-@post("/pseudonyms/cases/{case:uuid}/confirm", status_code=303, include_in_schema=False)
-async def confirm_case(
-    request: Request[Any, Any, Any],
-    case: FromPath[UUID],
-    session: NamedDependency[Session],
-    pseudonyms: NamedDependency[Pseudonyms],
-    standing: NamedDependency[Standing],
-    database: NamedDependency[Database],
-) -> Any:
+@post("/pseudonyms/cases/{case:uuid}/confirm", dependencies=_SIT, status_code=303, include_in_schema=False)
+async def confirm_case(desk: NamedDependency[Desk], case: FromPath[UUID]) -> Any:
     """A second human has confirmed it. Records: `reidentification.approved`."""
-    _actor(session)
     try:
-        await pseudonyms.approve_case(case, _human(session))
+        await desk.pseudonyms.approve_case(case, _human(desk.session))
     except KoinonError as error:
-        return await _case(request, case, session, pseudonyms, standing, database, error)
+        return await desk.case(case, error)
     return Redirect(f"/pseudonyms/cases/{case}", status_code=303)
 
 
 @post(
-    "/pseudonyms/cases/{case:uuid}/use", status_code=200, opt={"governed": True}, after_request=only_governed
+    "/pseudonyms/cases/{case:uuid}/use",
+    dependencies=_SIT,
+    status_code=200,
+    opt={"governed": True},
+    after_request=only_governed,
 )
-async def use_case(
-    request: Request[Any, Any, Any],
-    case: FromPath[UUID],
-    session: NamedDependency[Session],
-    pseudonyms: NamedDependency[Pseudonyms],
-    standing: NamedDependency[Standing],
-    database: NamedDependency[Database],
-) -> Governed:
+async def use_case(desk: NamedDependency[Desk], case: FromPath[UUID]) -> Governed:
     """Who it is, once. Records: `reidentification.used`, and `exchange.released` or `exchange.refused`."""
-    _actor(session)
     try:
-        released = await pseudonyms.use_case(case, session.author())
+        released = await desk.pseudonyms.use_case(case, desk.session.author())
     except KoinonError as error:
-        return Governed.of(error, await _case(request, case, session, pseudonyms, standing, database, error))
+        return Governed.of(error, await desk.case(case, error))
     return Governed.of(
         released,
         render(
-            request,
+            desk.request,
             "processing/reidentified.html",
             number=released.value.get(FIELD),
             authorisation=released.authorisation,
             exchange=str(released.exchange),
             case=str(case),
         ),
-    )
-
-
-async def _page(
-    request: Request[Any, Any, Any],
-    session: Session,
-    pseudonyms: Pseudonyms,
-    standing: Standing,
-    database: Database,
-    form: Mapping[str, str],
-    error: KoinonError | None,
-    *,
-    at: str = "",
-) -> Any:
-    actor = _actor(session)
-    today = pseudonyms.today()
-    period = period_on(today)
-    async with database.acquire() as connection:
-        words = (await load_vocabulary(connection)).purposes
-    parties = [
-        (str(each.id), each.name)
-        for each in standing.register.parties.values()
-        if each.id != actor.party and each.left_on is None and each.kind not in NO_RECIPIENTS
-    ]
-    purposes = sorted(standing.list_purposes(actor.party, "consult"))
-    return render(
-        request,
-        "processing/pseudonyms.html",
-        status_code=error.status if error is not None else 200,
-        period=period,
-        overlaps=period.overlaps(today),
-        day=today,
-        passed=(today - period.began) / (period.ends - period.began),
-        overlap=(period.overlap_ends - period.began) / (period.ends - period.began),
-        opens=session.profile in OPENERS,
-        recipients=sorted(parties, key=lambda each: each[1].en),
-        purposes=[(code, words.get(code, code)) for code in purposes],
-        all_purposes=[(code, label) for code, label in words.items()],
-        cases=await pseudonyms.list_cases(actor.party),
-        words=words,
-        states=STATES,
-        form=form,
-        at=at,
-        resources=(GIVEN, RESOURCE),
-        **_said(request, error),
-    )
-
-
-async def _case(
-    request: Request[Any, Any, Any],
-    case: UUID,
-    session: Session,
-    pseudonyms: Pseudonyms,
-    standing: Standing,
-    database: Database,
-    error: KoinonError | None,
-) -> Any:
-    found = await pseudonyms.get_case(case, _actor(session).party)
-    async with database.acquire() as connection:
-        words = (await load_vocabulary(connection)).purposes
-    persons = standing.register.persons
-    names = {each: persons[each].name for each in (found.opened_by, found.approved_by) if each in persons}
-    moments = [
-        {
-            "at": found.opened_at,
-            "title": N_("Opened by %(name)s"),
-            "name": names.get(found.opened_by, "–"),
-            "tone": "neutral",
-        }
-    ]
-    if found.approved_at is not None and found.approved_by is not None:
-        moments.append(
-            {
-                "at": found.approved_at,
-                "title": N_("Confirmed by %(name)s"),
-                "name": names.get(found.approved_by, "–"),
-                "tone": "good",
-            }
-        )
-    if found.used_at is not None:
-        moments.append(
-            {
-                "at": found.used_at,
-                "title": N_("Used by %(name)s"),
-                "name": names.get(found.opened_by, "–"),
-                "tone": "neutral",
-            }
-        )
-    return render(
-        request,
-        "processing/case.html",
-        status_code=error.status if error is not None else 200,
-        case=found,
-        state=STATES[found.state],
-        purpose=words.get(found.purpose, found.purpose),
-        moments=moments,
-        mine=found.opened_by == session.person,
-        confirms=session.profile == APPROVER,
-        **_said(request, error),
     )
 
 
