@@ -33,6 +33,7 @@ from koinon.integrator.procedures import web as procedures
 from koinon.integrator.procedures.api import PREFIX as DEBTS_PREFIX
 from koinon.integrator.procedures.api import DebtsApi
 from koinon.integrator.processing import web as statistics
+from koinon.integrator.processing.edge import provide_operator
 from koinon.integrator.processing.pseudonyms.api import PREFIX as PSEUDONYMS_PREFIX
 from koinon.integrator.processing.pseudonyms.api import PseudonymsApi
 from koinon.integrator.processing.pseudonyms.service import Pseudonyms
@@ -186,7 +187,11 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
                 "sign_in": sign_in,
             }.items()
         }
-        | {"session": Provide(provide_session), "standing": Provide(_settled(platform.keeper))},
+        | {
+            "session": Provide(provide_session),
+            "standing": Provide(_settled(platform.keeper)),
+            "operator": Provide(provide_operator),
+        },
         middleware=[sign_in.middleware],
         guards=[demand_session],
         plugins=[portal],

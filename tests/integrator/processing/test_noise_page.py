@@ -12,6 +12,7 @@ from tests.integrator.processing.test_web import client, processing, sign_in  # 
 from koinon.integrator.processing.service import Processing
 from koinon.trust.ledger import find_entries
 from koinon.trust.parties.sign_in.edge import SESSION_COOKIE
+from koinon.trust.standing.acts import Deed, TargetKind
 
 HTML = {"accept": "text/html"}
 HERE = "/processing/data-sets/debts-2026"
@@ -165,3 +166,21 @@ async def test_the_pages_have_no_barriers(
         assert await find_barriers(page) == [], path
         await shoot(page, f"{name}-{language}")
         await page.context.close()
+
+
+async def test_an_operator_whom_the_commission_stopped_sees_and_asks_nothing(
+    application: Any,  # noqa: F811
+    client: httpx.AsyncClient,  # noqa: F811
+    processing: Processing,  # noqa: F811
+    world: Any,
+) -> None:
+    csrf = await sign_in(application, client, "olga")
+    assert (await client.get(HERE, headers=HTML)).status_code == 200
+    await world.act("chair", Deed.SUSPEND, TargetKind.PERSON, str(world.region.persons["olga"]))
+    keeper = application.platform.keeper
+    await keeper.refresh((await keeper.settle()).epoch)
+    for path in ("/processing", HERE, f"{HERE}/noise", f"{HERE}/rows", "/api/processing/data-sets"):
+        refused = await client.get(path)
+        assert (refused.status_code, refused.json()["code"]) == (403, "person_suspended"), path
+    refused = await client.post(f"{HERE}/noise", data=QUESTION | {"_csrf": csrf})
+    assert (refused.status_code, refused.json()["code"]) == (403, "person_suspended")

@@ -16,9 +16,9 @@ from koinon.integrator.processing.export import as_json, cells_csv, noisy_csv
 from koinon.integrator.processing.makings import Makings
 from koinon.integrator.processing.model import DataSet, Publication
 from koinon.integrator.processing.privacy import Budget, Price, Query, check_budget
-from koinon.integrator.processing.service import Processing, demand_operator
+from koinon.integrator.processing.service import Processing
 from koinon.integrator.processing.steps import Filter
-from koinon.trust.parties.sign_in import Session
+from koinon.trust.parties import Author
 
 _PAGE = 50
 Title = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
@@ -84,19 +84,17 @@ class NoiseOrder(NoiseRequest, frozen=True, kw_only=True, forbid_unknown_fields=
 
 @get("/api/processing/data-sets", tags=["processing"])
 async def list_data_sets(
-    session: NamedDependency[Session], processing: NamedDependency[Processing]
+    operator: NamedDependency[Author], processing: NamedDependency[Processing]
 ) -> list[dict[str, Any]]:
     """The data sets with their budgets, by name. For operators."""
-    demand_operator(session.profile)
     return [_data_set(each, budget) for each, budget in await processing.list_data_sets()]
 
 
 @get("/api/processing/data-sets/{name:str}", tags=["processing"])
 async def get_data_set(
-    name: FromPath[str], session: NamedDependency[Session], processing: NamedDependency[Processing]
+    name: FromPath[str], operator: NamedDependency[Author], processing: NamedDependency[Processing]
 ) -> dict[str, Any]:
     """One data set with its budget and everything that was paid from it. For operators."""
-    demand_operator(session.profile)
     found, budget, spendings = await processing.get_account(name)
     return {**_data_set(found, budget), "spendings": msgspec.to_builtins(spendings)}
 
@@ -105,11 +103,10 @@ async def get_data_set(
 async def expect_noise(
     data: NoiseRequest,
     name: FromPath[str],
-    session: NamedDependency[Session],
+    operator: NamedDependency[Author],
     processing: NamedDependency[Processing],
 ) -> dict[str, Any]:
     """What the noise would be and whether the budget holds the price now. Nothing is asked and nothing is paid."""
-    demand_operator(session.profile)
     _, budget, _ = await processing.get_account(name)
     expected = await processing.expect_noise(data.query, data.price)
     try:
@@ -125,16 +122,15 @@ async def expect_noise(
 async def publish_noise(
     data: NoiseOrder,
     name: FromPath[str],
-    session: NamedDependency[Session],
+    operator: NamedDependency[Author],
     processing: NamedDependency[Processing],
 ) -> dict[str, Any]:
     """The numbers are published, and paid from the budget for good.
 
     Records: `privacy.spent`, `statistics.published`.
     """
-    demand_operator(session.profile)
     made = await processing.publish_noisy(
-        name, data.query, data.filters, data.price, data.title.text(), session.author()
+        name, data.query, data.filters, data.price, data.title.text(), operator
     )
     return as_json(made)
 
@@ -155,20 +151,18 @@ class RowsTitle(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 async def start_rows(
     data: RowsOrder,
     name: FromPath[str],
-    session: NamedDependency[Session],
+    operator: NamedDependency[Author],
     processing: NamedDependency[Processing],
 ) -> dict[str, str]:
     """Anonymous rows will be made; ask `GET /api/processing/makings/{making}` how far they are."""
-    demand_operator(session.profile)
-    return {"making": str(await Makings(processing).start(name, data.asked, session.author()))}
+    return {"making": str(await Makings(processing).start(name, data.asked, operator))}
 
 
 @get("/api/processing/makings/{making:uuid}", tags=["processing"])
 async def get_making(
-    making: FromPath[UUID], session: NamedDependency[Session], processing: NamedDependency[Processing]
+    making: FromPath[UUID], operator: NamedDependency[Author], processing: NamedDependency[Processing]
 ) -> dict[str, Any]:
     """How far the rows are, and what they reached and lost."""
-    demand_operator(session.profile)
     document: dict[str, Any] = msgspec.to_builtins(await Makings(processing).get(making))
     return document
 
@@ -177,21 +171,19 @@ async def get_making(
 async def publish_making(
     data: RowsTitle,
     making: FromPath[UUID],
-    session: NamedDependency[Session],
+    operator: NamedDependency[Author],
     processing: NamedDependency[Processing],
 ) -> dict[str, Any]:
     """The rows are published as they were made. Records: `statistics.published`."""
-    demand_operator(session.profile)
-    return as_json(await Makings(processing).publish(making, data.title.text(), session.author()))
+    return as_json(await Makings(processing).publish(making, data.title.text(), operator))
 
 
 @post("/api/processing/makings/{making:uuid}/discard", status_code=204, tags=["processing"])
 async def discard_making(
-    making: FromPath[UUID], session: NamedDependency[Session], processing: NamedDependency[Processing]
+    making: FromPath[UUID], operator: NamedDependency[Author], processing: NamedDependency[Processing]
 ) -> None:
     """The rows are gone."""
-    demand_operator(session.profile)
-    await Makings(processing).discard(making, session.author())
+    await Makings(processing).discard(making, operator)
 
 
 def _data_set(each: DataSet, budget: Budget | None) -> dict[str, Any]:

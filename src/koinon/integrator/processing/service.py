@@ -106,7 +106,8 @@ class Processing:
             NotAllowed: `profile_not_held`; the codes of `Standing.check_actor`.
             Unavailable: `standing_unconfirmed`.
         """
-        demand_operator(by.profile)
+        if by.profile != OPERATOR:
+            raise NotAllowed("profile_not_held", profile=OPERATOR)
         if by.person is None or by.party is None:
             return  # a command at the machine, or the platform on an order that both sides agreed
         if self._keeper is None:
@@ -425,12 +426,6 @@ class Processing:
         """What `call` gives, from a thread; one such work at a time."""
         async with self._one_at_a_time:
             return await asyncio.to_thread(call, *arguments)
-
-
-def demand_operator(profile: str | None) -> None:
-    """Raises `NotAllowed: profile_not_held`."""
-    if profile != OPERATOR:
-        raise NotAllowed("profile_not_held", profile=OPERATOR)
 
 
 def _rounded(account: Account, minimum: int) -> Account:

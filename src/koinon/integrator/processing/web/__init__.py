@@ -14,7 +14,7 @@ from koinon.base.ids import parse_id
 from koinon.integrator.processing import api
 from koinon.integrator.processing.cluster import TOTAL, Cluster, PublishedTable
 from koinon.integrator.processing.model import MadeCells, MadeNoisy
-from koinon.integrator.processing.service import Processing, demand_operator
+from koinon.integrator.processing.service import Processing
 from koinon.integrator.processing.web import noise, pseudonyms, rows
 from koinon.integrator.processing.web.words import (
     KINDS,
@@ -25,7 +25,7 @@ from koinon.integrator.processing.web.words import (
     words_of,
 )
 from koinon.portal import N_, Message, NavigationItem, render
-from koinon.trust.parties.sign_in import Session
+from koinon.trust.parties import Author
 
 _PAGE = 50
 navigation = [
@@ -74,22 +74,20 @@ async def show_publication(
 @get("/processing", include_in_schema=False)
 async def show_data_sets(
     request: Request[Any, Any, Any],
-    session: NamedDependency[Session],
+    operator: NamedDependency[Author],
     processing: NamedDependency[Processing],
 ) -> Any:
     """Data sets, what is left of their budgets, and the form for a table."""
-    demand_operator(session.profile)
     return await _page(request, processing, {}, None)
 
 
 @post("/processing/tables", status_code=200, include_in_schema=False)
 async def publish_table(
     request: Request[Any, Any, Any],
-    session: NamedDependency[Session],
+    operator: NamedDependency[Author],
     processing: NamedDependency[Processing],
 ) -> Any:
     """The table is published, or the form says why not. Records: `statistics.published`."""
-    demand_operator(session.profile)
     sent = await request.form()
     form = typed(sent)
     try:
@@ -100,7 +98,7 @@ async def publish_table(
             Cluster(dimensions=dimensions, minimum=minimum),
             (),
             title_of(form, form.get("data_set", "")),
-            session.author(),
+            operator,
         )
     except KoinonError as error:
         return await _page(request, processing, form, error)
@@ -109,10 +107,10 @@ async def publish_table(
 
 @post("/processing/publications/{publication:uuid}/withdraw", status_code=303, include_in_schema=False)
 async def withdraw_publication(
-    session: NamedDependency[Session], publication: FromPath[UUID], processing: NamedDependency[Processing]
+    operator: NamedDependency[Author], publication: FromPath[UUID], processing: NamedDependency[Processing]
 ) -> Redirect:
     """The publication is shown no more. Records: `statistics.withdrawn`."""
-    await processing.withdraw(publication, session.author())
+    await processing.withdraw(publication, operator)
     return Redirect("/processing", status_code=303)
 
 

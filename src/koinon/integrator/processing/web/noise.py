@@ -14,7 +14,7 @@ from koinon.base.errors import KoinonError
 from koinon.integrator.processing.model import DataSet
 from koinon.integrator.processing.privacy import Budget, Expected, Price, Query, Spending, check_budget
 from koinon.integrator.processing.privacy.mechanism import MOST_DELTA, MOST_EPSILON
-from koinon.integrator.processing.service import Processing, demand_operator
+from koinon.integrator.processing.service import Processing
 from koinon.integrator.processing.steps import Filter, Is
 from koinon.integrator.processing.web.words import (
     decimal,
@@ -24,7 +24,7 @@ from koinon.integrator.processing.web.words import (
     words_of,
 )
 from koinon.portal import N_, Message, render
-from koinon.trust.parties.sign_in import Session
+from koinon.trust.parties import Author
 
 QUESTIONS: dict[str, Message] = {
     "count": N_("How many persons"),
@@ -57,11 +57,10 @@ _POINTS = 80
 async def show_data_set(
     request: Request[Any, Any, Any],
     name: FromPath[str],
-    session: NamedDependency[Session],
+    operator: NamedDependency[Author],
     processing: NamedDependency[Processing],
 ) -> Any:
     """One data set: its columns, what was paid from its budget and for what, and what can be made of it."""
-    demand_operator(session.profile)
     data_set, budget, spendings = await processing.get_account(name)
     return render(
         request,
@@ -77,11 +76,10 @@ async def show_data_set(
 async def show_noise(
     request: Request[Any, Any, Any],
     name: FromPath[str],
-    session: NamedDependency[Session],
+    operator: NamedDependency[Author],
     processing: NamedDependency[Processing],
 ) -> Any:
     """The form; with a question in the address also what its noise would be and what would be left. Costs nothing."""
-    demand_operator(session.profile)
     form = typed({name: value for name, value in request.query_params.items() if name in _FORM}, _MOST)
     return await _page(request, processing, name, form, None)
 
@@ -90,21 +88,18 @@ async def show_noise(
 async def ask_noise(
     request: Request[Any, Any, Any],
     name: FromPath[str],
-    session: NamedDependency[Session],
+    operator: NamedDependency[Author],
     processing: NamedDependency[Processing],
 ) -> Any:
     """The numbers are published and paid, or the page says why not.
 
     Records: `privacy.spent` and `statistics.published`.
     """
-    demand_operator(session.profile)
     form = typed(await request.form(), _MOST)
     try:
         data_set = await processing.get_data_set(name)
         query, filters, price = read_question(form, data_set)
-        made = await processing.publish_noisy(
-            name, query, filters, price, title_of(form, name), session.author()
-        )
+        made = await processing.publish_noisy(name, query, filters, price, title_of(form, name), operator)
     except KoinonError as error:
         return await _page(request, processing, name, form, error)
     return Redirect(f"/statistics/{made.id}", status_code=303)

@@ -13,10 +13,10 @@ from koinon.base.errors import KoinonError
 from koinon.integrator.processing.anonymise import Anonymity, Quasi
 from koinon.integrator.processing.makings import Makings
 from koinon.integrator.processing.model import DataSet, Making
-from koinon.integrator.processing.service import Processing, demand_operator
+from koinon.integrator.processing.service import Processing
 from koinon.integrator.processing.web.words import decimal, title_of, typed, whole, words_of
 from koinon.portal import N_, Message, portal_of, render
-from koinon.trust.parties.sign_in import Session
+from koinon.trust.parties import Author
 
 ROLES: dict[str, Message] = {
     "out": N_("left out"),
@@ -52,11 +52,10 @@ _FIRST = {"k": "10", "l": "1", "most_suppressed": "2"}
 async def show_rows(
     request: Request[Any, Any, Any],
     name: FromPath[str],
-    session: NamedDependency[Session],
+    operator: NamedDependency[Author],
     processing: NamedDependency[Processing],
 ) -> Any:
     """The form, and what was made of this data set before."""
-    demand_operator(session.profile)
     return await _page(request, processing, name, {}, None)
 
 
@@ -64,15 +63,14 @@ async def show_rows(
 async def make_rows(
     request: Request[Any, Any, Any],
     name: FromPath[str],
-    session: NamedDependency[Session],
+    operator: NamedDependency[Author],
     processing: NamedDependency[Processing],
 ) -> Any:
     """The rows will be made, or the form says why not."""
-    demand_operator(session.profile)
     form = typed(await request.form())
     try:
         data_set = await processing.get_data_set(name)
-        making = await Makings(processing).start(name, read_asked(form, data_set), session.author())
+        making = await Makings(processing).start(name, read_asked(form, data_set), operator)
     except KoinonError as error:
         return await _page(request, processing, name, form, error)
     return Redirect(f"/processing/makings/{making}", status_code=303)
@@ -82,11 +80,10 @@ async def make_rows(
 async def show_making(
     request: Request[Any, Any, Any],
     making: FromPath[UUID],
-    session: NamedDependency[Session],
+    operator: NamedDependency[Author],
     processing: NamedDependency[Processing],
 ) -> Any:
     """How far it is; then what was reached and lost, beside the other tries, and the form to publish it."""
-    demand_operator(session.profile)
     return await _show(request, processing, making, {}, None)
 
 
@@ -94,11 +91,10 @@ async def show_making(
 async def show_progress(
     request: Request[Any, Any, Any],
     making: FromPath[UUID],
-    session: NamedDependency[Session],
+    operator: NamedDependency[Author],
     processing: NamedDependency[Processing],
 ) -> Any:
     """The bar alone, for the page that polls it; when the work is over the page is loaded anew."""
-    demand_operator(session.profile)
     found = await Makings(processing).get(making)
     answer = render(request, "processing/progress.html", making=found, step=STEPS[found.step])
     if found.state not in ("waiting", "working"):
@@ -110,16 +106,15 @@ async def show_progress(
 async def publish_rows(
     request: Request[Any, Any, Any],
     making: FromPath[UUID],
-    session: NamedDependency[Session],
+    operator: NamedDependency[Author],
     processing: NamedDependency[Processing],
 ) -> Any:
     """The rows are published as they were made, or the page says why not. Records: `statistics.published`."""
-    demand_operator(session.profile)
     form = typed(await request.form())
     makings = Makings(processing)
     try:
         found = await makings.get(making)
-        done = await makings.publish(making, title_of(form, found.data_set_name), session.author())
+        done = await makings.publish(making, title_of(form, found.data_set_name), operator)
     except KoinonError as error:
         return await _show(request, processing, making, form, error)
     return Redirect(f"/statistics/{done.id}", status_code=303)
@@ -129,15 +124,14 @@ async def publish_rows(
 async def discard_rows(
     request: Request[Any, Any, Any],
     making: FromPath[UUID],
-    session: NamedDependency[Session],
+    operator: NamedDependency[Author],
     processing: NamedDependency[Processing],
 ) -> Any:
     """The rows are gone."""
-    demand_operator(session.profile)
     makings = Makings(processing)
     try:
         found = await makings.get(making)
-        await makings.discard(making, session.author())
+        await makings.discard(making, operator)
     except KoinonError as error:
         return await _show(request, processing, making, {}, error)
     return Redirect(f"/processing/data-sets/{found.data_set_name}/rows", status_code=303)
