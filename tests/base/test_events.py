@@ -192,6 +192,20 @@ async def test_a_signal_wakes_the_listener_before_its_poll(database: Database) -
         await asyncio.wait([task])
 
 
+async def test_an_event_that_waited_for_an_older_transaction_comes_when_that_ends(database: Database) -> None:
+    heard = Heard()
+    async with Signals(database) as signals:
+        task = asyncio.create_task(Listener("t", "l", heard).run(database, signals, poll_seconds=60))
+        async with database.transaction() as older:
+            await older.execute("SELECT pg_catalog.pg_current_xact_id()")
+            await say(database, "held")
+            await asyncio.sleep(0.3)
+            assert not heard.payloads
+        await until(lambda: heard.payloads == ["held"])  # long before the poll
+        task.cancel()
+        await asyncio.wait([task])
+
+
 async def test_a_listener_goes_on_after_its_connection_was_killed(database: Database) -> None:
     heard = Heard()
     async with listening(database, Listener("t", "l", heard)):

@@ -24,6 +24,9 @@ _log = structlog.get_logger(__name__)
 CHANNEL = "koinon_event"
 _BATCH = 100
 _LONGEST_PAUSE_SECONDS = 60.0
+_SETTLING_SECONDS = (
+    0.02  # the first pause for a transaction that began before an event's own and is still open
+)
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -45,6 +48,14 @@ async def publish(connection: Connection, topic: str, payload: Any) -> None:
         """,
         topic, payload, CHANNEL,
     )  # fmt: skip
+
+
+class Delivered(msgspec.Struct, frozen=True):
+    """How many events a turn delivered; whether it stopped at one that failed, or at one that must still wait."""
+
+    count: int
+    failed: bool = False
+    unsettled: bool = False
 
 
 class Listener:
@@ -70,33 +81,34 @@ class Listener:
     ) -> None:
         """Runs until cancelled; a cancelled delivery is undone and happens again later."""
         pause = poll_seconds
+        settling = _SETTLING_SECONDS
         prepared = False
         while True:
             try:
                 if not prepared:
                     await self._prepare(database)
                     prepared = True
-                delivered, failed = await self.deliver(database)
+                done = await self.deliver(database)
             except BROKEN as error:
                 _log.warning("listener_unavailable", listener=self.name, why=str(error))
-                delivered, failed = 0, True
-            if failed:
+                done = Delivered(0, failed=True)
+            if done.failed:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
                 continue
             pause = poll_seconds
-            if delivered:
-                continue
-            if signals is None:
+            if done.count:
+                settling = _SETTLING_SECONDS
+            elif done.unsettled:  # no signal tells that the older transaction has ended
+                await asyncio.sleep(settling)
+                settling = min(settling * 2, poll_seconds)
+            elif signals is None:
                 await asyncio.sleep(poll_seconds)
             else:
                 await signals.wait(CHANNEL, poll_seconds)
 
-    async def deliver(self, database: Database) -> tuple[int, bool]:
-        """Events that could be delivered now have been, a hundred at most.
-
-        Returns how many, and whether it stopped at one that failed.
-        """
+    async def deliver(self, database: Database) -> Delivered:
+        """Events that could be delivered now have been, a hundred at most."""
         async with database.transaction() as connection:
             cursor = await connection.fetchrow(
                 """
@@ -106,19 +118,23 @@ class Listener:
                 self.topic, self.name,
             )  # fmt: skip
             if cursor is None:
-                return 0, False
+                return Delivered(0)
             rows = await connection.fetch(
                 """
-                SELECT transaction, id, topic, payload, published_at FROM base.event
+                SELECT transaction, id, topic, payload, published_at,
+                       transaction < pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot()) AS settled
+                FROM base.event
                 WHERE topic = $1 AND (transaction, id) > ($2, $3)
-                  AND transaction < pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())
                 ORDER BY transaction, id LIMIT $4
                 """,
                 self.topic, cursor["transaction"], cursor["id"], _BATCH,
             )  # fmt: skip
-            delivered = 0
+            delivered, unsettled = 0, False
             failure: str | None = None
             for row in rows:
+                if not row["settled"]:
+                    unsettled = True
+                    break
                 event = msgspec.convert(dict(row), Event, builtin_types=(datetime,))
                 try:
                     async with connection.transaction():
@@ -130,7 +146,7 @@ class Listener:
                     failure = _told(error)
                     break
                 delivered += 1
-            if rows:
+            if delivered or failure:
                 last = rows[delivered - 1] if delivered else cursor
                 await connection.execute(
                     """
@@ -141,7 +157,7 @@ class Listener:
                     """,
                     self.topic, self.name, last["transaction"], last["id"], failure, delivered > 0,
                 )  # fmt: skip
-            return delivered, failure is not None
+            return Delivered(delivered, failed=failure is not None, unsettled=unsettled)
 
     async def _prepare(self, database: Database) -> None:
         async with database.transaction() as connection:

@@ -50,13 +50,14 @@ class Signals:
     async def wait(self, channel: str, timeout: float) -> str | None:  # noqa: ASYNC109 - the answer is None, no error
         """The payload of a signal that came since the last call returned, at most `timeout` seconds later.
 
-        None when none came. Also returns, with an empty payload, when the connection was made anew, since
-        signals may have been lost meanwhile. The first call on a channel begins to listen to it.
+        None when none came. Also returns, with an empty payload, when signals may have been lost before: on the
+        first call on a channel, which begins to listen to it, and when the connection was made anew.
         """
         state = self._channels.get(channel)
         if state is None:
             state = self._channels[channel] = _Channel()
             await self._listen(channel)
+            return ""
         return await state.wait(timeout)
 
     async def _listen(self, channel: str) -> None:

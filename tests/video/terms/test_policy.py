@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from koinon.base.errors import Invalid, NotAllowed
 from koinon.base.ids import new_id
 from koinon.base.text import Text
-from koinon.demo import region
+from koinon.demo.region.seeding import RULES
 from koinon.trust.rules import Basis, Condition, Rule, RuleBank, parse_rules
 from koinon.video.terms import policy
 from koinon.video.terms.model import (
@@ -169,7 +169,7 @@ def test_an_owner_may_keep_shorter_and_never_longer():
 
 
 def demo_regimes():
-    return read_regimes(RuleBank(parse_rules(region.RULES)).rules)
+    return read_regimes(RuleBank(parse_rules(RULES)).rules)
 
 
 def test_images_of_the_police_need_the_prosecutor_from_the_thirtieth_day_on_and_not_before():
