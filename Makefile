@@ -5,6 +5,8 @@ PY := .venv/bin/python
 UV := .venv/bin/uv
 JOBS ?= 4
 ROUNDS ?= 10
+# Tests and the demo start hundreds of processes; without compiled files each compiles everything anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo test search check bench docs clean lock
 
