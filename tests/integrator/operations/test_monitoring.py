@@ -36,7 +36,10 @@ class Monitored:
             integrator=self.platform.integrator,
             keepers=self.platform.keepers,
         )
-        self.operator = Author(person=world.region.persons["olga"], profile="operator")
+        region = world.region
+        self.operator = Author(
+            person=region.persons["olga"], party=region.parties["integrator"], profile="operator"
+        )
 
     def of(self, party: str) -> Author:
         return Author(

@@ -16,6 +16,7 @@ from koinon.trust.standing.acts import Deed, TargetKind
 
 HTML = {"accept": "text/html"}
 HERE = "/processing/data-sets/debts-2026"
+NIL = "00000000-0000-0000-0000-000000000000"
 QUESTION = {
     "kind": "histogram",
     "column": "zone",
@@ -182,5 +183,12 @@ async def test_an_operator_whom_the_commission_stopped_sees_and_asks_nothing(
     for path in ("/processing", HERE, f"{HERE}/noise", f"{HERE}/rows", "/api/processing/data-sets"):
         refused = await client.get(path)
         assert (refused.status_code, refused.json()["code"]) == (403, "person_suspended"), path
-    refused = await client.post(f"{HERE}/noise", data=QUESTION | {"_csrf": csrf})
-    assert (refused.status_code, refused.json()["code"]) == (403, "person_suspended")
+    for path in (
+        f"{HERE}/noise",
+        "/operations/sandbox/reset",
+        f"/operations/rules/{NIL}/end",
+        f"/operations/alerts/{NIL}/seen",
+        f"/operations/maintenance/{NIL}/withdraw",
+    ):
+        refused = await client.post(path, data=QUESTION | {"_csrf": csrf})
+        assert (refused.status_code, refused.json()["code"]) == (403, "person_suspended"), path

@@ -31,10 +31,9 @@ from koinon.integrator.operations.policy import (
 )
 from koinon.integrator.service import Integrator
 from koinon.trust.gate.keepers import Keepers
-from koinon.trust.parties import Author, PartyId
+from koinon.trust.parties import OPERATOR, Author, PartyId, PersonId
 from koinon.trust.standing import Standing
 
-OPERATOR = "operator"
 _ALERTS = 50
 
 _log = structlog.get_logger()
@@ -81,6 +80,14 @@ class Monitoring:
         """The flows of which this person may see the numbers."""
         standing = await self._integrator.gate.keeper.settle()
         return [flow for flow in self._integrator.flows.values() if self._may_see(flow, by, standing)]
+
+    async def demand_operator(self, by: Author) -> PersonId:
+        """The operator's person, who may act now.
+
+        Raises:
+            NotAllowed: as `Standing.check_operator`. Unavailable: `standing_unconfirmed`.
+        """
+        return (await self._integrator.gate.keeper.settle()).check_operator(by, self._clock.now())
 
     def _may_see(self, flow: Flow, by: Author, standing: Standing) -> bool:
         return by.profile == OPERATOR or (by.party is not None and self.takes_part(flow, by.party, standing))
@@ -157,9 +164,9 @@ class Monitoring:
         """The rule watches from now on.
 
         Raises:
-            NotAllowed: `profile_not_held`. NotFound: `flow_unknown`. Invalid: `alert_rule_malformed`.
+            NotAllowed: as `demand_operator`. NotFound: `flow_unknown`. Invalid: `alert_rule_malformed`.
         """
-        person = demand_operator(by)
+        person = await self.demand_operator(by)
         flow = self.get_flow(flow_name)
         check_rule(kind, threshold, window_minutes)
         rule = AlertRule(
@@ -178,9 +185,9 @@ class Monitoring:
         """The rule watches no more.
 
         Raises:
-            NotAllowed: `profile_not_held`. NotFound: `alert_rule_unknown`.
+            NotAllowed: as `demand_operator`. NotFound: `alert_rule_unknown`.
         """
-        demand_operator(by)
+        await self.demand_operator(by)
         async with self._database.transaction() as connection:
             if not await store.end_rule(connection, rule, self._clock.now()):
                 raise NotFound("alert_rule_unknown")
@@ -202,9 +209,9 @@ class Monitoring:
         """The operator has seen it; it stays open until the rule is met no more.
 
         Raises:
-            NotAllowed: `profile_not_held`. NotFound: `alert_unknown`, also when it is over or was seen.
+            NotAllowed: as `demand_operator`. NotFound: `alert_unknown`, also when it is over or was seen.
         """
-        person = demand_operator(by)
+        person = await self.demand_operator(by)
         async with self._database.transaction() as connection:
             if not await store.see_alert(connection, alert, person, self._clock.now()):
                 raise NotFound("alert_unknown")
@@ -231,17 +238,6 @@ async def watch(connection: Connection, now: datetime) -> tuple[int, int]:
 async def forget(connection: Connection, now: datetime) -> int:
     """Numbers of more than 13 months ago are gone; returns how many."""
     return await store.forget(connection, oldest_kept(now))
-
-
-def demand_operator(by: Author) -> UUID:
-    """The operator's person.
-
-    Raises:
-        NotAllowed: `profile_not_held`.
-    """
-    if by.profile != OPERATOR or by.person is None:
-        raise NotAllowed("profile_not_held", profile=OPERATOR)
-    return by.person
 
 
 def read_kind(text: str) -> AlertKind:

@@ -16,8 +16,9 @@ from koinon.base.errors import Invalid, KoinonError
 from koinon.integrator.operations.export import as_csv, as_json
 from koinon.integrator.operations.levels import web as levels
 from koinon.integrator.operations.model import RELEASED, FlowReport, Point, Step
-from koinon.integrator.operations.service import OPERATOR, Monitoring, read_kind
+from koinon.integrator.operations.service import Monitoring, read_kind
 from koinon.portal import N_, NavigationItem, portal_of, render
+from koinon.trust.parties import OPERATOR
 from koinon.trust.parties.sign_in import Session
 
 KIND_NAMES = {

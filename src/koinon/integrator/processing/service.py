@@ -55,8 +55,8 @@ from koinon.integrator.processing.privacy import (
 )
 from koinon.integrator.processing.steps import Account, Filter
 from koinon.trust.ledger import Entry, Log, Sealer, append
-from koinon.trust.parties import INSTALLER, Author
-from koinon.trust.standing import Actor, StandingKeeper
+from koinon.trust.parties import INSTALLER, OPERATOR, Author
+from koinon.trust.standing import StandingKeeper
 
 if TYPE_CHECKING:
     import pyarrow
@@ -64,7 +64,6 @@ if TYPE_CHECKING:
 else:
     pyarrow = late("pyarrow")
 
-OPERATOR = "operator"
 _TRIES = 3
 _NAME = re.compile("[a-z0-9]+(-[a-z0-9]+)*")
 T = TypeVar("T")
@@ -103,7 +102,7 @@ class Processing:
         """`by` is an operator who may act now: what is published does not pass the gate.
 
         Raises:
-            NotAllowed: `profile_not_held`; the codes of `Standing.check_actor`.
+            NotAllowed: as `Standing.check_operator`.
             Unavailable: `standing_unconfirmed`.
         """
         if by.profile != OPERATOR:
@@ -112,8 +111,7 @@ class Processing:
             return  # a command at the machine, or the platform on an order that both sides agreed
         if self._keeper is None:
             raise NotAllowed("profile_not_held", profile=OPERATOR)
-        actor = Actor(party=by.party, person=by.person, profile=by.profile)
-        (await self._keeper.settle()).check_actor(actor, self.clock.now())
+        (await self._keeper.settle()).check_operator(by, self.clock.now())
 
     async def register_data_set(self, new: NewDataSet, rows: pyarrow.Table, by: Author) -> DataSet:
         """The rows lie sealed under a name, their subjects replaced by tokens of this data set alone.

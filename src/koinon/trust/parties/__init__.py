@@ -28,6 +28,7 @@ from koinon.trust.parties.model import (
 )
 from koinon.trust.parties.policy import (
     INSTALLER,
+    OPERATOR,
     Author,
     check_adviser,
     check_key,
@@ -43,6 +44,7 @@ __all__ = [
     "INSTALLER",
     "KEY_USES",
     "LOCAL_ISSUER",
+    "OPERATOR",
     "PARTY_KINDS",
     "PROFILES",
     "Adviser",

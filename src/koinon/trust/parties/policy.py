@@ -192,6 +192,9 @@ class Author(msgspec.Struct, frozen=True, kw_only=True):
 INSTALLER = Author(profile="installer")
 """Somebody at the machine's command line. Every change is in the ledger all the same."""
 
+OPERATOR = "operator"
+"""The profile of who runs the platform."""
+
 
 def check_may_read(author: Author, party: PartyId | None) -> None:
     """The author may look at that party's persons, systems and keys; at every party's when `party` is none.

@@ -25,9 +25,12 @@ from koinon.trust.agreements import (
     next_quarter,
 )
 from koinon.trust.parties import (
+    OPERATOR,
+    Author,
     Key,
     KeyUse,
     PartyId,
+    PersonId,
     Register,
     check_adviser,
     check_key,
@@ -147,6 +150,17 @@ class Standing:
         else:
             raise NotAllowed("actor_unknown")
         return earliest(*ends)
+
+    def check_operator(self, by: Author, at: datetime) -> PersonId:
+        """An operator's person, who may act at `at`: for what operators do without passing the gate.
+
+        Raises:
+            NotAllowed: `profile_not_held`; the codes of `check_actor`.
+        """
+        if by.profile != OPERATOR or by.person is None or by.party is None:
+            raise NotAllowed("profile_not_held", profile=OPERATOR)
+        self.check_actor(Actor(party=by.party, person=by.person, profile=by.profile), at)
+        return by.person
 
     def find_grounds(self, ask: Ask, at: datetime) -> Grounds:
         """On what the ask rests at `at`.

@@ -30,10 +30,10 @@ from koinon.integrator.deferred.service import ask_of
 from koinon.integrator.model import Flow
 from koinon.integrator.processing.model import DataSet, NewDataSet
 from koinon.integrator.processing.privacy import Price
-from koinon.integrator.processing.service import OPERATOR, Processing
+from koinon.integrator.processing.service import Processing
 from koinon.trust.gate import Gate, open_batch
 from koinon.trust.ledger import Entry, Log, append
-from koinon.trust.parties import Author, PartyId
+from koinon.trust.parties import OPERATOR, Author, PartyId
 from koinon.trust.parties.store import is_same_human
 
 if TYPE_CHECKING:

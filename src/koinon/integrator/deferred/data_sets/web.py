@@ -18,9 +18,8 @@ from koinon.integrator.deferred.data_sets.model import NewOrder
 from koinon.integrator.deferred.data_sets.service import AGREES, DataSetOrders, columns_of
 from koinon.integrator.model import Flow
 from koinon.integrator.processing.privacy import Price
-from koinon.integrator.processing.service import OPERATOR
 from koinon.portal import N_, Message, NavigationItem, Viewer, portal_of, render
-from koinon.trust.parties import PartyId
+from koinon.trust.parties import OPERATOR, PartyId
 from koinon.trust.parties.sign_in import Session
 from koinon.trust.standing import Standing
 

@@ -27,7 +27,7 @@ from koinon.integrator.operations.levels.policy import (
 )
 from koinon.integrator.operations.model import Term
 from koinon.integrator.operations.policy import count_terms, point_of
-from koinon.integrator.operations.service import Monitoring, demand_operator
+from koinon.integrator.operations.service import Monitoring
 from koinon.trust.ledger import Entry, Log, Sealer, append
 from koinon.trust.parties import Author
 
@@ -45,13 +45,13 @@ class Levels:
         """It is promised from that month on.
 
         Raises:
-            NotAllowed: `profile_not_held`. NotFound: `flow_unknown`.
+            NotAllowed: as `Monitoring.demand_operator`. NotFound: `flow_unknown`.
             Invalid: `level_malformed`, `level_not_to_come`.
             Conflict: `level_agreed`: something is promised from that month on already.
 
         Records: `level.agreed` in the register log.
         """
-        person = demand_operator(by)
+        person = await self._monitoring.demand_operator(by)
         self._monitoring.get_flow(new.flow)
         now = self._clock.now()
         async with self._database.transaction() as connection:
@@ -88,11 +88,11 @@ class Levels:
         """Participants see it. Whether its minutes count as planned follows from the notice that was agreed.
 
         Raises:
-            NotAllowed: `profile_not_held`. NotFound: `flow_unknown`. Invalid: `maintenance_malformed`.
+            NotAllowed: as `Monitoring.demand_operator`. NotFound: `flow_unknown`. Invalid: `maintenance_malformed`.
 
         Records: `maintenance.announced` in the register log: that it was told beforehand can be proven.
         """
-        person = demand_operator(by)
+        person = await self._monitoring.demand_operator(by)
         if flow is not None:
             self._monitoring.get_flow(flow)
         now = self._clock.now()
@@ -112,12 +112,12 @@ class Levels:
         """From now on it counts no more.
 
         Raises:
-            NotAllowed: `profile_not_held`.
+            NotAllowed: as `Monitoring.demand_operator`.
             NotFound: `maintenance_unknown`, also when it is over or withdrawn.
 
         Records: `maintenance.withdrawn` in the register log.
         """
-        person = demand_operator(by)
+        person = await self._monitoring.demand_operator(by)
         now = self._clock.now()
         async with self._database.transaction() as connection:
             if not await store.withdraw(connection, maintenance, person, now):

@@ -18,8 +18,9 @@ from koinon.integrator.operations.levels.model import DayMinutes, MonthReport, N
 from koinon.integrator.operations.levels.policy import is_planned, next_month, read_moment
 from koinon.integrator.operations.levels.service import Levels
 from koinon.integrator.operations.policy import oldest_kept
-from koinon.integrator.operations.service import OPERATOR, Monitoring
+from koinon.integrator.operations.service import Monitoring
 from koinon.portal import N_, portal_of, render
+from koinon.trust.parties import OPERATOR
 from koinon.trust.parties.sign_in import Session
 
 VERDICT_NAMES = {

@@ -82,9 +82,7 @@ def expect() -> None:
 
 async def _reset(opened: _Opened, party: PartyId) -> int:
     keys = DirectoryKeys.load(opened.settings.home)
-    return await reset_sandbox(
-        opened.database, opened.sealer, keys, FLOWS.values(), party, INSTALLER, opened.at
-    )
+    return await reset_sandbox(opened.database, opened.sealer, keys, FLOWS.values(), party, opened.at)
 
 
 async def _find_party(database: Database, text: str) -> PartyId:

@@ -16,7 +16,6 @@ from koinon.integrator.directory import DirectoryKeys
 from koinon.integrator.operations.sandbox.export import expectations
 from koinon.integrator.operations.sandbox.personas import personas, refusals
 from koinon.integrator.operations.sandbox.service import (
-    OPERATOR,
     list_sandboxes,
     open_sandbox,
     reset_sandbox,
@@ -24,7 +23,7 @@ from koinon.integrator.operations.sandbox.service import (
 from koinon.integrator.operations.service import Monitoring
 from koinon.portal import N_, portal_of, render
 from koinon.trust.ledger import Sealer
-from koinon.trust.parties import PartyId
+from koinon.trust.parties import OPERATOR, PartyId
 from koinon.trust.parties.sign_in import Session
 from koinon.trust.standing import Standing
 
@@ -64,13 +63,14 @@ async def change_sandbox(
     sent = await request.form()
     by, now = session.author(), clock.now()
     try:
+        standing.check_operator(by, now)
         party = _party(standing, str(sent.get("party", "")))
         if what == "open":
             await open_sandbox(database, sealer, party, by, now)
         elif what != "reset":
             raise NotFound("not_found")
         await reset_sandbox(
-            database, sealer, DirectoryKeys.load(settings.home), monitoring.flows.values(), party, by, now
+            database, sealer, DirectoryKeys.load(settings.home), monitoring.flows.values(), party, now
         )
     except KoinonError as error:
         if error.code not in problems:

@@ -8,8 +8,8 @@ from litestar import Request
 
 from koinon.base.errors import Invalid, KoinonError
 from koinon.base.text import Text
-from koinon.integrator.processing.service import OPERATOR
 from koinon.portal import N_, Message, portal_of
+from koinon.trust.parties import OPERATOR
 from koinon.trust.parties.sign_in import Session
 
 KINDS = {
