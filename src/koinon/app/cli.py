@@ -26,6 +26,10 @@ PARTS = {
     "parties": ("koinon.trust.parties.cli", "organisations, persons, systems, keys"),
     "agreements": ("koinon.trust.agreements.cli", "conventions and authorisations"),
     "integrator": ("koinon.integrator.cli", "messages and stored answers of sources"),
+    "certificates": (
+        "koinon.integrator.drivers.signed.cli",
+        "our keys and certificates towards sources: make, put, list",
+    ),
     "statistics": (
         "koinon.integrator.processing.cli",
         "data sets, their privacy budgets, what noise would mean",

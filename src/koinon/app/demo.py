@@ -159,7 +159,7 @@ class Demo:
         from datetime import UTC, datetime, timedelta
 
         from koinon.demo.population import Changes, open_population
-        from koinon.demo.sources import register_households, seed_candidates
+        from koinon.demo.sources import give_certificates, register_households, seed_candidates
         from koinon.trust.ledger.sequencing.running import make_signer
 
         url = database_url(settings)
@@ -213,6 +213,7 @@ class Demo:
         for name, (port, keeper) in served.items():
             lines += [f"[{name}]", f'address = "http://127.0.0.1:{port}"', 'networks = ["127.0.0.0/8"]']
             lines += [f'keeper = "{numbers[keeper]}"', "simulated = true", ""]
+        lines += [give_certificates(self.home)]
         lines += ["[candidates]", f'address = "{candidates_file.read_text()}"', "simulated = true", ""]
         replace_file(self.home / SOURCES_FILE, "\n".join(lines).encode())
 

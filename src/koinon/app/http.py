@@ -38,6 +38,7 @@ from koinon.integrator.processing.pseudonyms.api import PREFIX as PSEUDONYMS_PRE
 from koinon.integrator.processing.pseudonyms.api import PseudonymsApi
 from koinon.integrator.processing.pseudonyms.service import Pseudonyms
 from koinon.integrator.registration import DossierAnswer, DossierRequest
+from koinon.integrator.sources import watch_certificates
 from koinon.portal import NavigationItem, Portal, problem_document
 from koinon.trust.gate import web as gate
 from koinon.trust.ledger import api as ledger_api
@@ -88,6 +89,7 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
     health = Health()
     health.add("database", lambda: _ask_database(platform))
     health.add("standing", lambda: _ask_standing(platform))
+    health.add("certificates", watch_certificates(settings, platform.clock))
 
     report = {200: ResponseSpec(dict[str, Any], description="What was looked at, and how it is.")}
     late = {503: ResponseSpec(dict[str, Any], description="What is not ready, and why.")}

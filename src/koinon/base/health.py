@@ -21,11 +21,17 @@ _log = structlog.get_logger(__name__)
 
 
 class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What one check found. `reason` is a code, and empty when all is well."""
+    """What one check found.
+
+    Attributes:
+        reason: a code, and empty when all is well.
+        warning: a code: all is well, and will not stay so unless somebody does something.
+    """
 
     ok: bool
     milliseconds: float
     reason: str = ""
+    warning: str = ""
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -52,7 +58,9 @@ class Health:
         self._timeout_seconds = timeout_seconds
 
     def add(self, name: str, check: Check) -> None:
-        """From now on, this process is ready only while `check` returns, rather than raises."""
+        """From now on, this process is ready only while `check` returns, rather than raises; a text that it returns
+        is the code of a warning.
+        """
         if name in self._checks:
             raise ValueError(f"there is a check named {name}")
         self._checks[name] = check
@@ -70,10 +78,11 @@ class Health:
 
     async def _ask(self, name: str) -> Outcome:
         started = time.monotonic()
-        reason = ""
+        reason = warning = ""
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                await self._checks[name]()
+                found = await self._checks[name]()
+                warning = found if isinstance(found, str) else ""
         except TimeoutError:
             reason = "timeout"
         except KoinonError as error:
@@ -82,4 +91,4 @@ class Health:
             # The reason goes to whoever asks; the message, which may name hosts, only to the log.
             reason = type(error).__name__
             _log.warning("check_failed", check=name, error=str(error))
-        return Outcome(not reason, round((time.monotonic() - started) * 1000, 1), reason)
+        return Outcome(not reason, round((time.monotonic() - started) * 1000, 1), reason, warning)

@@ -36,16 +36,29 @@ flows = ["disability-rights"]
 pins = "pins/other_region.json"
 signing_key = "keys/other_region.pem"
 ```
+
+A source whose connection or messages want a certificate names it; see `docs/design/ws-security.md`:
+
+```toml
+[ksz]
+address = "https://..."
+client_certificate = "region"
+
+[ksz.signed]
+certificate = "region"
+trusted = ["pins/ksz.pem"]
+```
 """
 
 import tomllib
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from koinon.base.clock import SystemClock
+from koinon.base.clock import Clock, SystemClock
 from koinon.base.crypto import SigningKey, VerifyKey
 from koinon.base.errors import Invalid
 from koinon.base.objects import open_objects
@@ -66,9 +79,22 @@ from koinon.integrator.drivers import (
 )
 from koinon.integrator.drivers.files import Delivered, FolderPlace, ObjectsPlace, Place, SftpPlace, types_of
 from koinon.integrator.drivers.koinon import OtherKoinon, service_of
+from koinon.integrator.drivers.signed import (
+    Certificates,
+    CertificateWatch,
+    Ending,
+    SignedMessages,
+    SignedSettings,
+    choose,
+    endings_of,
+    open_messages,
+    open_tls,
+    trusted_certificates,
+)
 from koinon.integrator.flows import FLOWS
 
 FILE = "sources.toml"
+_SOAP = frozenset({"rijksregister", "ksz", "magda"})
 _FILES = frozenset({"file", "s3", "sftp"})
 
 
@@ -84,6 +110,9 @@ class SourceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         capacities: in which capacity it authorised us, by purpose code.
         host_keys, client_key: of an SFTP server, and ours.
         flows, pins, signing_key: of another Koinon.
+        client_certificate: name of ours with which we open connections to it (mutual TLS).
+        server_authorities: a file with those who vouch for its server; by default the machine's.
+        signed: how its messages are signed, where it speaks SOAP.
     """
 
     address: str
@@ -97,6 +126,9 @@ class SourceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     flows: tuple[str, ...] = ()
     pins: str = ""
     signing_key: str = ""
+    client_certificate: str = ""
+    server_authorities: str = ""
+    signed: SignedSettings | None = None
 
 
 def read_source_settings(home: Path) -> Mapping[str, SourceSettings]:
@@ -134,16 +166,26 @@ def open_sources(settings: Settings) -> dict[str, Source]:
             continue
         if address.scheme not in ("http", "https"):
             raise Invalid("invalid_source_address", why="scheme")
-        client = HttpClient(address, reachable, accept_simulated=how.simulated)
+        if (how.client_certificate or how.server_authorities) and address.scheme != "https":
+            raise Invalid("invalid_setting", setting=f"{name}.address", why="a certificate needs https")
+        if how.signed is not None and name not in _SOAP:
+            raise Invalid(
+                "invalid_setting", setting=f"{name}.signed", why="only of a source that speaks SOAP"
+            )
+        tls = None
+        if address.scheme == "https":
+            tls = open_tls(name, how.client_certificate, how.server_authorities, settings.home, SystemClock())
+        client = HttpClient(address, reachable, tls=tls, accept_simulated=how.simulated)
+        signed = _open_signed(name, how, settings)
         match name:
             case "rijksregister":
-                sources[name] = Rijksregister(client)
+                sources[name] = Rijksregister(client, signed=signed)
             case "ksz":
-                sources[name] = Ksz(client)
+                sources[name] = Ksz(client, signed=signed)
             case "kbo":
                 sources[name] = Kbo(client)
             case "magda":
-                sources[name] = Magda(client, sender=how.sender, capacities=how.capacities)
+                sources[name] = Magda(client, sender=how.sender, capacities=how.capacities, signed=signed)
             case _ if how.flows:
                 sources[name] = _open_koinon(name, how, client, address.authority, settings)
             case _ if name in REGISTERS:
@@ -151,6 +193,20 @@ def open_sources(settings: Settings) -> dict[str, Source]:
             case _:
                 raise Invalid("source_unknown", source=name)
     return sources
+
+
+def open_signed_messages(name: str, settings: Settings) -> SignedMessages | None:
+    """How messages with that source are signed; None where they are not, or it is not connected.
+
+    Raises:
+        Invalid: what `open_sources` raises about certificates.
+    """
+    how = read_source_settings(settings.home).get(name)
+    return _open_signed(name, how, settings) if how is not None else None
+
+
+def _open_signed(name: str, how: SourceSettings, settings: Settings) -> SignedMessages | None:
+    return open_messages(name, how.signed, settings.home, SystemClock()) if how.signed is not None else None
 
 
 def _open_files(name: str, how: SourceSettings, reachable: Reachable, settings: Settings) -> Source:
@@ -214,6 +270,34 @@ def _file(settings: Settings, name: str, setting: str, path: str) -> bytes:
         return (settings.home / path).read_bytes()
     except OSError as error:
         raise Invalid("invalid_setting", setting=f"{name}.{setting}", why=type(error).__name__) from None
+
+
+def find_endings(sources: Mapping[str, SourceSettings], home: Path, at: datetime) -> list[Ending]:
+    """When the certificates end that these sources need: ours, and those by which their answers are believed.
+
+    Raises:
+        Invalid: what `open_sources` raises about certificates.
+    """
+    certificates = Certificates(home)
+    signed = {source: how.signed for source, how in sources.items() if how.signed is not None}
+    names = {how.client_certificate for how in sources.values()} | {
+        how.certificate for how in signed.values()
+    }
+    ours = {}
+    for name in sorted(names - {""}):
+        held = choose(certificates.list(name), at)
+        ours[name] = held.ends_at if held is not None else None
+    trusted = trusted_certificates(signed, home)
+    return endings_of(
+        ours, {source: [each.not_valid_after_utc for each in found] for source, found in trusted.items()}
+    )
+
+
+def watch_certificates(settings: Settings, clock: Clock) -> CertificateWatch:
+    """A check of `base.health` that warns before a certificate ends that a connected source needs."""
+    return CertificateWatch(
+        lambda at: find_endings(read_source_settings(settings.home), settings.home, at), clock
+    )
 
 
 class SourceKeepers:

@@ -226,7 +226,7 @@ async def test_only_a_certificate_we_trust_for_the_configured_name_is_spoken_to(
     ours = ssl.create_default_context(cafile=str(file) if trusted else None)
     reachable = Reachable(networks=("127.0.0.0/8", "::1/128"))
     address = read_address(f"https://localhost:{server.sockets[0].getsockname()[1]}", reachable)
-    client = HttpClient(address, reachable, tls=ours)
+    client = HttpClient(address, reachable, tls=lambda: ours)
     try:
         if reached:
             assert (await client.send("GET", "/")).body == b"hi"

@@ -15,6 +15,7 @@ from koinon.demo.sources.magda.app import MagdaSource
 from koinon.demo.sources.registers.app import RegistersSource
 from koinon.demo.sources.rijksregister.app import RijksregisterSource
 from koinon.demo.sources.server import Shell, SimulatedSource, make_server, refuse_production
+from koinon.demo.sources.signing import SourceEnd
 
 SOURCES = ("rijksregister", "kbo", "ksz", "magda", "registers")
 """Those that are servers; `candidates` is a database."""
@@ -37,7 +38,7 @@ def make_source(
     elif name == "kbo":
         source = KboSource(people)
     elif name == "ksz":
-        source = KszSource(people, Directory(settings.home))
+        source = KszSource(people, Directory(settings.home), SourceEnd(settings.home))
     elif name == "magda":
         source = MagdaSource(people)
     elif name == "registers":

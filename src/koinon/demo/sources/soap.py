@@ -7,9 +7,13 @@ from xml.sax.saxutils import escape
 from lxml import etree
 
 from koinon.demo.sources.server import Asked, Said
+from koinon.demo.sources.signing import SourceEnd, refusal
+from koinon.integrator.drivers import WireFault
 
 _ENVELOPE = "http://schemas.xmlsoap.org/soap/envelope/"
+_WSSE = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-secext-1.0.xsd"
 CONTENT_TYPE = "text/xml; charset=utf-8"
+_MARK = '<simulated xmlns="urn:koinon:demo:simulated">synthetic persons only</simulated>'
 
 Answer = Callable[[etree._Element, etree._Element | None], str]
 
@@ -25,9 +29,12 @@ class Fault(Exception):
         self.detail = detail
 
 
-def serve(asked: Asked, wsdl: Path | None, answer: Answer) -> Said:
+def serve(asked: Asked, wsdl: Path | None, answer: Answer, end: SourceEnd | None = None) -> Said:
     """The response of `answer`, which is given the element in the body and the header; or the service
     description, where there is one.
+
+    With `end` a question must be signed, and its header is not given; the answer is signed, and so is a fault, except
+    the one that says that we do not believe the question.
     """
     if wsdl is not None and asked.method == "GET" and asked.query.lower() == b"wsdl":
         host = asked.headers.get(b"host", b"127.0.0.1").decode("ascii", "replace")
@@ -35,41 +42,51 @@ def serve(asked: Asked, wsdl: Path | None, answer: Answer) -> Said:
         return Said(200, CONTENT_TYPE, text.encode())
     if asked.method != "POST":
         return Said(405, "text/plain", b"POST, or GET ?wsdl")
+    asked_by = None
     try:
-        body, header = _read(asked.body)
-        return Said(200, CONTENT_TYPE, _envelope(answer(body, header)))
+        root = _read(asked.body)
+        body, header = root[-1], root.find(f"{{{_ENVELOPE}}}Header")
+        if end is not None:
+            (body, asked_by), header = end.open(root), None
+        if len(body) != 1:
+            raise Fault("Client", "XML00002", "not a SOAP 1.1 envelope with one element")
+        status, said = 200, answer(body[0], header)
     except Fault as fault:
         detail = f"<detail>{fault.detail}</detail>" if fault.detail else ""
-        return Said(
-            500,
-            CONTENT_TYPE,
-            _envelope(
-                f"<s:Fault><faultcode>s:{fault.whose}</faultcode>"
-                f"<faultstring>{escape(f'{fault.code} {fault.text}')}</faultstring>{detail}</s:Fault>"
-            ),
-        )
+        text = escape(f"{fault.code} {fault.text}")
+        status, said = 500, _fault(f"s:{fault.whose}", text, detail)
+    except WireFault as fault:
+        return Said(500, CONTENT_TYPE, _envelope(_fault(f"o:{refusal(fault)}", fault.code)))
+    if end is not None and asked_by is not None:
+        return Said(status, CONTENT_TYPE, end.sign(said, _MARK, asked_by))
+    return Said(status, CONTENT_TYPE, _envelope(said))
 
 
-def _read(data: bytes) -> tuple[etree._Element, etree._Element | None]:
+def _fault(code: str, text: str, detail: str = "") -> str:
+    return (
+        f'<s:Fault xmlns:s="{_ENVELOPE}"><faultcode xmlns:o="{_WSSE}">{code}</faultcode>'
+        f"<faultstring>{text}</faultstring>{detail}</s:Fault>"
+    )
+
+
+def _read(data: bytes) -> etree._Element:
     parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True)
     try:
         root = etree.fromstring(data, parser)
     except etree.XMLSyntaxError:
         raise Fault("Client", "XML00001", "not well-formed") from None
-    body = root.find(f"{{{_ENVELOPE}}}Body")
     if (
         root.getroottree().docinfo.doctype
         or root.tag != f"{{{_ENVELOPE}}}Envelope"
-        or body is None
-        or len(body) != 1
+        or not len(root)
+        or root[-1].tag != f"{{{_ENVELOPE}}}Body"
     ):
         raise Fault("Client", "XML00002", "not a SOAP 1.1 envelope with one element")
-    return body[0], root.find(f"{{{_ENVELOPE}}}Header")
+    return root
 
 
 def _envelope(body: str) -> bytes:
     return (
-        f'<?xml version="1.0" encoding="UTF-8"?><s:Envelope xmlns:s="{_ENVELOPE}"><s:Header>'
-        '<simulated xmlns="urn:koinon:demo:simulated">synthetic persons only</simulated></s:Header>'
+        f'<?xml version="1.0" encoding="UTF-8"?><s:Envelope xmlns:s="{_ENVELOPE}"><s:Header>{_MARK}</s:Header>'
         f"<s:Body>{body}</s:Body></s:Envelope>"
     ).encode()

@@ -101,12 +101,20 @@ def source(
     ] = False,
     sender: Annotated[str, typer.Option(help="Of magda: the identification of the application.")] = "",
     capacity: Annotated[str, typer.Option(help="Of magda: its Hoedanigheid for the purpose.")] = "",
+    signed: Annotated[
+        bool,
+        typer.Option(
+            "--signed", help="Messages are signed as sources.toml of KOINON_HOME says of the driver."
+        ),
+    ] = False,
     only: Only = None,
     report: Keep = None,
     json: Json = False,
 ) -> None:
     """Your own source, through the driver that the platform uses."""
+    from koinon.base.settings import load_settings
     from koinon.integrator.conform.source import SOURCE, SourceKit, Subjects
+    from koinon.integrator.sources import open_signed_messages
 
     try:
         known = msgspec.json.decode(_read(subjects), type=Subjects)
@@ -124,6 +132,7 @@ def source(
         simulated=simulated,
         sender=sender,
         capacity=capacity,
+        signed=open_signed_messages(driver, load_settings()) if signed else None,
     )
     _run(SOURCE, kit, url, only, report, json=json)
 

@@ -32,6 +32,7 @@ from koinon.integrator.drivers import (
     SourceAnswer,
     read_address,
 )
+from koinon.integrator.drivers.signed import SignedMessages
 
 _PORT = "design/sources.md"
 _case = Cases("source")
@@ -75,13 +76,18 @@ class SourceKit:
         simulated: bool = False,
         sender: str = "",
         capacity: str = "",
+        signed: SignedMessages | None = None,
     ) -> None:
         self.url = url
         loopback = urlsplit(url).hostname in ("127.0.0.1", "::1", "localhost")
         reachable = Reachable.loopback() if loopback else Reachable(networks=tuple(networks))
         address = read_address(url, reachable)
         self._make: Callable[[], Source] = lambda: _driver(
-            driver, HttpClient(address, reachable, accept_simulated=simulated), sender, {purpose: capacity}
+            driver,
+            HttpClient(address, reachable, accept_simulated=simulated),
+            sender,
+            {purpose: capacity},
+            signed,
         )
         found = self._make().services.get(service)
         if found is None:
@@ -124,16 +130,18 @@ class SourceKit:
         return self.subjects.known
 
 
-def _driver(name: str, client: HttpClient, sender: str, capacities: dict[str, str]) -> Source:
+def _driver(
+    name: str, client: HttpClient, sender: str, capacities: dict[str, str], signed: SignedMessages | None
+) -> Source:
     match name:
         case "rijksregister":
-            return Rijksregister(client)
+            return Rijksregister(client, signed=signed)
         case "ksz":
-            return Ksz(client)
+            return Ksz(client, signed=signed)
         case "kbo":
             return Kbo(client)
         case "magda":
-            return Magda(client, sender=sender, capacities=capacities)
+            return Magda(client, sender=sender, capacities=capacities, signed=signed)
         case _ if name in REGISTERS:
             return Register(name, client)
         case _:

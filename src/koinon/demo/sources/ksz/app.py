@@ -13,6 +13,7 @@ from koinon.demo.population import Person, Population
 from koinon.demo.sources import soap
 from koinon.demo.sources.ksz.directory import Directory
 from koinon.demo.sources.server import Asked, Said
+from koinon.demo.sources.signing import SourceEnd
 
 _NAMESPACE = "urn:koinon:demo:ksz:v1"
 _WSDL = Path(__file__).with_name("service.wsdl")
@@ -24,7 +25,9 @@ class KszSource:
 
     content_type = soap.CONTENT_TYPE
 
-    def __init__(self, population: Population, directory: Directory) -> None:
+    def __init__(self, population: Population, directory: Directory, end: SourceEnd | None = None) -> None:
+        """With `end`, questions must be signed and answers are."""
+        self._end = end
         self._population = population
         self._directory = directory
         self._services: dict[str, Callable[[Person, str], str]] = {
@@ -35,7 +38,7 @@ class KszSource:
 
     def answer(self, asked: Asked, trick: str) -> Said:
         """See `SimulatedSource.answer`."""
-        return soap.serve(asked, _WSDL, lambda body, _: self._operation(body, trick))
+        return soap.serve(asked, _WSDL, lambda body, _: self._operation(body, trick), self._end)
 
     def _operation(self, body: etree._Element, trick: str) -> str:
         received = datetime.now(UTC)

@@ -7,10 +7,13 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
+from lxml import etree
+
 from koinon.base.errors import Invalid
 from koinon.integrator.drivers.driver import Context, Driver, Reply, Service, WireFault
 from koinon.integrator.drivers.ksz import translate
 from koinon.integrator.drivers.numbers import is_national_number
+from koinon.integrator.drivers.signed import SignedMessages
 from koinon.integrator.drivers.wires import HttpClient
 from koinon.integrator.drivers.wires.soap import SoapFault, call
 
@@ -24,9 +27,12 @@ class Ksz(Driver):
     name = "ksz"
     services: Mapping[str, Service] = translate.SERVICES
 
-    def __init__(self, client: HttpClient, path: str = "/ksz/v1") -> None:
+    def __init__(
+        self, client: HttpClient, path: str = "/ksz/v1", *, signed: SignedMessages | None = None
+    ) -> None:
         self._client = client
         self._path = path
+        self._signed = signed
 
     async def ask(
         self, service: Service, subjects: Sequence[str], fields: frozenset[str], context: Context
@@ -35,7 +41,7 @@ class Ksz(Driver):
         operation = translate.OPERATIONS[service.name]
         body = translate.request(service.name, subjects, context, datetime.now(UTC))
         try:
-            answer = await call(self._client, self._path, f"{translate.NAMESPACE}:{operation}", body)
+            answer = await self._call(operation, body)
         except SoapFault as fault:
             raise translate.fault(fault) from None
         return translate.read(service.name, answer, context)
@@ -54,12 +60,8 @@ class Ksz(Driver):
         remaining = min(context.deadline - time.monotonic(), self.timeout_seconds)
         try:
             async with asyncio.timeout(remaining):
-                answer = await call(
-                    self._client,
-                    self._path,
-                    f"{translate.NAMESPACE}:ManageAccess",
-                    translate.registration_request(registration, context, datetime.now(UTC)),
-                )
+                body = translate.registration_request(registration, context, datetime.now(UTC))
+                answer = await self._call("ManageAccess", body)
             return translate.read_registration(answer, context)
         except TimeoutError:
             return translate.Registered("no_answer", "timeout")
@@ -70,6 +72,10 @@ class Ksz(Driver):
             )
         except WireFault as fault:
             return translate.Registered("no_answer", fault.code, fault.detail)
+
+    async def _call(self, operation: str, body: str) -> etree._Element:
+        action = f"{translate.NAMESPACE}:{operation}"
+        return await call(self._client, self._path, action, body, signed=self._signed)
 
     async def close(self) -> None:
         """See `Source.close`."""

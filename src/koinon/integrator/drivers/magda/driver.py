@@ -7,6 +7,7 @@ from uuid import uuid4
 from koinon.base.errors import Invalid
 from koinon.integrator.drivers.driver import Context, Driver, Reply, Service, WireFault
 from koinon.integrator.drivers.magda import translate
+from koinon.integrator.drivers.signed import SignedMessages
 from koinon.integrator.drivers.wires import HttpClient
 from koinon.integrator.drivers.wires.soap import SoapFault, call
 
@@ -16,9 +17,6 @@ class Magda(Driver):
 
     MAGDA authorises an application in a capacity (`Hoedanigheid`) of at most 24 characters. Each of our
     purposes needs one; for a purpose without, nothing is sent.
-
-    Not done: the WS-Security signature that MAGDA asks of applications outside its own network. Its place is the
-    `header` of `wires.soap.call`, which must then also give the body the id that the signature refers to.
     """
 
     name = "magda"
@@ -31,6 +29,7 @@ class Magda(Driver):
         sender: str,
         capacities: Mapping[str, str],
         paths: Mapping[str, str] = translate.PATHS,
+        signed: SignedMessages | None = None,
     ) -> None:
         """Nothing is sent yet. `capacities` are by purpose code, `paths` by service.
 
@@ -45,6 +44,7 @@ class Magda(Driver):
         self._sender = sender
         self._capacities = dict(capacities)
         self._paths = paths
+        self._signed = signed
 
     async def ask(
         self, service: Service, subjects: Sequence[str], fields: frozenset[str], context: Context
@@ -58,7 +58,7 @@ class Magda(Driver):
         )
         body = translate.request(service.name, subjects[0], context, asking)
         try:
-            answer = await call(self._client, self._paths[service.name], "", body)
+            answer = await call(self._client, self._paths[service.name], "", body, signed=self._signed)
         except SoapFault as found:
             raise translate.fault(found.element) or found from None
         return translate.read(service.name, answer, subjects[0], fields, context, asking)

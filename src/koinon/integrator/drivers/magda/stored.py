@@ -17,8 +17,8 @@ from koinon.integrator.drivers.driver import WireFault
 from koinon.integrator.drivers.magda.enterprise import Enterprise, read_enterprise
 from koinon.integrator.drivers.magda.envelope import Remark, read_envelope, read_remark, words
 from koinon.integrator.drivers.magda.person import Person, read_person
+from koinon.integrator.drivers.signed import ENVELOPE
 from koinon.integrator.drivers.values import PartialDate
-from koinon.integrator.drivers.wires.soap import ENVELOPE
 from koinon.integrator.drivers.wires.xml import parse_xml
 
 MAX_BYTES = 16 * 1024 * 1024

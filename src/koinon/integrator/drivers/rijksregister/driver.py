@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from koinon.integrator.drivers.driver import Context, Driver, Reply, Service
 from koinon.integrator.drivers.rijksregister import translate
+from koinon.integrator.drivers.signed import SignedMessages
 from koinon.integrator.drivers.wires import HttpClient
 from koinon.integrator.drivers.wires.soap import call
 
@@ -14,9 +15,12 @@ class Rijksregister(Driver):
     name = "rijksregister"
     services: Mapping[str, Service] = translate.SERVICES
 
-    def __init__(self, client: HttpClient, path: str = "/rijksregister/v1") -> None:
+    def __init__(
+        self, client: HttpClient, path: str = "/rijksregister/v1", *, signed: SignedMessages | None = None
+    ) -> None:
         self._client = client
         self._path = path
+        self._signed = signed
 
     async def ask(
         self, service: Service, subjects: Sequence[str], fields: frozenset[str], context: Context
@@ -29,6 +33,7 @@ class Rijksregister(Driver):
             f"{translate.NAMESPACE}:{operation}",
             translate.request(service.name, subjects[0], fields),
             translate.caller(context),
+            self._signed,
         )
         return translate.read(service.name, answer)
 

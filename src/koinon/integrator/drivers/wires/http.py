@@ -8,6 +8,7 @@ is left out on purpose: redirects, cookies, compression, proxies from the enviro
 import asyncio
 import ssl
 from collections import deque
+from collections.abc import Callable
 from typing import cast
 
 import httptools
@@ -36,8 +37,8 @@ class HttpReply(msgspec.Struct, frozen=True):
 class HttpClient:
     """Requests to one address over at most `max_connections` connections.
 
-    A deadline is the caller's: cancelling a request closes its connection, so that a late answer is never
-    taken for the next one.
+    `tls` is asked for a context whenever a connection is opened. A deadline is the caller's: cancelling a request
+    closes its connection, so that a late answer is never taken for the next one.
     """
 
     def __init__(
@@ -45,14 +46,17 @@ class HttpClient:
         address: Address,
         reachable: Reachable,
         *,
-        tls: ssl.SSLContext | None = None,
+        tls: Callable[[], ssl.SSLContext] | None = None,
         accept_simulated: bool = False,
         max_connections: int = 32,
         max_body_bytes: int = MAX_BODY_BYTES,
     ) -> None:
         self._address = address
         self._reachable = reachable
-        self._tls = (tls or ssl.create_default_context()) if address.scheme == "https" else None
+        if tls is None and address.scheme == "https":
+            made = ssl.create_default_context()
+            tls = lambda: made  # noqa: E731
+        self._tls = tls if address.scheme == "https" else None
         self._accept_simulated = accept_simulated
         self._max_body_bytes = max_body_bytes
         self._free = asyncio.Semaphore(max_connections)
@@ -126,13 +130,14 @@ class HttpClient:
     async def _connect(self) -> "_Connection":
         host = await resolve(self._address, self._reachable)
         loop = asyncio.get_running_loop()
-        name = self._address.host if self._tls else None
+        tls = self._tls() if self._tls else None
+        name = self._address.host if tls else None
         try:
             _, connection = await loop.create_connection(
                 lambda: _Connection(loop, self._max_body_bytes),
                 host,
                 self._address.port,
-                ssl=self._tls,
+                ssl=tls,
                 server_hostname=name,
             )
         except ssl.SSLError:

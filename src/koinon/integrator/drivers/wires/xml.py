@@ -14,7 +14,7 @@ MAX_DEPTH = 24
 _too_deep = etree.XPath("boolean(" + "/*" * (MAX_DEPTH + 1) + ")")
 
 # Made once: making one costs more than parsing an answer. lxml locks it, should two threads ever meet here.
-_PARSER = etree.XMLParser(
+PARSER = etree.XMLParser(
     encoding="utf-8",
     resolve_entities=False,
     no_network=True,
@@ -37,7 +37,7 @@ def parse_xml(data: bytes) -> etree._Element:
     if b"<!DOCTYPE" in data or b"<!ENTITY" in data or b"\x00" in data:
         raise WireFault("forbidden_xml")
     try:
-        root = etree.fromstring(data, _PARSER)
+        root = etree.fromstring(data, PARSER)
     except (etree.XMLSyntaxError, ValueError):
         raise WireFault("garbage", "xml") from None
     document = root.getroottree().docinfo

@@ -1,0 +1,82 @@
+"""How one source's messages are signed and believed, and by which certificate its connection is opened."""
+
+import ssl
+from pathlib import Path
+
+from lxml import etree
+
+from koinon.base.clock import Clock
+from koinon.integrator.drivers.signed.envelope import Limits, open_signed, sign, unwrap
+from koinon.integrator.drivers.signed.keeping import Current, Signer
+from koinon.integrator.drivers.signed.trust import Trust
+
+
+class SignedMessages:
+    """Signs questions, opens answers.
+
+    Attributes:
+        trust: by whom answers are believed; None for a source that signs none.
+        confirmed: an answer must name the signature of the question.
+    """
+
+    def __init__(
+        self,
+        current: Current,
+        trust: Trust | None,
+        clock: Clock,
+        *,
+        limits: Limits | None = None,
+        confirmed: bool = False,
+    ) -> None:
+        self._current = current
+        self.trust = trust
+        self._clock = clock
+        self._limits = limits or Limits()
+        self._confirmed = confirmed
+
+    def ask(self, body: str, header: str) -> tuple[bytes, str]:
+        """The envelope, and its signature's value for `open`.
+
+        Raises:
+            WireFault: `no_certificate`.
+        """
+        return sign(body, self._current.get(), self._clock.now(), header=header)
+
+    def open(self, root: etree._Element, asked: str) -> etree._Element:
+        """The Body of the answer to the question with that signature, believed.
+
+        Raises:
+            WireFault: what `open_signed` raises.
+        """
+        if self.trust is None:
+            return unwrap(root)
+        found = open_signed(
+            root, self.trust, self._clock.now(), self._limits, asked=asked, confirmed=self._confirmed
+        )
+        return found.body
+
+
+class ClientTls:
+    """TLS towards one server: whom we believe, and who we are; made anew when our certificate is replaced.
+
+    Connections that stand keep the certificate they were opened with.
+    """
+
+    def __init__(self, current: Current | None, authorities: Path | None) -> None:
+        self._current = current
+        self._authorities = authorities
+        self._made: tuple[Signer | None, ssl.SSLContext] | None = None
+
+    def __call__(self) -> ssl.SSLContext:
+        """The context for a connection that is opened now.
+
+        Raises:
+            WireFault: `no_certificate`.
+        """
+        signer = self._current.get() if self._current is not None else None
+        if self._made is None or self._made[0] is not signer:
+            context = ssl.create_default_context(cafile=str(self._authorities) if self._authorities else None)
+            if signer is not None:
+                context.load_cert_chain(signer.certificate_file, signer.key_file, signer.passphrase)
+            self._made = signer, context
+        return self._made[1]
