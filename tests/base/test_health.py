@@ -76,3 +76,16 @@ def test_two_checks_of_one_name_are_a_mistake():
     health.add("database", fine)
     with pytest.raises(ValueError, match="database"):
         health.add("database", fine)
+
+
+async def test_a_check_that_returns_a_text_warns_and_is_still_ready():
+    async def ending():
+        return "certificate_ends_soon"
+
+    health = Health()
+    health.add("certificates", ending)
+    health.add("database", fine)
+    report = await health.ready()
+    checks = json.loads(report.json())["checks"]
+    assert report.ok and checks["certificates"]["warning"] == "certificate_ends_soon"
+    assert "warning" not in checks["database"]

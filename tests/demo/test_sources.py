@@ -19,7 +19,14 @@ import pytest
 from koinon.base.errors import Invalid, NotFound
 from koinon.base.settings import Settings
 from koinon.demo.population import Population, open_population
-from koinon.demo.sources import SOURCES, make_source, register_households, run_source, seed_candidates
+from koinon.demo.sources import (
+    SOURCES,
+    give_certificates,
+    make_source,
+    register_households,
+    run_source,
+    seed_candidates,
+)
 from koinon.integrator.drivers import (
     Candidates,
     Context,
@@ -35,6 +42,7 @@ from koinon.integrator.drivers import (
 )
 from koinon.integrator.entitlement import ADMISSION
 from koinon.integrator.model import Combined
+from koinon.integrator.sources import open_signed_messages
 
 PARTY, PURPOSE = "1990000009", "social_dwelling_admission"
 AT = datetime(2026, 11, 24, 9, tzinfo=UTC)
@@ -155,6 +163,8 @@ async def sources(
         Settings(home=source_home), server_url, population, (PARTY, "1990000108"), database=database
     )
 
+    (source_home / "sources.toml").write_text(f'[ksz]\naddress = ""\n{give_certificates(source_home)}')
+
     def client(name: str) -> HttpClient:
         address = read_address(f"http://127.0.0.1:{ports[name]}", reachable)
         return HttpClient(address, reachable, accept_simulated=True)
@@ -162,7 +172,7 @@ async def sources(
     opened: dict[str, Source] = {
         "rijksregister": Rijksregister(client("rijksregister")),
         "kbo": Kbo(client("kbo")),
-        "ksz": Ksz(client("ksz")),
+        "ksz": Ksz(client("ksz"), signed=open_signed_messages("ksz", Settings(home=source_home))),
         "candidates": Candidates(SqlClient(read_address(url, reachable), reachable), accept_simulated=True),
     }
     yield opened

@@ -5,18 +5,22 @@ import json
 import socket
 import threading
 import time
+import tomllib
 import urllib.request
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from koinon.base.clock import SystemClock
 from koinon.base.settings import Settings
 from koinon.demo.population import Population, open_population
-from koinon.demo.sources import SOURCES, make_server, make_source, register_households
+from koinon.demo.sources import SOURCES, give_certificates, make_server, make_source, register_households
 from koinon.integrator.drivers import Context, HttpClient, Kbo, Ksz, Reachable, Rijksregister, read_address
+from koinon.integrator.drivers.signed import SignedMessages, SignedSettings, open_messages
 
 PARTY = "1990000009"
 PURPOSE = "social_dwelling_admission"
@@ -107,9 +111,16 @@ def kbo(open_client: Callable[..., HttpClient]) -> Kbo:
     return Kbo(open_client("kbo"))
 
 
+@pytest.fixture(scope="session")
+def ksz_signed(source_home: Path) -> SignedMessages:
+    """As the demo region connects it: signed by the platform's certificate, believed by the source's own."""
+    how = tomllib.loads(give_certificates(source_home))["ksz"]["signed"]
+    return open_messages("ksz", msgspec.convert(how, SignedSettings), source_home, SystemClock())
+
+
 @pytest.fixture
-def ksz(open_client: Callable[..., HttpClient]) -> Ksz:
-    return Ksz(open_client("ksz"))
+def ksz(open_client: Callable[..., HttpClient], ksz_signed: SignedMessages) -> Ksz:
+    return Ksz(open_client("ksz"), signed=ksz_signed)
 
 
 def context(seconds: float = 5.0, **changes: object) -> Context:

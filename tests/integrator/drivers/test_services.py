@@ -10,12 +10,15 @@ import pytest
 import zeep
 import zeep.exceptions
 from lxml import etree
+from tests.integrator.drivers import signing
 from tests.integrator.drivers.conftest import PARTY, PURPOSE, Server, context
 from tests.integrator.drivers.test_rijksregister import NOBODY
 
 from koinon.demo.population import Population
+from koinon.demo.sources.signing import KSZ_FILE
 from koinon.integrator.drivers import CardProof, Registration
 from koinon.integrator.drivers.ksz import translate
+from koinon.integrator.drivers.signed import Certificates, SignedMessages
 
 COMMON = "http://kszbcss.fgov.be/types/common/v3"
 
@@ -26,8 +29,14 @@ def rr(servers: dict[str, Server]) -> Any:
 
 
 @pytest.fixture
-def ksz_service(servers: dict[str, Server]) -> Any:
-    return zeep.Client(f"{servers['ksz'].origin}/ksz/v1?wsdl").service
+def ksz_service(servers: dict[str, Server], source_home: Path, ksz_signed: SignedMessages) -> Any:
+    """The network as zeep speaks to it: signed by xmlsec, and its answers believed by xmlsec."""
+    if signing.xmlsec is None:
+        pytest.skip(signing.WHY)
+    certificates = Certificates(source_home)
+    signer = certificates.open("region", certificates.list("region")[-1])
+    signs = signing.ZeepSigns(signer, (source_home / KSZ_FILE).read_bytes())
+    return zeep.Client(f"{servers['ksz'].origin}/ksz/v1?wsdl", wsse=signs).service
 
 
 def caller(rr: Any) -> list[Any]:
@@ -168,7 +177,7 @@ def test_our_requests_fit_the_networks_own_common_types(common_types: Path, popu
 
 
 async def test_the_simulated_answers_fit_the_networks_own_common_types(
-    common_types: Path, population: Population, servers: dict[str, Server]
+    common_types: Path, population: Population, servers: dict[str, Server], ksz_signed: SignedMessages
 ) -> None:
     number = population.personas()["owner"].number
     result = """
@@ -179,7 +188,7 @@ async def test_the_simulated_answers_fit_the_networks_own_common_types(
       </xs:sequence></xs:complexType></xs:element>"""
     for party in (PARTY, "1990000108"):
         body = translate.request("property", [number], context(party=party), datetime.now(UTC))
-        envelope = f'<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body>{body}</s:Body></s:Envelope>'
+        envelope, _ = ksz_signed.ask(body, "")
         async with httpx.AsyncClient() as client:
             reply = await client.post(f"{servers['ksz'].origin}/ksz/v1", content=envelope)
         found = etree.fromstring(reply.content).find(".//{*}ConsultPropertyResponse")

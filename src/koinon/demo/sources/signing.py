@@ -4,6 +4,7 @@ The authority that gives certificates, and the source with its key, are others: 
 platform asks as it would ask anybody, with a request; only the words of the request count for its subject.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -57,18 +58,26 @@ class DemoAuthority:
         return self.give(asked.subject, asked.public_key(), begins=begins, lasts=lasts)
 
     def give(
-        self, subject: x509.Name, key: Any, *, begins: datetime | None = None, lasts: timedelta = _LASTS
+        self,
+        subject: x509.Name,
+        key: Any,
+        *,
+        begins: datetime | None = None,
+        lasts: timedelta = _LASTS,
+        hosts: Sequence[str] = (),
     ) -> bytes:
         """A certificate (PEM) for that key."""
         start = begins or datetime.now(UTC) - timedelta(minutes=5)
+        authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         builder = (
             _named(subject, self.certificate.subject, key, start, lasts)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(digital_signature=True), critical=True)
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False
-            )
+            .add_extension(authority, critical=False)
         )
+        if hosts:
+            names = x509.SubjectAlternativeName([x509.DNSName(host) for host in hosts])
+            builder = builder.add_extension(names, critical=False)
         return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
     def _own(self) -> x509.Certificate:

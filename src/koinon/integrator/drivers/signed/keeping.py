@@ -85,6 +85,9 @@ class Signer(msgspec.Struct, frozen=True):
     key_file: Path
     passphrase: str
 
+    def __repr__(self) -> str:
+        return f"Signer({self.certificate.subject.rfc4514_string()})"
+
 
 class Certificates:
     """Those of one installation."""
