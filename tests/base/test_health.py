@@ -6,7 +6,7 @@ import json
 import pytest
 
 from koinon.base.errors import Unavailable
-from koinon.base.health import Health
+from koinon.base.health import Concern, Health
 
 
 async def fine():
@@ -78,9 +78,9 @@ def test_two_checks_of_one_name_are_a_mistake():
         health.add("database", fine)
 
 
-async def test_a_check_that_returns_a_text_warns_and_is_still_ready():
+async def test_a_check_with_a_concern_warns_and_is_still_ready():
     async def ending():
-        return "certificate_ends_soon"
+        return Concern("certificate_ends_soon")
 
     health = Health()
     health.add("certificates", ending)

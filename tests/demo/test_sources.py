@@ -21,12 +21,12 @@ from koinon.base.settings import Settings
 from koinon.demo.population import Population, open_population
 from koinon.demo.sources import (
     SOURCES,
-    give_certificates,
     make_source,
     register_households,
     run_source,
     seed_candidates,
 )
+from koinon.demo.sources.signing import give_certificates
 from koinon.integrator.drivers import (
     Candidates,
     Context,

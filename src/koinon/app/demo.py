@@ -159,7 +159,8 @@ class Demo:
         from datetime import UTC, datetime, timedelta
 
         from koinon.demo.population import Changes, open_population
-        from koinon.demo.sources import give_certificates, register_households, seed_candidates
+        from koinon.demo.sources import register_households, seed_candidates
+        from koinon.demo.sources.signing import give_certificates
         from koinon.trust.ledger.sequencing.running import make_signer
 
         url = database_url(settings)

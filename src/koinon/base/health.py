@@ -20,12 +20,18 @@ Check = Callable[[], Awaitable[object]]
 _log = structlog.get_logger(__name__)
 
 
+class Concern(msgspec.Struct, frozen=True):
+    """All is well, and will not stay so unless somebody does something; `code` says what."""
+
+    code: str
+
+
 class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
     """What one check found.
 
     Attributes:
         reason: a code, and empty when all is well.
-        warning: a code: all is well, and will not stay so unless somebody does something.
+        warning: code of a `Concern`.
     """
 
     ok: bool
@@ -58,8 +64,8 @@ class Health:
         self._timeout_seconds = timeout_seconds
 
     def add(self, name: str, check: Check) -> None:
-        """From now on, this process is ready only while `check` returns, rather than raises; a text that it returns
-        is the code of a warning.
+        """From now on, this process is ready only while `check` returns, rather than raises; a `Concern` that it
+        returns is told as a warning.
         """
         if name in self._checks:
             raise ValueError(f"there is a check named {name}")
@@ -82,7 +88,7 @@ class Health:
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 found = await self._checks[name]()
-                warning = found if isinstance(found, str) else ""
+                warning = found.code if isinstance(found, Concern) else ""
         except TimeoutError:
             reason = "timeout"
         except KoinonError as error:

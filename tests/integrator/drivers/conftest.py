@@ -18,7 +18,8 @@ import pytest
 from koinon.base.clock import SystemClock
 from koinon.base.settings import Settings
 from koinon.demo.population import Population, open_population
-from koinon.demo.sources import SOURCES, give_certificates, make_server, make_source, register_households
+from koinon.demo.sources import SOURCES, make_server, make_source, register_households
+from koinon.demo.sources.signing import give_certificates
 from koinon.integrator.drivers import Context, HttpClient, Kbo, Ksz, Reachable, Rijksregister, read_address
 from koinon.integrator.drivers.signed import SignedMessages, SignedSettings, open_messages
 

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from koinon.base.clock import FixedClock
 from koinon.base.errors import Conflict, Invalid, NotFound
+from koinon.base.health import Concern
 from koinon.base.settings import Settings
 from koinon.demo.sources.signing import DemoAuthority, give_certificates
 from koinon.integrator.drivers import HttpClient, Reachable, WireFault, read_address
@@ -219,10 +220,12 @@ async def test_before_a_certificate_ends_ours_or_theirs_somebody_is_warned(tmp_p
     clock = FixedClock(AT)
     settings = connect(tmp_path, give_certificates(tmp_path))
     watch = watch_certificates(settings, clock)
-    assert await watch() == ""
+    assert await watch() is None
     found = find_endings(read_source_settings(tmp_path), tmp_path, AT)
     assert [(each.whose, each.name) for each in found] == [("ours", "region"), ("source", "ksz")]
     clock.advance(340 * DAY)
-    assert await watch() == "certificate_ends_soon"
+    assert await watch() == Concern("certificate_ends_soon")
     clock.advance(30 * DAY)
-    assert await watch() == "certificate_ended"
+    assert await watch() == Concern("certificate_ended")
+    (tmp_path / "demo" / "ksz.pem").unlink()
+    assert await watch_certificates(settings, clock)() == Concern("certificates_not_read")

@@ -3,14 +3,12 @@
 from koinon.demo.sources.candidates import seed_candidates
 from koinon.demo.sources.run import SOURCES, make_source, register_households, run_source
 from koinon.demo.sources.server import MODES, Behaviour, Shell, make_server
-from koinon.demo.sources.signing import give_certificates
 
 __all__ = [
     "MODES",
     "SOURCES",
     "Behaviour",
     "Shell",
-    "give_certificates",
     "make_server",
     "make_source",
     "register_households",

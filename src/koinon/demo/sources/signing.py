@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from lxml import etree
 
 from koinon.base.files import create_file, replace_file
+from koinon.demo.sources.soap import NotBelieved
 from koinon.integrator.drivers import WireFault
 from koinon.integrator.drivers.signed import (
     Authorities,
@@ -34,6 +35,15 @@ KSZ_SUBJECT = "CN=ksz.koinon.invalid,O=Simulated KSZ,C=BE"
 KSZ_FILE = Path("demo") / "ksz.pem"
 """The simulated KSZ's certificate, which the platform pins; under home."""
 
+_REFUSALS = {
+    "garbage": "InvalidSecurity",
+    "not_signed": "InvalidSecurity",
+    "wrapped": "InvalidSecurity",
+    "weak_algorithm": "UnsupportedAlgorithm",
+    "unknown_certificate": "FailedAuthentication",
+    "ended_certificate": "InvalidSecurityToken",
+    "stale": "MessageExpired",
+}
 _LASTS = timedelta(days=365)
 _RENEWED = timedelta(days=60)
 
@@ -101,16 +111,15 @@ class SourceEnd:
         self._signer = _ksz(home, authority)
 
     def open(self, root: etree._Element) -> tuple[etree._Element, str]:
-        """The Body of a question, believed, and its signature's value.
-
-        Raises:
-            WireFault: it is not.
-        """
-        found = open_signed(root, self._trust, datetime.now(UTC), Limits())
+        """See `soap.End.open`."""
+        try:
+            found = open_signed(root, self._trust, datetime.now(UTC), Limits())
+        except WireFault as fault:
+            raise NotBelieved(_REFUSALS.get(fault.code, "FailedCheck"), fault.code) from None
         return found.body, found.signature
 
-    def sign(self, body: str, header: str, confirms: str | None) -> bytes:
-        """The envelope of an answer, which names the question that it answers."""
+    def sign(self, body: str, header: str, confirms: str) -> bytes:
+        """See `soap.End.sign`."""
         return sign(body, self._signer, datetime.now(UTC), header=header, confirms=confirms)[0]
 
 
@@ -124,18 +133,6 @@ def give_certificates(home: Path) -> str:
         certificates.put(PLATFORM, authority.answer(request), at=at)
     _ksz(home, authority)
     return f'[ksz.signed]\ncertificate = "{PLATFORM}"\ntrusted = ["{KSZ_FILE}"]\nconfirmed = true\n'
-
-
-def refusal(fault: WireFault) -> str:
-    """The code of SOAP Message Security section 12 for what was wrong with a question."""
-    return {
-        "not_signed": "InvalidSecurity",
-        "wrapped": "InvalidSecurity",
-        "weak_algorithm": "UnsupportedAlgorithm",
-        "unknown_certificate": "FailedAuthentication",
-        "ended_certificate": "InvalidSecurityToken",
-        "stale": "MessageExpired",
-    }.get(fault.code, "FailedCheck")
 
 
 def _ksz(home: Path, authority: DemoAuthority) -> Signer:

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 from xml.sax.saxutils import escape
 
 from lxml import etree
 
 from koinon.demo.sources.server import Asked, Said
-from koinon.demo.sources.signing import SourceEnd, refusal
-from koinon.integrator.drivers import WireFault
 
 _ENVELOPE = "http://schemas.xmlsoap.org/soap/envelope/"
 _WSSE = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-secext-1.0.xsd"
@@ -29,7 +28,30 @@ class Fault(Exception):
         self.detail = detail
 
 
-def serve(asked: Asked, wsdl: Path | None, answer: Answer, end: SourceEnd | None = None) -> Said:
+class NotBelieved(Exception):
+    """A question was not signed as it should; `code` is of SOAP Message Security section 12, `why` for the reader."""
+
+    def __init__(self, code: str, why: str) -> None:
+        super().__init__(code)
+        self.code = code
+        self.why = why
+
+
+class End(Protocol):
+    """This end of messages that are signed."""
+
+    def open(self, root: etree._Element) -> tuple[etree._Element, str]:
+        """The Body of a question, believed, and its signature's value.
+
+        Raises:
+            NotBelieved: it is not.
+        """
+
+    def sign(self, body: str, header: str, confirms: str) -> bytes:
+        """The envelope of an answer, which names the question that it answers."""
+
+
+def serve(asked: Asked, wsdl: Path | None, answer: Answer, end: End | None = None) -> Said:
     """The response of `answer`, which is given the element in the body and the header; or the service
     description, where there is one.
 
@@ -55,8 +77,8 @@ def serve(asked: Asked, wsdl: Path | None, answer: Answer, end: SourceEnd | None
         detail = f"<detail>{fault.detail}</detail>" if fault.detail else ""
         text = escape(f"{fault.code} {fault.text}")
         status, said = 500, _fault(f"s:{fault.whose}", text, detail)
-    except WireFault as fault:
-        return Said(500, CONTENT_TYPE, _envelope(_fault(f"o:{refusal(fault)}", fault.code)))
+    except NotBelieved as fault:
+        return Said(500, CONTENT_TYPE, _envelope(_fault(f"o:{fault.code}", fault.why)))
     if end is not None and asked_by is not None:
         return Said(status, CONTENT_TYPE, end.sign(said, _MARK, asked_by))
     return Said(status, CONTENT_TYPE, _envelope(said))

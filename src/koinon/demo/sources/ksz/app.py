@@ -13,7 +13,6 @@ from koinon.demo.population import Person, Population
 from koinon.demo.sources import soap
 from koinon.demo.sources.ksz.directory import Directory
 from koinon.demo.sources.server import Asked, Said
-from koinon.demo.sources.signing import SourceEnd
 
 _NAMESPACE = "urn:koinon:demo:ksz:v1"
 _WSDL = Path(__file__).with_name("service.wsdl")
@@ -25,7 +24,7 @@ class KszSource:
 
     content_type = soap.CONTENT_TYPE
 
-    def __init__(self, population: Population, directory: Directory, end: SourceEnd | None = None) -> None:
+    def __init__(self, population: Population, directory: Directory, end: soap.End | None = None) -> None:
         """With `end`, questions must be signed and answers are."""
         self._end = end
         self._population = population

@@ -7,6 +7,8 @@ import msgspec
 import structlog
 
 from koinon.base.clock import Clock
+from koinon.base.errors import KoinonError
+from koinon.base.health import Concern
 from koinon.base.metrics import gauge
 
 WARN_BEFORE = timedelta(days=30)
@@ -48,20 +50,26 @@ class CertificateWatch:
         self._find = find
         self._clock = clock
         self._looked: float | None = None
-        self._warning = ""
+        self._concern: Concern | None = None
 
-    async def __call__(self) -> str:
-        """The warning; empty when all is well. A check of `base.health`."""
+    async def __call__(self) -> Concern | None:
+        """What somebody must do something about. A check of `base.health`."""
         tick, at = self._clock.monotonic(), self._clock.now()
         if self._looked is None or tick - self._looked >= _LOOK_SECONDS:
-            endings = list(self._find(at))
+            try:
+                endings = list(self._find(at))
+            except (KoinonError, OSError) as error:
+                # A file that is gone is no reason to send nobody here: other sources answer.
+                _log.warning("certificates_not_read", why=str(error))
+                return Concern("certificates_not_read")
             for each in endings:
                 left = each.ends_at - at if each.ends_at is not None else timedelta(0)
                 _LEFT.labels(each.whose, each.name).set(left.total_seconds())
                 if left < WARN_BEFORE:
                     _log.warning("certificate_ends", whose=each.whose, name=each.name, days=left.days)
-            self._warning, self._looked = warning_of(endings, at), tick
-        return self._warning
+            code = warning_of(endings, at)
+            self._concern, self._looked = Concern(code) if code else None, tick
+        return self._concern
 
 
 def endings_of(ours: Mapping[str, datetime | None], theirs: Mapping[str, Iterable[datetime]]) -> list[Ending]:
