@@ -37,6 +37,7 @@ THREATS = [
     "disk full",
     "database gone mid-commit",
     "source answering garbage, late, twice or never",
+    "answer of a source forged, changed, wrapped or replayed on its way",
     "batch file truncated or repeated",
     "idempotent retry after a suspension",
     "formula in a CSV export",

@@ -126,6 +126,7 @@ class Certificates:
 
         Raises:
             Invalid: `certificate_name_malformed`, `certificate_subject_malformed`, `certificate_kind_unknown`.
+            Conflict: `certificate_being_made`: by somebody else, at the same moment.
         """
         folder = self._folder / _checked(name)
         try:
@@ -141,7 +142,10 @@ class Certificates:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         number = max((int(each.name) for each in folder.iterdir() if each.name.isdecimal()), default=0) + 1
         place = folder / str(number)
-        place.mkdir(mode=0o700)  # two at once: the second fails, and nothing is mixed
+        try:
+            place.mkdir(mode=0o700)
+        except FileExistsError:
+            raise Conflict("certificate_being_made", name=name, number=number) from None
         sealed = serialization.BestAvailableEncryption(self._passphrase(name).encode())
         pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, sealed)
         create_file(place / "key.pem", pem)
