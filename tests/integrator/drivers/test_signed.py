@@ -308,7 +308,9 @@ async def test_the_driver_uses_nothing_of_an_answer_that_is_not_believed(
 
     clock = FixedClock(datetime.now(UTC))
     current = Current(Certificates(source_home), "region", clock)
-    doubting = Ksz(open_client("ksz"), signed=SignedMessages(current, Pinned([source.certificate]), clock))
+    doubting = Ksz(
+        open_client("ksz"), signed=SignedMessages("ksz", current, Pinned([source.certificate]), clock)
+    )
     answer = await doubting.fetch("property", person, ["full_ownership"], context())
     assert (answer.status, answer.fault, answer.values) == ("no_answer", "unknown_certificate", {})
     registration = Registration(person, "register", AT.date(), None, CardProof("TEST-wrong"))
@@ -321,7 +323,7 @@ async def test_the_driver_uses_nothing_of_an_answer_that_is_not_believed(
     assert (answer.fault, answer.detail) == ("not_signed", "MessageExpired")
 
     before = servers["ksz"].requests
-    nobody = SignedMessages(Current(Certificates(source_home), "nobody", clock), None, clock)
+    nobody = SignedMessages("ksz", Current(Certificates(source_home), "nobody", clock), None, clock)
     answer = await Ksz(open_client("ksz"), signed=nobody).fetch(
         "property", person, ["full_ownership"], context()
     )

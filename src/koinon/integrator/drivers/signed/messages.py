@@ -3,12 +3,20 @@
 import ssl
 from pathlib import Path
 
+import structlog
 from lxml import etree
 
 from koinon.base.clock import Clock
+from koinon.base.metrics import counter
+from koinon.integrator.drivers.driver import WireFault
 from koinon.integrator.drivers.signed.envelope import Limits, open_signed, sign, unwrap
 from koinon.integrator.drivers.signed.keeping import Current, Signer
 from koinon.integrator.drivers.signed.trust import Trust
+
+_NOT_BELIEVED = counter(
+    "koinon_source_not_believed_total", "signed messages that came to nothing", ("source", "fault")
+)
+_log = structlog.get_logger()
 
 
 class SignedMessages:
@@ -21,6 +29,7 @@ class SignedMessages:
 
     def __init__(
         self,
+        source: str,
         current: Current,
         trust: Trust | None,
         clock: Clock,
@@ -28,6 +37,7 @@ class SignedMessages:
         limits: Limits | None = None,
         confirmed: bool = False,
     ) -> None:
+        self._source = source
         self._current = current
         self.trust = trust
         self._clock = clock
@@ -40,7 +50,10 @@ class SignedMessages:
         Raises:
             WireFault: `no_certificate`.
         """
-        return sign(body, self._current.get(), self._clock.now(), header=header)
+        try:
+            return sign(body, self._current.get(), self._clock.now(), header=header)
+        except WireFault as fault:
+            raise self._told(fault) from None
 
     def open(self, root: etree._Element, asked: str) -> etree._Element:
         """The Body of the answer to the question with that signature, believed.
@@ -50,10 +63,19 @@ class SignedMessages:
         """
         if self.trust is None:
             return unwrap(root)
-        found = open_signed(
-            root, self.trust, self._clock.now(), self._limits, asked=asked, confirmed=self._confirmed
-        )
+        try:
+            found = open_signed(
+                root, self.trust, self._clock.now(), self._limits, asked=asked, confirmed=self._confirmed
+            )
+        except WireFault as fault:
+            raise self._told(fault) from None
         return found.body
+
+    def _told(self, fault: WireFault) -> WireFault:
+        """The operator knows; codes only, nothing of what the message says."""
+        _NOT_BELIEVED.labels(self._source, fault.code).inc()
+        _log.warning("message_not_believed", source=self._source, fault=fault.code, detail=fault.detail)
+        return fault
 
 
 class ClientTls:

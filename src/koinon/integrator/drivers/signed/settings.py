@@ -54,6 +54,7 @@ def open_messages(source: str, how: SignedSettings, home: Path, clock: Clock) ->
             )
     trust = trust_of(source, how, home)
     return SignedMessages(
+        source,
         Current(Certificates(home), how.certificate, clock),
         trust,
         clock,
