@@ -149,7 +149,8 @@ def _driver(
 
 
 def _data(answer: SourceAnswer) -> None:
-    fault = f"{answer.fault}: {FAULTS.get(answer.fault or '', '')} {answer.detail}" if answer.fault else ""
+    said = FAULTS.get(answer.fault or "")
+    fault = f"{answer.fault}: {said.en if said else ''} {answer.detail}" if answer.fault else ""
     demand(answer.status == "data", f"{answer.status} {fault}".strip())
 
 

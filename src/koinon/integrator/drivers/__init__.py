@@ -2,7 +2,6 @@
 
 from koinon.integrator.drivers.candidates import Candidates
 from koinon.integrator.drivers.driver import (
-    FAULTS,
     Context,
     Driver,
     Field,
@@ -12,6 +11,7 @@ from koinon.integrator.drivers.driver import (
     SourceAnswer,
     WireFault,
 )
+from koinon.integrator.drivers.faults import FAULTS
 from koinon.integrator.drivers.kbo import Kbo
 from koinon.integrator.drivers.kept import Asking, Keeping, KeptAnswers
 from koinon.integrator.drivers.ksz import CardProof, IdentityProof, Ksz, Registered, Registration

@@ -30,41 +30,6 @@ from koinon.integrator.drivers.values import Value
 
 Status = Literal["data", "no_data", "no_answer", "not_allowed"]
 
-FAULTS: Mapping[str, str] = {
-    "timeout": "no complete answer before the deadline",
-    "unreachable": "no connection, or it was lost before an answer",
-    "busy": "the source said that it has too much to do (429, 503)",
-    "paused": "not asked: it failed or dragged several times just before",
-    "crowded": "not asked: as many questions as may wait for it at once were waiting",
-    "http_status": "an HTTP status that the protocol does not foresee",
-    "garbage": "not well-formed, or not what the protocol says",
-    "truncated": "the answer ended too early",
-    "too_large": "the answer was larger than allowed",
-    "forbidden_xml": "a document type, entity or depth that we do not accept",
-    "redirect": "the source pointed elsewhere; we do not follow",
-    "wrong_subject": "the answer was about somebody else",
-    "duplicate_answer": "more than one answer about the same subject",
-    "incomplete_answer": "no answer about this subject among those given",
-    "replaced_again": "the number was replaced, and its replacement too",
-    "source_fault": "the source reported a fault of its own",
-    "unknown_subject": "the source does not know the subject",
-    "not_registered": "the source's reference directory does not hold the subject for this party and purpose",
-    "purpose_refused": "the source does not serve this purpose to this party",
-    "outdated": "the last delivery of a source that delivers files is too old to be believed",
-    "untrusted": "the answer was not signed by the source for this very question",
-    "not_signed": "the answer bears no signature",
-    "wrapped": "what is signed is not, or not surely, what the answer says",
-    "weak_algorithm": "the answer is signed by an algorithm that we do not believe",
-    "unknown_certificate": "the answer is signed with a certificate that is not the source's",
-    "ended_certificate": "the answer is signed with a certificate that is not valid now",
-    "bad_signature": "the signature of the answer does not hold",
-    "stale": "the answer was signed too long ago, or in the future",
-    "no_certificate": "not asked: we have no certificate that is valid now",
-    "simulated": "a simulated source answered where real ones are required",
-    "driver_error": "our driver failed; see the log",
-}
-"""Every fault code, with what happened."""
-
 
 # They go into headers and envelopes of others: a code and a number, nothing that could break out of its
 # place.
