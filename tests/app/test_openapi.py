@@ -29,7 +29,6 @@ async def address(application: Any, world: Any) -> AsyncIterator[str]:
     listener = listen("127.0.0.1", 0)
     port = listener.getsockname()[1]
     running = server(application.asgi, host="127.0.0.1", port=port, uses=application.platform.uses)
-    running.install_signal_handlers = lambda: None  # type: ignore[method-assign]
     task = asyncio.create_task(running.serve(sockets=[listener]))
     while not running.started:  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.01)

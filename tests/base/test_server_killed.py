@@ -13,7 +13,7 @@ import pytest
 from koinon.app.schemas import SCHEMAS
 from koinon.base.database import Connection, Database, embedded, migrate
 from koinon.base.database.place import find_place
-from koinon.base.database.supervisor import find_server
+from koinon.base.database.supervisor import find_server, supervisor_of
 from koinon.base.errors import Unavailable
 from koinon.base.events import Event, Listener, publish
 from koinon.base.jobs import Run, Worker, enqueue, job
@@ -85,11 +85,11 @@ async def test_signals_events_jobs_and_leases_go_on_after_the_server_was_killed(
             kill_server(own_home)
             # A server away for longer than the lease lasts: the leader must have stopped by then.
             if attempt == 0:
-                os.kill(embedded.supervisor_of(own_home) or 0, signal.SIGSTOP)
+                os.kill(supervisor_of(own_home) or 0, signal.SIGSTOP)
                 async with asyncio.timeout(3):
                     while not lost:  # noqa: ASYNC110
                         await asyncio.sleep(0.02)
-                os.kill(embedded.supervisor_of(own_home) or 0, signal.SIGCONT)
+                os.kill(supervisor_of(own_home) or 0, signal.SIGCONT)
         assert lost[0] == "lease_lost"
         assert fences[0] < fences[1]
         async with asyncio.timeout(30):

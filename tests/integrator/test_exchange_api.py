@@ -175,7 +175,6 @@ async def served(world: Any, make_gate: Any) -> AsyncIterator[Served]:
     key = SigningKey.generate()
     api = ExchangeApi(integrator, key=key, authority=f"127.0.0.1:{port}")
     running = server(api, host="127.0.0.1", port=port, uses=uses)
-    running.install_signal_handlers = lambda: None  # type: ignore[method-assign]
     task = asyncio.create_task(running.serve(sockets=[listener]))
     while not running.started:  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.01)

@@ -136,7 +136,9 @@ class Wire:
     """A socket between a process and PostgreSQL that can stop carrying, without closing anything."""
 
     def __init__(self, url: str) -> None:
-        from asyncpg.connect_utils import _parse_connect_dsn_and_args as parse
+        from asyncpg.connect_utils import (  # type: ignore[attr-defined]
+            _parse_connect_dsn_and_args as parse,
+        )
 
         addresses, _ = parse(
             dsn=url, host=None, port=None, user=None, password=None, passfile=None, database=None, ssl=None,

@@ -177,7 +177,8 @@ class HttpConformance(Conformance):
     async def test_a_simulated_source_is_refused_where_real_ones_are_required(
         self, case: Case, open_client: Callable[..., Any]
     ) -> None:
-        strict = type(case.driver)(open_client(case.driver.name, accept_simulated=False))
+        make: Any = type(case.driver)
+        strict = make(open_client(case.driver.name, accept_simulated=False))
         answer = await strict.fetch(case.service, case.known, strict.services[case.service].fields, context())
         assert (answer.status, answer.fault, answer.values) == ("no_answer", "simulated", {})
 

@@ -15,7 +15,7 @@ from koinon.demo.sources.signing import DemoAuthority
 from koinon.integrator.drivers.signed import Certificates, Signer
 
 try:
-    import xmlsec
+    import xmlsec as xmlsec
     from zeep.wsse import signature as zeep_signature
     from zeep.wsse.utils import get_security_header
 except Exception as error:  # of xmlsec an InternalError where its libxml2 is not that of lxml

@@ -22,7 +22,7 @@ from koinon.demo.sources.server import Asked
 from koinon.integrator.drivers import HttpClient, Magda, PartialDate, WireFault
 from koinon.integrator.drivers.magda import translate
 from koinon.integrator.drivers.magda.stored import NAMESPACES
-from koinon.integrator.drivers.wires.soap import ENVELOPE
+from koinon.integrator.drivers.signed import ENVELOPE
 from koinon.integrator.sources import open_sources
 
 SENDER = "koinon.demo.invalid/test"

@@ -19,7 +19,7 @@ from koinon.integrator.cli import app
 from koinon.integrator.drivers.magda import read_file, read_stored
 from koinon.integrator.drivers.magda.envelope import read_date
 from koinon.integrator.drivers.magda.stored import INVALID, INVALID_ANSWER, MAX_BYTES, NAMESPACES
-from koinon.integrator.drivers.wires.soap import ENVELOPE
+from koinon.integrator.drivers.signed import ENVELOPE
 
 NUMBER = "84641600281"
 CONTEXT = (

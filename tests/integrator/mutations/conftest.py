@@ -6,10 +6,10 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from tests.region import PURPOSE, World
+from tests.region import World
 
 from koinon.base.crypto import SigningKey
-from koinon.demo.region import FLOW, NORTH
+from koinon.demo.region import FLOW, NORTH, PURPOSE
 from koinon.integrator.directory import DirectoryKeys, end_dossier, insert_dossiers, new_line
 from koinon.integrator.drivers import Kbo, Reachable, Rijksregister
 from koinon.integrator.flows import FLOWS

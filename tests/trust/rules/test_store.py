@@ -28,6 +28,7 @@ from koinon.trust.rules import (
 )
 from koinon.trust.rules.document import rule_document
 from koinon.trust.rules.explain import explain_past
+from koinon.trust.rules.model import StoredRule
 
 NOW = datetime(2026, 6, 1, 12, 0, 3, tzinfo=UTC)
 FACTS = {"dossier": True, "persons": 3, "zone": "north", "born": date(1990, 5, 5), "unknown": None}
@@ -210,6 +211,6 @@ def test_a_bank_at_a_moment_leaves_out_what_was_replaced_and_keeps_what_ended(wo
         world.rule(version=3, in_force_from=date(2026, 9, 1)),
         world.rule(id="ended", in_force_until=date(2026, 2, 1)),
     ]
-    stored = [store.StoredRule(rule, rule_digest(rule), NOW) for rule in rules]
+    stored = [StoredRule(rule, rule_digest(rule), NOW) for rule in rules]
     assert len(build_bank(stored)) == 4
     assert [each.rule.name for each in build_bank(stored, NOW).rules] == ["ended/1", "r/2", "r/3"]

@@ -2,6 +2,8 @@
 
 import io
 import json
+from collections.abc import AsyncGenerator
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -177,7 +179,7 @@ async def test_an_import_that_broke_off_is_taken_up_by_importing_again(owners):
     async for each in reports:
         if each.camera == "a-2":
             break
-    await reports.aclose()
+    await cast(AsyncGenerator[Any, None], reports).aclose()
     again = await run(owners, read_csv(csv_of(*lines)))
     assert [each.outcome for each in again] == [Outcome.UNCHANGED] * 3 + [Outcome.CREATED] * 3
 

@@ -3,6 +3,7 @@
 import asyncio
 import io
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 import httpx
 import pytest
@@ -28,6 +29,7 @@ class Site:
         self.world = world
         self.platform = platform
         self.app = app
+        self.ids: dict[str, Any] = {}
 
     async def seed(self):
         parties = self.world.region.parties

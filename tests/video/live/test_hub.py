@@ -62,7 +62,7 @@ async def test_the_same_bytes_go_to_every_viewer(tapped, hub_of, wire, wait_unti
     hub = hub_of(place)
     written = {name: [] for name in "ab"}
 
-    class Keeps(wire):
+    class Keeps(wire):  # type: ignore[valid-type]
         def __init__(self, name):
             super().__init__()
             self.name = name

@@ -3,6 +3,7 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -99,7 +100,7 @@ QUICK = {
 @pytest.fixture
 async def start(open_database, tmp_path):
     """`await start(folder)`: a recorder process in this one, over a connection of its own; stopped at the end."""
-    running = []
+    running: list[Any] = []
 
     async def start_(folder="r", *, tap=None, url=None, objects=None, **options):
         if url is None:
@@ -111,7 +112,7 @@ async def start(open_database, tmp_path):
             objects_address="s3://b/p", least_free=1 << 20,
             options=lambda **given: Options(**{**QUICK, **options, **given}),
         )  # fmt: skip
-        process.task = asyncio.create_task(process.run())
+        process.task = asyncio.create_task(process.run())  # type: ignore[attr-defined]
         running.append(process)
         return process
 

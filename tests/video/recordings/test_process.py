@@ -174,7 +174,7 @@ async def test_a_recorder_without_its_disk_leaves_the_cameras_to_another_and_mak
     assert not folder.exists() and three.folder.place is None
     away.rename(folder)
     await until(lambda: three.folder.place is not None)
-    assert three.folder.place.id == one.folder.place.id
+    assert three.folder.place.id == one.folder.place.id  # type: ignore[attr-defined]
     await until(lambda: accounted_for(rows, stream))
 
 

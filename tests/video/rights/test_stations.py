@@ -9,6 +9,7 @@ import pytest
 from tests.video.cameras.test_stations import Browser
 from tests.video.rights.test_rights import recording, refusal
 
+from koinon.base.crypto import b64url
 from koinon.base.text import Text
 from koinon.demo.region import Seeder
 from koinon.demo.region.video import CRISIS, INVESTIGATION, PUBLIC_ORDER, RULES, TRAFFIC, ZONE_WEST, ZONES
@@ -76,7 +77,7 @@ async def sit_down(world: Any, session: Any) -> Station:
         challenge = await stations.make_challenge(connection, session.token_hash, None, at)
         station = await stations.register_station(
             connection, world.sealer, centre.id, "Desk 1", browser.public, challenge,
-            browser.sign("register", stations.b64url(browser.public), challenge),
+            browser.sign("register", b64url(browser.public), challenge),
             platform=platform, session=session.token_hash, by=manager, at=at,
         )  # fmt: skip
         await stations.be_present(connection, station, session.token_hash, at)

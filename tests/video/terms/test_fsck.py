@@ -134,5 +134,6 @@ def test_what_no_span_covers():
         return [NOW + timedelta(minutes=each) for each in minutes]
 
     spans = [tuple(at(2, 3)), tuple(at(5, 20)), tuple(at(0, 1))]
-    assert list(uncovered(*at(0, 10), spans)) == [tuple(at(1, 2)), tuple(at(3, 5))]
-    assert list(uncovered(*at(0, 1), [])) == [tuple(at(0, 1))]
+    since, until = at(0, 10)
+    assert list(uncovered(since, until, spans)) == [tuple(at(1, 2)), tuple(at(3, 5))]
+    assert list(uncovered(since, at(1)[0], [])) == [tuple(at(0, 1))]
