@@ -26,7 +26,7 @@ from koinon.base.errors import Conflict, NotAllowed, Unavailable
 from koinon.base.files import replace_file
 from koinon.base.logging import configure
 from koinon.base.settings import Settings, load_settings
-from koinon.demo.cameras.fleet import Fleet, find_traffic_clip, run_fleet
+from koinon.demo.cameras.fleet import Fleet, find_traffic_clip, run_fleet, run_ptz
 from koinon.demo.flow_files import flow_files
 from koinon.demo.region import (
     NORTH,
@@ -132,7 +132,7 @@ class Demo:
         self.witnesses = {name: free_port() for name in _NAMES}
         self.sources = {name: free_port() for name in ("rijksregister", "ksz", "kbo", "registers")}
         traffic = free_port() if find_traffic_clip() is not None else 0
-        self.cameras = Fleet(main=free_port(), sub=free_port(), traffic=traffic)
+        self.cameras = Fleet(main=free_port(), sub=free_port(), traffic=traffic, ptz=free_port())
         keys = [
             str(prepare_witness(self.home / "demo" / "witness" / name, f"witness.invalid/{name}").verifier)
             for name in _NAMES
@@ -222,7 +222,7 @@ class Demo:
         """The virtual cameras stand in the register, and their pictures come from where they listen this time."""
         from datetime import UTC, datetime
 
-        from koinon.demo.cameras_seed import CAMERAS, seed_cameras, set_sources
+        from koinon.demo.cameras_seed import CAMERAS, seed_cameras, set_controls, set_sources
         from koinon.demo.region import Region
         from koinon.video.cameras import Role
         from koinon.video.cameras import store as register
@@ -230,13 +230,17 @@ class Demo:
         parties, at, sealer = Region.load(self.home).parties, datetime.now(UTC), Sealer.of(self.home)
         mains = {each.code: self.cameras.main_url(each.code) for each in CAMERAS}
         subs = {each.code: self.cameras.sub_url(each.code) for each in CAMERAS}
+        controls = self.cameras.controls
         async with database.transaction() as connection:
             ids = {each.code: each.id for each in await register.list_cameras(connection)}
             if not ids:
-                await seed_cameras(connection, sealer, self.home, parties, mains, subs=subs, at=at)
+                await seed_cameras(
+                    connection, sealer, self.home, parties, mains, subs=subs, controls=controls, at=at
+                )
                 return
             await set_sources(connection, sealer, self.home, ids, parties, mains, at=at)
             await set_sources(connection, sealer, self.home, ids, parties, subs, role=Role.SUB, at=at)
+            await set_controls(connection, sealer, self.home, ids, parties, controls, at=at)
 
     def _start(self, settings: Settings) -> None:
         from koinon.demo.consumer import run_consumer
@@ -254,6 +258,7 @@ class Demo:
             self.family.start(Member(f"consumer-{NORTH}", call(run_consumer, settings), stage=3))
         clips = self.home / "demo" / "clips"
         self.family.start(Member("cameras", call(run_fleet, clips, self.cameras), stage=0))
+        self.family.start(Member("camera-ptz", call(run_ptz, settings, self.cameras.ptz), stage=0))
         for name, port in self.witnesses.items():
             folder = self.home / "demo" / "witness" / name
             self.family.start(

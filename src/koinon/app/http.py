@@ -61,6 +61,8 @@ from koinon.video.playback import PlaybackSocket
 from koinon.video.playback import web as playback
 from koinon.video.rights import Action
 from koinon.video.rights import web as rights_web
+from koinon.video.steering import web as steering
+from koinon.video.steering.socket import SteerSocket
 from koinon.video.terms import web as terms
 
 Asgi = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
@@ -69,7 +71,7 @@ Asgi = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
 RAW_PATHS = frozenset({"/api/exchanges", "/api/communications", "/api/dossiers"})
 _SLICES = (
     start, parties, rules, oversight, gate, ledger, integrator, procedures, batches, mutations_web, statistics,
-    catalogue, cameras, live, rights_web, playback, exports, terms, masks, operations,
+    catalogue, cameras, live, steering, rights_web, playback, exports, terms, masks, operations,
 )  # fmt: skip
 
 
@@ -185,6 +187,7 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
                 "visible": _visible(platform),
                 "playback": platform.playback,
                 "live": platform.live,
+                "steering": platform.steering,
                 "exports": exports_of(platform),
                 "sign_in": sign_in,
             }.items()
@@ -218,6 +221,18 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
             LiveSocket(
                 platform.live,
                 platform.rights,
+                describe=lambda connection, error: problem_document(portal, connection, error),
+                language_of=portal.language_of,
+                find_session=sign_in.find_session,
+            ),
+        ),
+        "/video/steer": _signed_in(
+            sign_in,
+            SteerSocket(
+                platform.steering,
+                platform.rights,
+                platform.keeper,
+                platform.clock,
                 describe=lambda connection, error: problem_document(portal, connection, error),
                 language_of=portal.language_of,
                 find_session=sign_in.find_session,

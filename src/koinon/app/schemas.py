@@ -26,6 +26,7 @@ _SLICES = (
     "video/rights",
     "video/terms",
     "video/masks",
+    "video/steering",
     "video/playback",
     "video/exports",
 )

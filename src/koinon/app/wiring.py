@@ -25,11 +25,13 @@ from koinon.integrator.sources import SourceKeepers, open_sources, read_source_s
 from koinon.trust.gate import DecisionSample, Gate, ProcessId, QuorumWatch, Uses
 from koinon.trust.ledger import Sealer
 from koinon.trust.standing import StandingKeeper, StandingLoader
+from koinon.video.cameras import SourceKey
 from koinon.video.live import tap_key
 from koinon.video.live.service import Live
 from koinon.video.masks.stream import MaskPool
 from koinon.video.playback import Playback, open_playback
 from koinon.video.rights import Rights, Tokens
+from koinon.video.steering import Steering
 
 PLATFORM_KEY = "platform.key"
 
@@ -77,6 +79,7 @@ class Platform(NamedTuple):
     rights: Rights
     live: Live
     playback: Playback
+    steering: Steering
 
 
 @contextlib.asynccontextmanager
@@ -167,4 +170,10 @@ async def open_platform(
             Rights(database=database, gate=gate, uses=uses, tokens=Tokens.load(settings.home)),
             live,
             playback,
+            Steering(
+                database,
+                SourceKey.of(settings.home),
+                clock,
+                accept_simulated=settings.mode != "production",
+            ),
         )

@@ -151,6 +151,7 @@ async def seed_cameras(
     sources: Mapping[str, str],
     *,
     subs: Mapping[str, str] | None = None,
+    controls: Mapping[str, str] | None = None,
     at: datetime,
 ) -> dict[str, CameraId]:
     """The six cameras stand in the register, shared, in their groups; gives their ids by code.
@@ -159,6 +160,7 @@ async def seed_cameras(
         parties: ids of the demo parties by code.
         sources, subs: RTSP address of the main and of the small stream by the camera's code; a camera without
             one has no such stream yet (`set_sources`).
+        controls: address at which a camera that can be turned is steered, by its code.
     """
     for group in GROUPS:
         await service.make_group(connection, sealer, group, by=INSTALLER, at=at)
@@ -194,7 +196,25 @@ async def seed_cameras(
         ids[each.code] = camera.id
     await set_sources(connection, sealer, home, ids, parties, sources, at=at)
     await set_sources(connection, sealer, home, ids, parties, subs or {}, role=Role.SUB, at=at)
+    await set_controls(connection, sealer, home, ids, parties, controls or {}, at=at)
     return ids
+
+
+async def set_controls(
+    connection: Connection,
+    sealer: Sealer,
+    home: Path,
+    ids: Mapping[str, CameraId],
+    parties: Mapping[str, PartyId],
+    controls: Mapping[str, str],
+    *,
+    at: datetime,
+) -> None:
+    """The cameras are steered there."""
+    owners = {each.code: parties[each.party] for each in CAMERAS}
+    for code, url in controls.items():
+        by = Author(party=owners[code], profile="camera_manager")
+        await service.set_control(connection, sealer, SourceKey.of(home), ids[code], url, by=by, at=at)
 
 
 async def set_sources(

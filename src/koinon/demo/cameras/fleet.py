@@ -1,6 +1,7 @@
-"""The six virtual cameras of the demo region as one process.
+"""The six virtual cameras of the demo region as one process, and what turns the one of them that can be turned.
 
-Large and small pictures with a burned-in clock, and a clip of real traffic where one lies beside the checkout.
+Large and small pictures with a burned-in clock, and a clip of real traffic where one lies beside the checkout. The
+picture of the camera that turns does not turn: where it looks is told.
 """
 
 import asyncio
@@ -13,11 +14,16 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from koinon.base.settings import Settings
 from koinon.demo.cameras.clip import ClipUnavailable, make_clip, read_clip
+from koinon.demo.cameras.ptz import PASSWORD, USER, PtzCamera
 from koinon.demo.cameras.server import CameraServer
+from koinon.demo.sources.server import Shell, make_server, refuse_production
 
 TRAFFIC = "centre-1"
 """The camera that shows the clip of real traffic."""
+TURNS = "west-2"
+"""The camera that can be turned."""
 _log = structlog.get_logger()
 
 
@@ -27,6 +33,7 @@ class Fleet(msgspec.Struct, frozen=True):
     main: int
     sub: int
     traffic: int = 0
+    ptz: int = 0
 
     def main_url(self, code: str) -> str:
         """Of the large picture of the camera."""
@@ -36,6 +43,23 @@ class Fleet(msgspec.Struct, frozen=True):
     def sub_url(self, code: str) -> str:
         """Of the small picture of the camera."""
         return f"rtsp://127.0.0.1:{self.sub}/{code}"
+
+    @property
+    def controls(self) -> dict[str, str]:
+        """At which ONVIF service cameras are steered, by their code."""
+        return {TURNS: f"http://{USER}:{PASSWORD}@127.0.0.1:{self.ptz}"} if self.ptz else {}
+
+
+def run_ptz(settings: Settings, port: int) -> None:
+    """The simulated ONVIF service of the camera that turns has served on 127.0.0.1 until it was told to stop.
+
+    Raises:
+        Invalid: `simulated_in_production`.
+    """
+    refuse_production(settings)
+    signal.signal(signal.SIGTERM, lambda *_: None)  # as the simulated sources do
+    with contextlib.suppress(KeyboardInterrupt):
+        make_server(Shell(PtzCamera()), port).run()
 
 
 def find_traffic_clip() -> Path | None:

@@ -88,6 +88,11 @@ def matrix() -> tuple[MatrixRow, ...]:
             for profile in ("control_room_operator", "control_room_supervisor")
             for group in GROUPS.values()
         ),
+        *(
+            MatrixRow(profile, "steer", f"cameras/{group}", Limits(purposes=(PUBLIC_ORDER, TRAFFIC)))
+            for profile in ("control_room_operator", "control_room_supervisor")
+            for group in GROUPS.values()
+        ),
         MatrixRow(
             "control_room_supervisor",
             "view_recording",
@@ -111,7 +116,7 @@ def matrix() -> tuple[MatrixRow, ...]:
         *(
             MatrixRow(profile, action, "cameras/*", emergency)
             for profile in ("control_room_operator", "crisis_coordinator")
-            for action in ("view_live", "view_recording")
+            for action in ("view_live", "view_recording", "steer")
         ),
     )
 
@@ -152,7 +157,7 @@ async def agree_on_video(seeder: "Seeder", connection: Connection) -> None:
             also_for=tuple(others),
             purposes=(PUBLIC_ORDER, TRAFFIC, INVESTIGATION, CRISIS, UPKEEP),
             resources=seeder.resources(VIDEO),
-            actions=("view_live", "view_recording", "export", "unmask", "mask"),
+            actions=("view_live", "view_recording", "export", "steer", "unmask", "mask"),
             conditions=(KeptAtMost(30), NotPassedOn()),
             valid_from=seeder.today,
             valid_until=seeder.until,

@@ -75,6 +75,13 @@ def add(
     ] = "",
     sub_source: Annotated[str, typer.Option(help="of the small stream")] = "",
     driver: Annotated[Driver, typer.Option(help="what reads the streams")] = Driver.RTSP,
+    onvif: Annotated[
+        str,
+        typer.Option(
+            envvar="KOINON_VIDEO_ONVIF",
+            help="http://user:password@host/onvif/device_service: where it is steered",
+        ),
+    ] = "",
     place_kind: Annotated[PlaceKind, typer.Option(help="what place it looks at")] = PlaceKind.PUBLIC_OPEN,
     sensor: Annotated[Sensor, typer.Option(help="what kind of eye it is")] = Sensor.FIXED,
     direction_deg: Annotated[float | None, typer.Option(help="clockwise from north")] = None,
@@ -140,6 +147,10 @@ def add(
                         by=INSTALLER,
                         at=at,
                     )
+            if onvif:
+                await service.set_control(
+                    connection, opened.sealer, key, camera.id, onvif, by=INSTALLER, at=at
+                )
             if group:
                 await service.set_groups(connection, opened.sealer, camera.id, group, by=INSTALLER, at=at)
             if share:

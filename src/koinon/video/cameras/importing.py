@@ -46,7 +46,7 @@ _NUMBERS = (
 )
 _SOURCES = {"source": Role.MAIN, "sub_source": Role.SUB}
 REQUIRED = ("code", "name", "latitude", "longitude", "place_kind", "municipality", "sensor")
-COLUMNS = ("code", *FACTS, "groups", "source", "sub_source", "driver")
+COLUMNS = ("code", *FACTS, "groups", "source", "sub_source", "driver", "onvif")
 _WORDS: dict[str, dict[str, bool]] = {
     "doubly_recorded": {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 }
@@ -350,6 +350,10 @@ async def _apply(
             raise
         if moved:
             changed.append(column)
+    if values.get("onvif") and await service.set_control(
+        connection, sealer, key, camera.id, values["onvif"], by=by, at=at
+    ):
+        changed.append("onvif")
     if found is None:
         return Outcome.CREATED, ()
     return (Outcome.CHANGED, tuple(changed)) if changed else (Outcome.UNCHANGED, ())

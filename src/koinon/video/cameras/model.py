@@ -163,6 +163,22 @@ class Stream(msgspec.Struct, frozen=True, kw_only=True):
         return f"Stream({self.id}, {self.role.value}, {self.address})"
 
 
+class Control(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a camera that can be turned is steered.
+
+    Attributes:
+        sealed_source: the URL of its ONVIF device service with its credentials, for `SourceKey.open_control`.
+        address: the same without credentials, for people.
+    """
+
+    camera: CameraId
+    sealed_source: bytes
+    address: str
+
+    def __repr__(self) -> str:
+        return f"Control({self.camera}, {self.address})"
+
+
 class Group(msgspec.Struct, frozen=True, kw_only=True):
     """Cameras about which a convention speaks together.
 

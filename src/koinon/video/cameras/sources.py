@@ -5,18 +5,22 @@ backups; web processes seal with it, recorders open with it, so machines that sh
 """
 
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from koinon.base.crypto import open_sealed, seal
 from koinon.base.errors import Invalid
 from koinon.base.files import create_file
-from koinon.video.cameras.model import CameraId, Driver, Role, Stream
+from koinon.video.cameras.model import CameraId, Control, Driver, Role, Stream
 
 KEY_BYTES = 32
 PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443, "udp": 0}
 # The recorder's own client speaks RTSP in the clear over TCP; PyAV reads the rest.
 SCHEMES = {Driver.RTSP: ("rtsp",), Driver.AV: ("rtsp", "rtsps", "http", "https", "udp")}
+CONTROL_PATH = "/onvif/device_service"
+"""Of the device service of every ONVIF camera. Source: ONVIF Core Specification, section 5.1."""
+_CONTROL = "onvif"
 
 
 class SourceKey:
@@ -48,9 +52,17 @@ class SourceKey:
         """
         return open_sealed(self._key, stream.sealed_source, _bound_to(stream.camera, stream.role)).decode()
 
+    def seal_control(self, camera: CameraId, url: str) -> bytes:
+        """The URL at which the camera is steered, readable only with the key, and only as that camera's."""
+        return seal(self._key, url.encode(), _bound_to(camera, _CONTROL))
 
-def _bound_to(camera: CameraId, role: Role) -> bytes:
-    return f"koinon camera source\0{camera}\0{role.value}".encode()
+    def open_control(self, control: Control) -> str:
+        """The URL with its credentials. Raises as `open_source`."""
+        return open_sealed(self._key, control.sealed_source, _bound_to(control.camera, _CONTROL)).decode()
+
+
+def _bound_to(camera: CameraId, what: str) -> bytes:
+    return f"koinon camera source\0{camera}\0{what}".encode()
 
 
 class Parsed:
@@ -61,9 +73,9 @@ class Parsed:
         host: a name or an IP address; with `port`, what is checked and connected to.
     """
 
-    __slots__ = ("address", "host", "password", "port", "scheme", "url", "user")
+    __slots__ = ("address", "host", "password", "path", "port", "scheme", "url", "user")
 
-    def __init__(self, url: str, driver: Driver) -> None:
+    def __init__(self, url: str, schemes: Sequence[str]) -> None:
         """Raises `Invalid: invalid_source`, with why; never with the credentials."""
         if len(url) > 2048 or any(character <= " " or character == "\x7f" for character in url):
             raise Invalid("invalid_source", why="longer than 2,048 characters, or with white space")
@@ -72,8 +84,8 @@ class Parsed:
             port, host = parts.port, parts.hostname
         except ValueError:
             raise Invalid("invalid_source", why="malformed host or port") from None
-        if parts.scheme not in SCHEMES[driver]:
-            raise Invalid("invalid_source", why=f"the scheme must be one of {', '.join(SCHEMES[driver])}")
+        if parts.scheme not in schemes:
+            raise Invalid("invalid_source", why=f"the scheme must be one of {', '.join(schemes)}")
         if not host:
             raise Invalid("invalid_source", why="no host")
         if port == 0 or (port is None and not PORTS[parts.scheme]):
@@ -87,8 +99,8 @@ class Parsed:
         self.user = unquote(parts.username or "")
         self.password = unquote(parts.password or "")
         # A query may carry a password too: some cameras ask for it there.
-        path = (parts.path or "/").replace("@", "%40")
-        self.address = urlunsplit((parts.scheme, _authority(host, port), path, "", ""))
+        self.path = (parts.path or "/").replace("@", "%40")
+        self.address = urlunsplit((parts.scheme, _authority(host, port), self.path, "", ""))
 
     def __repr__(self) -> str:
         return f"Parsed({self.address})"
@@ -96,7 +108,22 @@ class Parsed:
 
 def parse(url: str, driver: Driver = Driver.RTSP) -> Parsed:
     """The source that the URL names. Raises `Invalid: invalid_source`, with why; never with the credentials."""
-    return Parsed(url, driver)
+    return Parsed(url, SCHEMES[driver])
+
+
+def parse_control(url: str) -> Parsed:
+    """The ONVIF device service that the URL names; without a path at its usual one (`CONTROL_PATH`).
+
+    Raises:
+        Invalid: `invalid_onvif_address`, with why; never with the credentials.
+    """
+    try:
+        parsed = Parsed(url, ("http", "https"))
+        if parsed.path == "/":
+            parsed = Parsed(urlunsplit(urlsplit(url)._replace(path=CONTROL_PATH)), ("http", "https"))
+    except Invalid as error:
+        raise Invalid("invalid_onvif_address", **error.facts) from None
+    return parsed
 
 
 def at_address(url: str, ip: str) -> str:

@@ -17,6 +17,8 @@ from koinon.trust.standing import Standing
 from koinon.video.cameras import Camera
 from koinon.video.live.words import PROBLEMS, WORDS
 from koinon.video.rights import Action, Rights, choices_of
+from koinon.video.steering import Steering
+from koinon.video.steering.words import WORDS as STEERING
 
 SIZES = (1, 4, 9, 16)
 _PAGE = {"Content-Security-Policy": MEDIA_POLICY}
@@ -44,11 +46,12 @@ async def show_wall(
     session: NamedDependency[Session],
     rights: NamedDependency[Rights],
     standing: NamedDependency[Standing],
+    steering: NamedDependency[Steering],
     database: NamedDependency[Database],
 ) -> Any:
     """One to sixteen cameras of those that the viewer may see. Which, and how many, stands in the address."""
     cameras = await rights.list_visible_cameras(session, Action.VIEW_LIVE)
-    return await _show(request, session, rights, standing, database, cameras)
+    return await _show(request, session, rights, standing, steering, database, cameras)
 
 
 @get("/video/cameras/{code:str}/live", include_in_schema=False)
@@ -57,6 +60,7 @@ async def show_camera(
     session: NamedDependency[Session],
     rights: NamedDependency[Rights],
     standing: NamedDependency[Standing],
+    steering: NamedDependency[Steering],
     database: NamedDependency[Database],
     code: FromPath[str],
 ) -> Any:
@@ -65,7 +69,7 @@ async def show_camera(
     found = next((each for each in cameras if each.code == code), None)
     if found is None:
         raise NotFound("camera_unknown")
-    return await _show(request, session, rights, standing, database, [found], only=found)
+    return await _show(request, session, rights, standing, steering, database, [found], only=found)
 
 
 async def _show(
@@ -73,6 +77,7 @@ async def _show(
     session: Session,
     rights: Rights,
     standing: Standing,
+    steering: Steering,
     database: Database,
     cameras: Sequence[Camera],
     *,
@@ -85,6 +90,13 @@ async def _show(
     async with database.acquire() as connection:
         labels: Mapping[str, Any] = (await load_vocabulary(connection)).purposes
     owners = standing.register.parties
+    # Which of them the viewer may steer as well, and what that needs, by purpose.
+    turning = await steering.list_steerable([each.id for each in cameras])
+    steered = [
+        each for each in await rights.list_visible_cameras(session, Action.STEER) if each.id in turning
+    ]
+    steers = {each.id for each in steered}
+    needs = {each.purpose: each.needs for each in await rights.list_offers(session, Action.STEER, steered)}
     return render(
         request,
         "live/wall.html",
@@ -100,12 +112,17 @@ async def _show(
                     "code": each.code,
                     "name": each.name,
                     "owner": owners[each.owner].name.in_(language) if each.owner in owners else "",
+                    "steers": each.id in steers,
                 }
                 for each in cameras
             ]
         ),
+        steering=_json(needs),
         words=_json(
-            {name: str(portal.catalogues.in_language(language, text)) for name, text in WORDS.items()}
+            {
+                name: str(portal.catalogues.in_language(language, text))
+                for name, text in {**WORDS, **STEERING}.items()
+            }
         ),
     )
 

@@ -19,10 +19,10 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from lxml import etree
 
 from koinon.base.late import late
+from koinon.base.xml import PARSER
 from koinon.integrator.drivers.driver import WireFault
 from koinon.integrator.drivers.signed.keeping import Signer
 from koinon.integrator.drivers.signed.trust import Trust
-from koinon.integrator.drivers.wires.xml import PARSER
 
 # Without its types: they do not say what it exports.
 signxml: Any = late("signxml")

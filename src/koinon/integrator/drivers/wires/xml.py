@@ -1,30 +1,14 @@
-"""XML from outside: parsed without entities, document types, network or surprises in size and depth.
-
-Source: OWASP XML External Entity Prevention; XML 1.0 section 2.8 (document type), 4.3.3 (encodings).
-"""
+"""XML of sources: parsed as `koinon.base.xml` does, and read element by element."""
 
 from xml.sax.saxutils import escape
 
 from lxml import etree
 
+from koinon.base import xml
+from koinon.base.xml import MAX_DEPTH
 from koinon.integrator.drivers.driver import WireFault
 
-MAX_DEPTH = 24
-# Deeper than MAX_DEPTH: asked of libxml2 in C, where a walk in Python would cost more than the parsing.
-_too_deep = etree.XPath("boolean(" + "/*" * (MAX_DEPTH + 1) + ")")
-
-# Made once: making one costs more than parsing an answer. lxml locks it, should two threads ever meet here.
-PARSER = etree.XMLParser(
-    encoding="utf-8",
-    resolve_entities=False,
-    no_network=True,
-    load_dtd=False,
-    dtd_validation=False,
-    huge_tree=False,
-    remove_comments=True,
-    remove_pis=True,
-    collect_ids=False,
-)
+__all__ = ["MAX_DEPTH", "escaped", "find_text", "parse_xml", "text_of"]
 
 
 def parse_xml(data: bytes) -> etree._Element:
@@ -34,18 +18,10 @@ def parse_xml(data: bytes) -> etree._Element:
         WireFault: `forbidden_xml` (document type, entity, other encoding, deeper than `MAX_DEPTH`) or
             `garbage`.
     """
-    if b"<!DOCTYPE" in data or b"<!ENTITY" in data or b"\x00" in data:
-        raise WireFault("forbidden_xml")
     try:
-        root = etree.fromstring(data, PARSER)
-    except (etree.XMLSyntaxError, ValueError):
-        raise WireFault("garbage", "xml") from None
-    document = root.getroottree().docinfo
-    if document.doctype or document.internalDTD is not None:
-        raise WireFault("forbidden_xml")
-    if _too_deep(root.getroottree()):
-        raise WireFault("forbidden_xml", "depth")
-    return root
+        return xml.parse_xml(data)
+    except xml.BadXml as error:
+        raise WireFault(error.code, error.detail) from None
 
 
 def text_of(parent: etree._Element, path: str) -> str:

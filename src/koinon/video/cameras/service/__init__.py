@@ -9,6 +9,7 @@ from koinon.video.cameras.service.cameras import (
     share_camera,
     unshare_camera,
 )
+from koinon.video.cameras.service.controls import drop_control, set_control
 from koinon.video.cameras.service.groups import make_group, set_groups
 from koinon.video.cameras.service.record import CHANGED, shown_publicly
 from koinon.video.cameras.service.streams import allow_network, forbid_network, keep_stream, set_stream
@@ -17,6 +18,7 @@ __all__ = [
     "CHANGED",
     "allow_network",
     "change_camera",
+    "drop_control",
     "forbid_network",
     "keep_stream",
     "make_group",
@@ -24,6 +26,7 @@ __all__ = [
     "register_camera",
     "resume_camera",
     "retire_camera",
+    "set_control",
     "set_groups",
     "set_stream",
     "share_camera",

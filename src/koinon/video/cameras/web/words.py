@@ -74,6 +74,7 @@ FIELDS = {
     "sub_source": N_("Address of the small picture"),
     "groups": N_("Groups"),
     "driver": N_("Read by"),
+    "onvif": N_("Address for steering (ONVIF)"),
 }
 
 problems: dict[str, Message] = {
@@ -96,6 +97,11 @@ problems: dict[str, Message] = {
     ),
     "declaration_missing": N_("Give the reference of the declaration before the camera is shared."),
     "invalid_source": N_("This is not the address of a stream. Write it as rtsp://host:port/path."),
+    "invalid_onvif_address": N_(
+        "This is not the address of an ONVIF service. Write it as http://user:password@host/onvif/device_service."
+    ),
+    "camera_cannot_turn": N_("Only a camera of the kind “can be turned” has an address for steering."),
+    "control_unknown": N_("The camera has no address for steering."),
     "address_not_allowed": N_(
         "This address lies outside the networks in which cameras of the party may stand. Ask the operator."
     ),

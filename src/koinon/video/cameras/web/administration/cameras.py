@@ -18,15 +18,17 @@ from koinon.trust.ledger import Sealer
 from koinon.trust.parties import Author, PartyId
 from koinon.trust.parties.sign_in import Session
 from koinon.trust.parties.store import load_part
-from koinon.video.cameras import service, store
+from koinon.video.cameras import controls, service, store
 from koinon.video.cameras.health import find_health
 from koinon.video.cameras.model import (
     FACTS,
     Camera,
+    Sensor,
     State,
     observation,
 )
 from koinon.video.cameras.policy import MANAGER, OPERATOR, sees_all
+from koinon.video.cameras.sources import SourceKey
 from koinon.video.cameras.territory import MUNICIPALITIES
 from koinon.video.cameras.web.administration.forms import (
     CHANGES,
@@ -69,6 +71,7 @@ async def add_camera(
     session: NamedDependency[Session],
     database: NamedDependency[Database],
     sealer: NamedDependency[Sealer],
+    settings: NamedDependency[Settings],
     clock: NamedDependency[Clock],
 ) -> Response[Any]:
     """The camera of the form is in the register; what is wrong with it stands at its field otherwise."""
@@ -88,8 +91,13 @@ async def add_camera(
                 by=author,
                 at=clock.now(),
             )
+            if form.onvif:
+                key = SourceKey.of(settings.home)
+                await service.set_control(
+                    connection, sealer, key, camera.id, form.onvif, by=author, at=clock.now()
+                )
     except KoinonError as error:
-        if error.status not in (400, 409):
+        if error.status not in (400, 409) and error.code != "address_not_allowed":
             raise
         return await _new_page(request, author, database, clock, typed=typed, error=error)
     return Redirect(f"/video/cameras/{camera.code}", status_code=303)
@@ -242,6 +250,7 @@ async def _camera_page(
             raise NotFound("camera_unknown")
         own = author.party == camera.owner or sees_all(author)
         streams = (await store.list_streams(connection, [camera.id])).get(camera.id, []) if own else []
+        control = await controls.find_control(connection, camera.id) if own else None
         all_streams = await store.list_streams(connection, [camera.id])
         health = (await find_health(connection, all_streams, clock.now()))[camera.id]
         member_of = (await store.groups_of(connection, [camera.id])).get(camera.id, [])
@@ -262,6 +271,8 @@ async def _camera_page(
         owner=names.get(camera.owner, ""),
         municipality=MUNICIPALITIES[camera.municipality][0],
         streams=streams,
+        control=control,
+        turns=camera.sensor is Sensor.PTZ,
         health=HEALTH[health.state],
         health_detail=health,
         state=STATES[camera.state],

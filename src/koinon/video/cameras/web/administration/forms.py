@@ -66,6 +66,7 @@ class NewForm(FactsForm):
 
     code: str = ""
     owner: str = ""
+    onvif: str = ""
 
 
 class StreamForm(msgspec.Struct):
@@ -82,6 +83,12 @@ class RoleForm(msgspec.Struct):
 
     role: Role
     recorded: bool = False
+
+
+class ControlForm(msgspec.Struct):
+    """Where the camera is steered."""
+
+    onvif: str
 
 
 async def _change_facts(change: Change, form: FactsForm) -> None:
@@ -118,7 +125,19 @@ async def _keep_stream(change: Change, form: RoleForm) -> None:
     )
 
 
-def _to(verb: Callable[..., Awaitable[Camera]]) -> Callable[[Change, Any], Awaitable[None]]:
+async def _set_control(change: Change, form: ControlForm) -> None:
+    await service.set_control(
+        change.connection,
+        change.sealer,
+        SourceKey.of(change.settings.home),
+        change.camera,
+        form.onvif,
+        by=change.by,
+        at=change.at,
+    )
+
+
+def _to(verb: Callable[..., Awaitable[Camera | None]]) -> Callable[[Change, Any], Awaitable[None]]:
     async def make(change: Change, form: Nothing) -> None:
         await verb(change.connection, change.sealer, change.camera, by=change.by, at=change.at)
 
@@ -129,6 +148,8 @@ CHANGES: dict[str, tuple[type[msgspec.Struct], Callable[[Change, Any], Awaitable
     "facts": (FactsForm, _change_facts),
     "stream": (StreamForm, _set_stream),
     "keep": (RoleForm, _keep_stream),
+    "control": (ControlForm, _set_control),
+    "uncontrol": (Nothing, _to(service.drop_control)),
     "pause": (Nothing, _to(service.pause_camera)),
     "resume": (Nothing, _to(service.resume_camera)),
     "retire": (Nothing, _to(service.retire_camera)),

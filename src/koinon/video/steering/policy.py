@@ -1,0 +1,65 @@
+"""Whose turn it is at a camera. Pure."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from koinon.video.steering.model import Claim
+
+IDLE: Final = timedelta(seconds=15)
+"""Who has moved nothing for so long while somebody waits has let go."""
+ALIVE: Final = timedelta(seconds=5)
+"""A turn of which nothing was heard for so long is a dead process's; the camera has stopped by itself long before."""
+MOST_WAITING: Final = 8
+
+
+class Course(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be done about the turns at a camera.
+
+    Attributes:
+        dead: their process is gone. holder: who has it then. begins: it is new to him.
+        next: who is first among those who wait. oust: the holder is to let go, for `next`.
+        waiting: those who wait, in their order.
+    """
+
+    dead: tuple[UUID, ...]
+    holder: Claim | None
+    begins: bool
+    next: Claim | None
+    oust: bool
+    waiting: tuple[Claim, ...]
+
+
+def rank_of(*, emergency: bool, own: bool) -> int:
+    """A declared emergency goes before none, and then the camera's owner before others."""
+    return 2 * emergency + own
+
+
+def settle(claims: Sequence[Claim], at: datetime) -> Course:
+    """Whose turn it is at `at`, among all claims on one camera."""
+    dead = tuple(each.use for each in claims if each.alive_until <= at)
+    alive = [each for each in claims if each.alive_until > at]
+    waiting = sorted(
+        (each for each in alive if each.held_since is None), key=lambda each: (-each.rank, each.asked_at)
+    )
+    holder = next((each for each in alive if each.held_since is not None), None)
+    begins = holder is None and bool(waiting)
+    if begins:
+        holder = waiting.pop(0)
+    first = waiting[0] if waiting else None
+    oust = (
+        holder is not None
+        and not begins
+        and first is not None
+        and holder.ousted_by is None
+        and (first.rank > holder.rank or at - (holder.moved_at or at) >= IDLE)
+    )
+    return Course(dead=dead, holder=holder, begins=begins, next=first, oust=oust, waiting=tuple(waiting))
+
+
+def why_ousted(holder: Claim, by: Claim | None) -> str:
+    """The code of what the one hears who has to let go: `steering_taken_over` or `steering_idle`."""
+    return "steering_taken_over" if by is not None and by.rank > holder.rank else "steering_idle"

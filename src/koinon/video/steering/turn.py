@@ -1,0 +1,160 @@
+"""One person's turn at a camera: waiting for it, having it, over. What it was is told for the trace."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final
+
+import structlog
+
+from koinon.base.clock import Clock, rfc3339
+from koinon.base.errors import KoinonError
+from koinon.video.steering.model import Ability, Position, Velocity
+from koinon.video.steering.motion import Motion
+from koinon.video.steering.policy import Course
+from koinon.video.steering.service import Asker, Steering
+from koinon.video.steering.soap import CameraFault
+
+_AGAIN_SECONDS: Final = 2.0
+
+_log = structlog.get_logger()
+
+Say = Callable[..., None]
+
+
+class Turn:
+    """`step` it twice a second, and whenever `changed` is set; `end` it in every case.
+
+    Attributes:
+        held_since: when he got the camera; None while he waits.
+    """
+
+    def __init__(
+        self,
+        steering: Steering,
+        asker: Asker,
+        clock: Clock,
+        *,
+        say: Say,
+        tell_holder: Callable[[Course], Any],
+    ) -> None:
+        """`say` tells the page facts by name; `tell_holder` makes of a course what somebody who waits may know of it."""
+        self._steering, self._asker, self._clock = steering, asker, clock
+        self._say, self._tell_holder = say, tell_holder
+        self.held_since: datetime | None = None
+        self.changed = steering.listen(asker.camera.id)
+        self._motion: Motion | None = None
+        self._ability: Ability | None = None
+        self._ip: str | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._moves = 0  # movements that were told to the others
+        self._said: object = None
+        self._asked = False
+        self._over = False
+
+    async def begin(self) -> None:
+        """He waits. Raises as `Steering.ask`."""
+        await self._steering.ask(self._asker)
+        self._asked = True
+
+    async def step(self) -> None:
+        """He waits still, has it still, or has it now; the page knows.
+
+        Raises:
+            Cut: see `Steering.settle`.
+            KoinonError: the camera can be steered no more: see `Steering.demand_steerable`.
+        """
+        self.changed.clear()
+        await self._steering.demand_steerable(self._asker.camera, self._ip)
+        moves = self._motion.counted.total() if self._motion is not None else 0
+        moved = moves != self._moves or (self._motion is not None and self._motion.turning)
+        self._moves = moves
+        course = await self._steering.settle(self._asker, moved=moved)
+        holder = course.holder
+        if holder is not None and holder.use == self._asker.use:
+            if self.held_since is None and not self._over:
+                self.held_since = self._clock.now()
+                self._connecting = asyncio.create_task(self._connect(), name="camera-connected")
+            self._once(turn="holds", waiting=len(course.waiting))
+        else:
+            place = [each.use for each in course.waiting].index(self._asker.use) + 1
+            self._once(turn="waits", place=place, holder=self._tell_holder(course))
+
+    def move(self, velocity: Velocity) -> None:
+        """See `Motion.move`; nothing where he does not have the camera."""
+        if self._motion is not None and not self._over:
+            self._motion.move(velocity)
+
+    def go_to(self, preset: str) -> None:
+        """See `Motion.go_to`; a place that the camera does not know is none."""
+        if self._motion is not None and not self._over and preset in self._presets:
+            self._motion.go_to(preset)
+
+    def stop(self) -> None:
+        """The camera is told to stand still, at once."""
+        if self._motion is not None:
+            self._motion.stop()
+
+    def cut(self) -> None:
+        """It is over: the camera is told to stand still and obeys no more. Called synchronously, by the gate."""
+        self._over = True
+        self.stop()
+
+    async def end(self) -> None:
+        """The camera stands still, and the next one has it."""
+        self._over = True
+        self._steering.forget(self._asker.camera.id, self.changed)
+        if self._connecting is not None:
+            self._connecting.cancel()
+            await asyncio.wait([self._connecting])
+        if self._motion is not None:
+            await self._motion.close()
+        if self._asked:
+            try:
+                await self._steering.let_go(self._asker)
+            except KoinonError as error:  # it runs out by itself
+                _log.warning("claim_not_deleted", error=repr(error))
+
+    def account(self) -> dict[str, Any]:
+        """What the trace says of it: from when it was held (RFC 3339), and how many movements of each kind there were."""
+        if self.held_since is None:
+            return {"held_since": None}
+        counted = dict(sorted(self._motion.counted.items())) if self._motion is not None else {}
+        return {
+            "held_since": rfc3339(self.held_since),
+            "held_until": rfc3339(self._clock.now()),
+            "movements": counted,
+        }
+
+    @property
+    def _presets(self) -> frozenset[str]:
+        return frozenset(each.token for each in self._ability.presets) if self._ability else frozenset()
+
+    async def _connect(self) -> None:
+        """The camera answers; it is tried until it does, and the page knows why it does not."""
+        while True:
+            self._say(camera="connecting")
+            try:
+                found, ip = await self._steering.connect(self._asker.camera)
+            except CameraFault as fault:
+                _log.warning("camera_not_connected", reason=fault.reason, detail=fault.detail)
+                self._say(camera=fault.reason)
+            except KoinonError as error:  # the next step says it too, and ends
+                self._say(camera=error.code)
+            else:
+                self._ability, self._ip = found.ability, ip
+                self._motion = Motion(found, lambda reason: self._say(camera=reason), self._look)
+                self._say(camera="ready", can=found.ability)
+                with contextlib.suppress(CameraFault):
+                    self._look(await found.position())
+                return
+            await asyncio.sleep(_AGAIN_SECONDS)
+
+    def _look(self, position: Position) -> None:
+        self._say(position=position)
+
+    def _once(self, **facts: Any) -> None:
+        if facts != self._said:
+            self._said = facts
+            self._say(**facts)

@@ -1,0 +1,106 @@
+"""The wire to a camera: who asks is known to it, what it says is read, and what goes wrong has a name."""
+
+import pytest
+
+from koinon.video.steering.model import Velocity
+from koinon.video.steering.soap import CameraFault
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {},
+        {"accepts": "digest"},
+        {"ahead_seconds": -86_400.0 * 3},  # its clock stands
+        {"old": True},  # knows no GetServices
+        {"address": "http://169.254.169.254"},  # says that it is somewhere else
+        {"password": "a<b&'\"é"},
+    ],
+    ids=str,
+)
+async def test_a_camera_is_known_turned_stopped_and_sent_somewhere(serve, dial, kind):
+    served = await serve(**kind)
+    url = served.url(password="a%3Cb%26%27%22%C3%A9" if "password" in kind else "")
+    camera = await dial(served, url)
+    assert camera.ability.pan_tilt and camera.ability.zoom
+    assert [each.token for each in camera.ability.presets] == ["1", "2", "3"]
+    await camera.move(Velocity(0.5, -1, 0.25), 1.0)
+    assert served.camera.heard[-1].velocity == (0.5, -1.0, 0.25) and served.camera.moving
+    await camera.stop()
+    assert not served.camera.moving
+    await camera.go_to("2")
+    where = await camera.position()
+    assert served.heard == ["ContinuousMove", "Stop", "GotoPreset"]
+    assert where.pan is not None and where.zoom is not None
+
+
+async def test_it_stands_still_by_itself_after_the_time_that_each_movement_names(serve, dial):
+    now = [100.0]
+    served = await serve(now=lambda: now[0])
+    camera = await dial(served)
+    await camera.move(Velocity(pan=1), 1.0)
+    now[0] += 0.9
+    assert served.camera.moving
+    now[0] += 0.2
+    assert not served.camera.moving
+    assert served.camera.position[0] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("mode", "reason"),
+    [
+        ("fault", "fault"),
+        ("slow", "slow"),
+        ("down", "garbage"),
+        ("truncated", "garbage"),
+        ("garbage", "garbage"),
+        ("bomb", "garbage"),
+        ("external_entity", "garbage"),
+        ("deep", "garbage"),
+        ("huge", "garbage"),
+        ("http_500", "fault"),
+        ("redirect", "fault"),
+    ],
+)
+async def test_what_goes_wrong_has_a_name(serve, dial, mode, reason):
+    served = await serve()
+    camera = await dial(served, seconds=0.5)
+    served.behave(mode, 1.0)
+    with pytest.raises(CameraFault) as caught:
+        await camera.move(Velocity(zoom=1), 1.0)
+    assert caught.value.reason == reason
+    served.behave()
+    await camera.stop()
+
+
+@pytest.mark.parametrize("accepts", ["token", "digest"])
+async def test_who_has_the_wrong_password_is_told_so(serve, dial, accepts):
+    served = await serve(accepts=accepts)
+    with pytest.raises(CameraFault, match="unauthorised"):
+        await dial(served, served.url(password="wrong"))
+
+
+async def test_a_simulated_camera_is_refused_where_none_may_be_and_none_is_unreachable(serve, dial):
+    served = await serve()
+    with pytest.raises(CameraFault, match="simulated"):
+        await dial(served, simulated=False)
+    with pytest.raises(CameraFault, match="unreachable"):
+        await dial(served, "http://127.0.0.1:1/")
+
+
+async def test_a_token_that_is_overheard_is_of_no_use(serve, dial):
+    """The camera knows each nonce once: what one client sent is refused from another."""
+    import httpx
+
+    served = await serve()
+    camera = await dial(served)
+    token = camera._soap._token()
+    body = (
+        '<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope"><s:Header>' + token + "</s:Header><s:Body>"
+        '<Stop xmlns="http://www.onvif.org/ver20/ptz/wsdl"><ProfileToken>main</ProfileToken></Stop></s:Body></s:Envelope>'
+    )
+    async with httpx.AsyncClient() as client:
+        answers = [
+            await client.post(f"http://127.0.0.1:{served.port}/onvif/ptz_service", content=body) for _ in range(2)
+        ]
+    assert [each.status_code for each in answers] == [200, 400]
