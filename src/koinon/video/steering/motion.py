@@ -37,7 +37,7 @@ class Motion:
         tell: Callable[[str], None],
         look: Callable[[Position], None] = lambda _: None,
     ) -> None:
-        """`tell` hears `ready` and why the camera does not do as told, when that changes; `look` hears where it looks."""
+        """`tell` hears `ready`, or why the camera does not do as told, when that changes; `look` where it looks."""
         self._camera, self._tell, self._look = camera, tell, look
         self.counted: Counter[str] = Counter()
         self._told = ""
@@ -106,21 +106,21 @@ class Motion:
                 await asyncio.wait([self._halting])
             if self._preset is not None:
                 preset, self._preset = self._preset, None
-                await self._command(lambda: self._camera.go_to(preset))
+                await self._command(self._camera.go_to(preset))
             elif self._velocity.kinds:
                 velocity = self._velocity
-                if await self._command(lambda: self._camera.move(velocity, TIMEOUT_SECONDS)):
+                if await self._command(self._camera.move(velocity, TIMEOUT_SECONDS)):
                     await self._hold(velocity)
                 continue
             if not self._velocity.kinds and self._preset is None:
                 await self._rest()
 
-    async def _command(self, send: Callable[[], Awaitable[None]]) -> bool:
+    async def _command(self, command: Awaitable[None]) -> bool:
         """Whether it may go on: false where it was let go meanwhile, and a Stop was sent."""
         stopped = self._halting
         self._underway = self._may_move = self._unsettled = True
         try:
-            await send()
+            await command
             self._say("ready")
         except CameraFault as fault:
             self._say(fault.reason)

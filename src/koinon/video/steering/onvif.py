@@ -1,7 +1,6 @@
 """The few messages of ONVIF that turn a camera.
 
-Source: ONVIF Core Specification (device service), Media Service, Media2 Service and PTZ Service Specifications; Profile S
-section 7.10 and Profile T section 7.7 (PTZ).
+Source: ONVIF Core Specification (device service), Media, Media2 and PTZ Service Specifications; Profiles S and T (PTZ).
 """
 
 from datetime import UTC, datetime
@@ -33,7 +32,7 @@ class OnvifCamera:
 
     @classmethod
     async def open(cls, soap: Soap, path: str) -> Self:
-        """The camera whose device service is at `path`: its clock, services, a profile that turns, what it can, its presets.
+        """The camera whose device service is at `path`: its clock, a profile that turns, what it can, its presets.
 
         Raises:
             CameraFault: also `cannot_turn`.

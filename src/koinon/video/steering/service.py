@@ -118,8 +118,8 @@ class Steering:
         """Whose turn it is now. `moved`: the asker has moved the camera since he asked last.
 
         Raises:
-            Cut: `steering_taken_over`, `steering_idle`: he has to let go, for somebody else; `steering_lost`: he was taken
-                for dead.
+            Cut: `steering_taken_over`, `steering_idle`: he has to let go, for somebody else; `steering_lost`: he was
+                taken for dead.
         """
         async with self._database.transaction() as connection:
             at = await store.lock_camera(connection, asker.camera.id)

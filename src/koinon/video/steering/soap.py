@@ -1,7 +1,7 @@
-"""SOAP 1.2 over HTTP to one camera: who asks is proven, everything is bounded, and only the checked address is dialled.
+"""SOAP 1.2 over HTTP to one camera: who asks is proven, all is bounded, and only the checked address is dialled.
 
-Source: W3C SOAP 1.2 part 1, sections 5.1 (envelope), 5.4 (fault); part 2, section 7 (HTTP binding); OASIS WSS UsernameToken
-Profile 1.0, section 3.1; ONVIF Core Specification, section 5.9 (security); RFC 7616.
+Source: W3C SOAP 1.2 part 1, sections 5.1 (envelope), 5.4 (fault); part 2, section 7 (HTTP binding); OASIS WSS
+UsernameToken Profile 1.0, section 3.1; ONVIF Core Specification, section 5.9 (security); RFC 7616.
 """
 
 import base64
@@ -142,8 +142,9 @@ class Soap:
             raise CameraFault("unreachable", "timeout") from None
         except httpx.TimeoutException:
             raise CameraFault("slow") from None
-        except httpx.RemoteProtocolError:
-            raise CameraFault("garbage", "http") from None
+        except httpx.RemoteProtocolError as error:
+            gone = "disconnected" in str(error)  # without a byte; what breaks off in the middle is no answer
+            raise CameraFault("unreachable" if gone else "garbage", "http") from None
         except (httpx.HTTPError, OSError):
             raise CameraFault("unreachable") from None
 

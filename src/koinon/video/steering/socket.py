@@ -1,9 +1,9 @@
 """`/video/steer`: a WebSocket a turn at a camera. Who closes it, or falls silent, has let go.
 
 The page sends one `ViewRequest` (action `steer`) and is answered `{"opened": ...}` or `{"problem": ...}`. Then it hears
-`{"turn": "waits", "place", "holder"}` or `{"turn": "holds", "waiting"}`; `{"camera": "connecting" | "ready" | why not}`, with
-`can` where it is ready; `{"position": ...}`; and at the end `{"cut": problem}`. It says `{"move": [pan, tilt, zoom]}`, each from -1
-to 1, again every 0.2 s while a button is held; `{"stop": true}`; `{"preset": token}`.
+`{"turn": "waits", "place", "holder"}` or `{"turn": "holds", "waiting"}`; `{"camera": "connecting"}`, `"ready"` (with what
+it can) or why not; `{"position": ...}`; and at the end `{"cut": problem}`. It says `{"move": [pan, tilt, zoom]}`, each
+from -1 to 1, again every 0.2 s while a button is held; `{"stop": true}`; `{"preset": token}`.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, Final
 
 import msgspec
+import structlog
 
 from koinon.base.clock import Clock, rfc3339
 from koinon.base.connection import reset
@@ -37,6 +38,10 @@ from koinon.video.steering.turn import Turn
 TICK_SECONDS: Final = 0.5
 MOST_WAITING: Final = 64 << 10
 """Bytes that wait for a page: who takes nothing has left."""
+
+_CLOSE: Final = frame(8, (1000).to_bytes(2, "big"))  # RFC 6455 section 5.5.1
+
+_log = structlog.get_logger(__name__)
 
 _Speed = Annotated[float, msgspec.Meta(ge=-1, le=1)]
 
@@ -75,7 +80,6 @@ class SteerSocket(ViewSocket):
     async def show(self, door: Door, view: View) -> None:
         """See `ViewSocket.show`."""
         reason = EndReason.FAILED
-        opened = False
         turn = self._turn(door, view)
         try:
             view.on_cut(lambda: self._cut(door, view, turn))
@@ -85,7 +89,6 @@ class SteerSocket(ViewSocket):
                 await door.send({"type": "websocket.send", "text": told(opened={"view": str(view.id)})})
             except OSError:
                 raise Left from None
-            opened = True
             ticking = asyncio.create_task(self._tick(door, view, turn))
             try:
                 await self._listen(door, turn)
@@ -100,11 +103,15 @@ class SteerSocket(ViewSocket):
             reason = EndReason.LEFT
             raise
         finally:
-            if opened:
-                reset(door.transport)
-            await asyncio.shield(turn.end())
+            await asyncio.shield(self._finish(view, turn, reason))
+
+    async def _finish(self, view: View, turn: Turn, reason: EndReason) -> None:
+        """The camera stands still, the next one has it, and the trace says what there was."""
+        try:
+            await turn.end()
+        finally:
             view.use.note = {**view.use.note, **turn.account()}
-            await asyncio.shield(view.end(reason))
+            await view.end(reason)
 
     def _turn(self, door: Door, view: View) -> Turn:
         actor = view.use.passage.ask.actor
@@ -168,9 +175,20 @@ class SteerSocket(ViewSocket):
             reset(door.transport)
 
     def _cut(self, door: Door, view: View, turn: Turn) -> None:
-        """Called at once, synchronously, when the use is cut: first the camera."""
+        """Called at once, synchronously, when the use is cut: first the camera.
+
+        The connection is closed and not reset, as that of a picture is: there is nothing on its way to take back.
+        """
         turn.cut()
-        self.end_with_reason(door, view)
+        cut, word = view.use.cut or Cut(EndReason.CUT, "view_ended"), b""
+        try:
+            word = frame(1, told(cut=self.describe(door.connection, cut)).encode())
+        except Exception:
+            _log.exception("last_word_failed")
+        if not door.transport.is_closing():
+            door.transport.write(word + _CLOSE)
+            door.transport.close()
+            asyncio.get_running_loop().call_later(TICK_SECONDS * 4, door.transport.abort)
 
     def _holder(self, door: Door, course: Course) -> dict[str, Any] | None:
         """What somebody who waits may know of who has the camera: the party, and the person of his own party."""

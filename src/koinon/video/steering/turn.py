@@ -39,7 +39,7 @@ class Turn:
         say: Say,
         tell_holder: Callable[[Course], Any],
     ) -> None:
-        """`say` tells the page facts by name; `tell_holder` makes of a course what somebody who waits may know of it."""
+        """`say` tells the page facts by name; `tell_holder` makes of a course what who waits may know of it."""
         self._steering, self._asker, self._clock = steering, asker, clock
         self._say, self._tell_holder = say, tell_holder
         self.held_since: datetime | None = None
@@ -52,6 +52,7 @@ class Turn:
         self._said: object = None
         self._asked = False
         self._over = False
+        self._refused: KoinonError | None = None
 
     async def begin(self) -> None:
         """He waits. Raises as `Steering.ask`."""
@@ -66,6 +67,8 @@ class Turn:
             KoinonError: the camera can be steered no more: see `Steering.demand_steerable`.
         """
         self.changed.clear()
+        if self._refused is not None:
+            raise self._refused
         await self._steering.demand_steerable(self._asker.camera, self._ip)
         moves = self._motion.counted.total() if self._motion is not None else 0
         moved = moves != self._moves or (self._motion is not None and self._motion.turning)
@@ -117,7 +120,7 @@ class Turn:
                 _log.warning("claim_not_deleted", error=repr(error))
 
     def account(self) -> dict[str, Any]:
-        """What the trace says of it: from when it was held (RFC 3339), and how many movements of each kind there were."""
+        """What the trace says: from when to when it was held (RFC 3339), how many movements of each kind there were."""
         if self.held_since is None:
             return {"held_since": None}
         counted = dict(sorted(self._motion.counted.items())) if self._motion is not None else {}
@@ -140,8 +143,10 @@ class Turn:
             except CameraFault as fault:
                 _log.warning("camera_not_connected", reason=fault.reason, detail=fault.detail)
                 self._say(camera=fault.reason)
-            except KoinonError as error:  # the next step says it too, and ends
-                self._say(camera=error.code)
+            except KoinonError as error:
+                self._refused = error
+                self.changed.set()
+                return
             else:
                 self._ability, self._ip = found.ability, ip
                 self._motion = Motion(found, lambda reason: self._say(camera=reason), self._look)

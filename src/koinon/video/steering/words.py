@@ -46,7 +46,7 @@ WORDS: Final[dict[str, Message]] = {
 PROBLEMS: Final[dict[str, Message]] = {
     "camera_not_steerable": N_("This camera cannot be steered from here, or not at the moment."),
     "camera_masked": N_(
-        "Parts of the picture of this camera are masked. A mask would not fit any more if it turned, so it is not steered."
+        "Parts of the picture of this camera are masked. A mask would not fit any more if it turned: it is not steered."
     ),
     "too_many_wait": N_("%(most)s people wait for this camera already."),
     "steering_taken_over": N_("Somebody who goes first has taken it over: its owner, or an emergency."),

@@ -1,0 +1,333 @@
+"""Steering under the convention: the real gate, rights, register and ledger, and a camera that speaks ONVIF."""
+
+import asyncio
+import contextlib
+import json
+from datetime import UTC, datetime
+from ipaddress import ip_network
+from typing import Any
+
+import msgspec
+import pytest
+import websockets
+from websockets.asyncio.client import connect
+
+from koinon.app.http import build_app
+from koinon.app.server import listen, server
+from koinon.app.wiring import open_platform
+from koinon.base.ids import new_id
+from koinon.demo.cameras_seed import LOOPBACK, seed_cameras
+from koinon.demo.region.video import CRISIS, INVESTIGATION, PUBLIC_ORDER, VIDEO, ZONE_WEST
+from koinon.trust.ledger import Log, find_entries, read_private
+from koinon.trust.parties import LOCAL_ISSUER, Author
+from koinon.trust.parties.sign_in.edge import SESSION_COOKIE, SignIn
+from koinon.trust.standing.acts import Deed, TargetKind
+from koinon.video.cameras import SourceKey, service
+from koinon.video.cameras.store import insert_network
+from koinon.video.masks import Kind, set_mask
+
+CAMERA = "west-2"
+SEVERAL = {"rik": "control_room_supervisor", "noor": "control_room_operator"}
+"""In which of several profiles they act."""
+
+
+class Socket:
+    """A page that steers: what it says, and what it heard."""
+
+    def __init__(self, socket: Any) -> None:
+        self.socket = socket
+        self.told: list[dict[str, Any]] = []
+
+    async def hear(self, name: str, value: Any = None) -> Any:
+        """The first message of that name (and value) that was not heard before."""
+        async with asyncio.timeout(10):
+            while True:
+                message = json.loads(await self.socket.recv())
+                self.told.append(message)
+                if name in message and (value is None or message[name] == value):
+                    return message
+
+    async def say(self, **said: Any) -> None:
+        await self.socket.send(json.dumps(said))
+
+    async def hold(self) -> None:
+        """It turns until the connection ends: a button that is held."""
+        with contextlib.suppress(websockets.ConnectionClosed):
+            while True:
+                await self.say(move=[0.5, 0, 0])
+                await asyncio.sleep(0.2)
+
+    async def end(self) -> str:
+        """The code of its last word."""
+        return str((await self.hear("cut"))["cut"]["code"])
+
+
+class Room:
+    """Attributes: world, platform, served (the camera); `steer(login)` gives a page."""
+
+    def __init__(self, world: Any, platform: Any, sign_in: Any, origin: str, ids: Any, served: Any) -> None:
+        self.world, self.platform, self.sign_in = world, platform, sign_in
+        self.origin, self.ids, self.served = origin, ids, served
+        self.sockets: list[Any] = []
+
+    async def steer(self, login: str, camera: str = CAMERA, **changes: Any) -> Socket:
+        async with self.world.database.transaction() as connection:
+            token = await self.sign_in.sessions.open(connection, LOCAL_ISSUER, login, datetime.now(UTC))
+            if login in SEVERAL:
+                await connection.execute(
+                    "UPDATE parties.session SET profile = $1 WHERE subject = $2", SEVERAL[login], login
+                )
+        socket = await connect(
+            self.origin.replace("http", "ws") + "/video/steer?lang=en",
+            origin=self.origin,
+            additional_headers={"cookie": f"{SESSION_COOKIE}={token}"},
+        )
+        self.sockets.append(socket)
+        request = {"camera": str(self.ids.get(camera, new_id())), "action": "steer", "purpose": PUBLIC_ORDER}
+        await socket.send(json.dumps(request | changes))
+        return Socket(socket)
+
+    async def holds(self, login: str, **changes: Any) -> Socket:
+        """A page that has the camera, which answers."""
+        page = await self.steer(login, **changes)
+        await page.hear("turn", "holds")
+        await page.hear("camera", "ready")
+        return page
+
+    async def point(self, url: str) -> None:
+        """The camera is steered there."""
+        author = Author(party=self.world.region.parties[ZONE_WEST], profile="camera_manager")
+        key, at = SourceKey.of(self.world.home), datetime.now(UTC)
+        async with self.world.database.transaction() as connection:
+            await service.set_control(
+                connection, self.world.sealer, key, self.ids[CAMERA], url, by=author, at=at
+            )
+
+    async def ended(self, count: int = 1) -> dict[str, Any]:
+        """What the trace says of the newest of so many uses that ended: public and private facts."""
+        async with asyncio.timeout(30):
+            while True:
+                async with self.world.database.acquire() as connection:
+                    entries = [
+                        each
+                        for each in await find_entries(connection, log=Log.EXCHANGE)
+                        if each.kind == "exchange.ended"
+                    ]
+                    if len(entries) == count:
+                        [private] = await read_private(connection, self.world.sealer, entries[:1])
+                        return {**entries[0].public, **private.fields}
+                await asyncio.sleep(0.05)
+
+
+@pytest.fixture
+async def room(world: Any, serve: Any) -> Any:
+    """The demo region with its camera that turns, and a web process."""
+    settings = msgspec.structs.replace(world.settings, port=8000, epoch_limit_seconds=5.0)
+    served = await serve()
+    async with contextlib.AsyncExitStack() as stack:
+        async with world.database.transaction() as connection:
+            ids = await seed_cameras(
+                connection, world.sealer, world.home, world.region.parties, {}, controls={CAMERA: served.url()},
+                at=datetime.now(UTC),
+            )  # fmt: skip
+        platform = await stack.enter_async_context(open_platform(settings, url=world.url, sources={}))
+        sign_in = SignIn(platform.database, platform.sealer, settings, platform.clock)
+        stack.push_async_callback(sign_in.close)
+        listener = listen("127.0.0.1", 0)
+        origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        running = server(build_app(platform, sign_in), host="127.0.0.1", port=0, uses=platform.uses)
+        task = asyncio.create_task(running.serve([listener]))
+        room = Room(world, platform, sign_in, origin, ids, served)
+        yield room
+        for socket in room.sockets:
+            await socket.close()
+        running.should_exit = running.force_exit = True
+        await task
+
+
+async def test_a_turn_moves_the_camera_and_its_end_stops_it_and_leaves_a_trace(room: Room) -> None:
+    page = await room.holds("wim", case="P-7")
+    ready = page.told[-1]
+    assert ready["can"]["pan_tilt"] and [each["token"] for each in ready["can"]["presets"]] == ["1", "2", "3"]
+    await page.say(preset="nowhere")
+    await page.say(move=[2, 0, 0])  # faster than it can: no order
+    await page.say(preset="2")
+    await room.served.until("GotoPreset")
+    await page.say(move=[1, 0, 0])
+    await room.served.until("ContinuousMove")
+    await page.say(move=[1, 0, 0.5])
+    await page.say(stop=True)
+    await room.served.until("Stop")
+    assert (await page.hear("position"))["position"]["pan"] is not None
+    await page.say(move=[0, -1, 0])
+    await room.served.until("ContinuousMove", beyond=len(room.served.camera.heard))
+    await page.socket.close()
+    ended = await room.ended()
+    assert room.served.heard[-1] == "Stop" and not room.served.camera.moving
+    assert (
+        ended["reason"] == "left" and ended["action"] == "steer" and ended["camera"] == str(room.ids[CAMERA])
+    )
+    assert ended["movements"] == {"pan_tilt": 2, "preset": 1, "zoom": 1}
+    assert ended["held_since"] < ended["held_until"] and ended["case"] == "P-7"
+    assert ended["person"] == str(room.world.region.persons["wim"])
+
+
+async def test_the_commission_stops_a_camera_that_turns(room: Room) -> None:
+    page = await room.holds("zoe")
+    holding = asyncio.create_task(page.hold())
+    await room.served.until("ContinuousMove")
+    before = len(room.served.camera.heard)
+    await room.world.act("chair", Deed.SUSPEND, TargetKind.AUTHORISATION, VIDEO)
+    assert await page.end() == "authorisation_suspended"
+    await room.served.until("Stop", beyond=before)
+    await holding
+    ended = await room.ended()
+    assert ended["reason"] == "cut" and not room.served.camera.moving
+    assert room.served.heard[-1] == "Stop", "nothing moved it afterwards"
+    again = await room.steer("zoe")
+    assert (await again.hear("problem"))["problem"]["code"] == "authorisation_suspended"
+
+
+async def _sign_out(room: Room) -> None:
+    async with room.world.database.transaction() as connection:
+        await connection.execute("DELETE FROM parties.session")
+
+
+async def _mask(room: Room) -> None:
+    author = Author(
+        party=room.world.region.parties[ZONE_WEST],
+        person=room.world.region.persons["cato"],
+        profile="camera_manager",
+    )
+    window = (((0.1, 0.1), (0.4, 0.1), (0.4, 0.4)),)
+    async with room.world.database.transaction() as connection:
+        await set_mask(
+            connection,
+            room.world.sealer,
+            author,
+            room.ids[CAMERA],
+            window,
+            Kind.FILL,
+            "a window",
+            datetime.now(UTC),
+        )
+
+
+async def _drop(room: Room) -> None:
+    author = Author(party=room.world.region.parties[ZONE_WEST], profile="camera_manager")
+    async with room.world.database.transaction() as connection:
+        await service.drop_control(
+            connection, room.world.sealer, room.ids[CAMERA], by=author, at=datetime.now(UTC)
+        )
+
+
+async def _forbid(room: Room) -> None:
+    async with room.world.database.transaction() as connection:
+        await connection.execute("DELETE FROM cameras.network")
+
+
+async def _unshare(room: Room) -> None:
+    author = Author(party=room.world.region.parties[ZONE_WEST], profile="camera_manager")
+    async with room.world.database.transaction() as connection:
+        await service.unshare_camera(
+            connection, room.world.sealer, room.ids[CAMERA], by=author, at=datetime.now(UTC)
+        )
+
+
+ENDS = {
+    _sign_out: "not_signed_in",
+    _mask: "camera_masked",
+    _drop: "camera_not_steerable",
+    _forbid: "address_not_allowed",
+    _unshare: "not_shared",
+}
+
+
+async def test_whatever_ends_a_turn_stops_the_camera(room: Room) -> None:
+    count = 0
+    for happens, code in ENDS.items():
+        count += 1
+        page = await room.holds("zoe")
+        holding = asyncio.create_task(page.hold())
+        before = len(room.served.camera.heard)
+        await room.served.until("ContinuousMove", beyond=before)
+        await happens(room)
+        assert await page.end() == code
+        await room.served.until("Stop", beyond=before)
+        await holding
+        assert (await room.ended(count))["reason"] == "cut" and not room.served.camera.moving, code
+        async with room.world.database.transaction() as connection:
+            await connection.execute("UPDATE masks.mask SET valid_until = now()")
+        if happens is _drop:
+            await room.point(room.served.url())
+        if happens is _forbid:
+            refused = await room.steer("wim")
+            assert await refused.end() == code
+            count += 1
+            at, parties = datetime.now(UTC), room.world.region.parties
+            async with room.world.database.transaction() as connection:
+                await insert_network(connection, parties[ZONE_WEST], ip_network(LOOPBACK), at)
+
+
+async def test_one_has_it_and_who_waits_is_told_whom_to_ring_and_the_owner_goes_first(room: Room) -> None:
+    zoe = await room.holds("zoe")
+    rik = await room.steer("rik", purpose=PUBLIC_ORDER)
+    waits = await rik.hear("turn", "waits")
+    assert waits["place"] == 1 and waits["holder"]["person"] == "Zoé Démo"
+    assert "South" in waits["holder"]["party"]
+    assert (await zoe.hear("turn", "holds"))["waiting"] == 1
+    noor = await room.steer("noor")
+    told = await noor.hear("turn", "waits")
+    assert told["place"] == 2 and told["holder"]["person"] == "", (
+        "the party is told, not another party's person"
+    )
+    await noor.say(move=[1, 0, 0])  # who waits moves nothing
+    await zoe.say(move=[1, 0, 0])
+    await room.served.until("ContinuousMove")
+    moves, stops = room.served.heard.count("ContinuousMove"), room.served.heard.count("Stop")
+    wim = await room.steer("wim")
+    assert await zoe.end() == "steering_taken_over"
+    await wim.hear("turn", "holds")
+    assert moves == 1 and room.served.heard.count("Stop") > stops, "it stood still before the next one had it"
+    assert not room.served.camera.moving
+    await wim.hear("camera", "ready")
+    await wim.socket.close()
+    await rik.hear("turn", "holds")
+    crisis = await room.steer("noor", purpose=CRISIS, reason="a fire", emergency=True)
+    assert await rik.end() == "steering_taken_over"
+    await crisis.hear("turn", "holds")
+
+
+OUTSIDE: Any = [
+    ("an", CAMERA, {}, "camera_unknown", 404),  # of a party outside the convention
+    ("cato", CAMERA, {}, "camera_unknown", 404),  # her profile steers nothing
+    ("wim", "nowhere", {}, "camera_unknown", 404),
+    ("wim", CAMERA, {"purpose": INVESTIGATION}, "purpose_not_in_matrix", 403),
+    ("wim", CAMERA, {"action": "view_live"}, "action_not_here", 400),
+    ("wim", "west-1", {}, "camera_not_steerable", 404),  # it does not turn
+]
+
+
+async def test_who_may_not_steer_hears_no_more_than_is_his_business(room: Room) -> None:
+    for login, camera, changes, code, status in OUTSIDE:
+        page = await room.steer(login, camera, **changes)
+        problem = (await page.hear("problem"))["problem"]
+        assert (problem["code"], problem["status"]) == (code, status)
+    await _mask(room)
+    page = await room.steer("wim")
+    assert (await page.hear("problem"))["problem"]["code"] == "camera_masked"
+    assert not room.served.shell.requests, "nothing was asked of any camera"
+
+
+async def test_why_a_camera_does_not_answer_is_told_and_it_is_tried_again(room: Room) -> None:
+    await room.point(room.served.url(password="wrong"))
+    page = await room.steer("wim")
+    await page.hear("camera", "unauthorised")
+    room.served.behave("down")
+    await page.hear("camera", "unreachable")
+    room.served.behave()
+    await room.point(room.served.url())
+    await page.hear("camera", "ready")
+    room.served.behave("fault")
+    await page.say(move=[1, 0, 0])
+    await page.hear("camera", "fault")
