@@ -12,6 +12,7 @@ from litestar import Litestar
 from litestar.di import Provide
 
 from koinon.app.server import listen, server
+from koinon.base.clock import SystemClock
 from koinon.base.errors import NotFound
 from koinon.base.text import Text
 from koinon.portal import Portal, problem_document
@@ -19,10 +20,11 @@ from koinon.trust.gate import Cut, EndReason
 from koinon.trust.parties.sign_in import Session, viewer_of
 from koinon.trust.standing import Standing
 from koinon.video import rights
-from koinon.video.cameras import Camera, PlaceKind, Sensor
+from koinon.video.cameras import Camera, PlaceKind, Sensor, SourceKey
 from koinon.video.cameras.model import Role
 from koinon.video.live import web
 from koinon.video.live.socket import LiveSocket
+from koinon.video.steering import Steering
 
 PARTY = UUID(int=7)
 
@@ -136,12 +138,15 @@ class Site:
         self.rights = Rights(cameras)
         self.live = Live(hub, streams)
         self.portal = Portal(
-            packages=["koinon.video.rights", "koinon.video.live"],
+            packages=["koinon.video.rights", "koinon.video.live", "koinon.video.steering"],
             viewer_of=viewer_of,
             navigation=web.navigation,
             problems=web.problems,
         )
-        given = {"session": self.session, "rights": self.rights, "standing": Known(), "database": database}
+        given = {
+            "session": self.session, "rights": self.rights, "standing": Known(), "database": database,
+            "steering": Steering(database, SourceKey(bytes(32)), SystemClock()),
+        }  # fmt: skip
         pages = Litestar(
             route_handlers=list(web.handlers),
             plugins=[self.portal],

@@ -2,12 +2,20 @@
 
 import asyncio
 import contextlib
+from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
+from tests.video.steering.room import CAMERA, Room
 
+from koinon.app.http import build_app
+from koinon.app.server import listen, server
+from koinon.app.wiring import open_platform
 from koinon.demo.cameras.ptz import PtzCamera
+from koinon.demo.cameras_seed import seed_cameras
 from koinon.demo.sources.server import Behaviour, Shell, make_server
+from koinon.trust.parties.sign_in.edge import SignIn
 from koinon.video.cameras.sources import parse_control
 from koinon.video.steering.onvif import OnvifCamera
 from koinon.video.steering.soap import Soap
@@ -44,17 +52,17 @@ async def serve() -> Any:
 
         async def start(**options: Any) -> Served:
             shell = Shell(camera := PtzCamera(**options))
-            server = make_server(shell, 0)
-            task = asyncio.create_task(server.serve())
+            running = make_server(shell, 0)
+            task = asyncio.create_task(running.serve())
 
             async def stop() -> None:
-                server.should_exit = server.force_exit = True
+                running.should_exit = running.force_exit = True
                 await task
 
             stack.push_async_callback(stop)
-            while not server.started:  # noqa: ASYNC110 - nothing tells
+            while not running.started:  # noqa: ASYNC110 - nothing tells
                 await asyncio.sleep(0.005)
-            return Served(camera, shell, server.servers[0].sockets[0].getsockname()[1])
+            return Served(camera, shell, running.servers[0].sockets[0].getsockname()[1])
 
         yield start
 
@@ -72,3 +80,29 @@ async def dial() -> Any:
     yield open_
     for soap in soaps:
         await soap.close()
+
+
+@pytest.fixture
+async def room(world: Any, serve: Any) -> Any:
+    """The demo region with its camera that turns, and a web process."""
+    settings = msgspec.structs.replace(world.settings, port=8000, epoch_limit_seconds=5.0)
+    served = await serve()
+    async with contextlib.AsyncExitStack() as stack:
+        async with world.database.transaction() as connection:
+            ids = await seed_cameras(
+                connection, world.sealer, world.home, world.region.parties, {}, controls={CAMERA: served.url()},
+                at=datetime.now(UTC),
+            )  # fmt: skip
+        platform = await stack.enter_async_context(open_platform(settings, url=world.url, sources={}))
+        sign_in = SignIn(platform.database, platform.sealer, settings, platform.clock)
+        stack.push_async_callback(sign_in.close)
+        listener = listen("127.0.0.1", 0)
+        origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        running = server(build_app(platform, sign_in), host="127.0.0.1", port=0, uses=platform.uses)
+        task = asyncio.create_task(running.serve([listener]))
+        room = Room(world, platform, sign_in, origin, ids, served)
+        yield room
+        for socket in room.sockets:
+            await socket.close()
+        running.should_exit = running.force_exit = True
+        await task

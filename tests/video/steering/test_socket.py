@@ -1,148 +1,19 @@
 """Steering under the convention: the real gate, rights, register and ledger, and a camera that speaks ONVIF."""
 
 import asyncio
-import contextlib
-import json
 from datetime import UTC, datetime
 from ipaddress import ip_network
 from typing import Any
 
-import msgspec
-import pytest
-import websockets
-from websockets.asyncio.client import connect
+from tests.video.steering.room import CAMERA, Room
 
-from koinon.app.http import build_app
-from koinon.app.server import listen, server
-from koinon.app.wiring import open_platform
-from koinon.base.ids import new_id
-from koinon.demo.cameras_seed import LOOPBACK, seed_cameras
+from koinon.demo.cameras_seed import LOOPBACK
 from koinon.demo.region.video import CRISIS, INVESTIGATION, PUBLIC_ORDER, VIDEO, ZONE_WEST
-from koinon.trust.ledger import Log, find_entries, read_private
-from koinon.trust.parties import LOCAL_ISSUER, Author
-from koinon.trust.parties.sign_in.edge import SESSION_COOKIE, SignIn
+from koinon.trust.parties import Author
 from koinon.trust.standing.acts import Deed, TargetKind
-from koinon.video.cameras import SourceKey, service
+from koinon.video.cameras import service
 from koinon.video.cameras.store import insert_network
 from koinon.video.masks import Kind, set_mask
-
-CAMERA = "west-2"
-SEVERAL = {"rik": "control_room_supervisor", "noor": "control_room_operator"}
-"""In which of several profiles they act."""
-
-
-class Socket:
-    """A page that steers: what it says, and what it heard."""
-
-    def __init__(self, socket: Any) -> None:
-        self.socket = socket
-        self.told: list[dict[str, Any]] = []
-
-    async def hear(self, name: str, value: Any = None) -> Any:
-        """The first message of that name (and value) that was not heard before."""
-        async with asyncio.timeout(10):
-            while True:
-                message = json.loads(await self.socket.recv())
-                self.told.append(message)
-                if name in message and (value is None or message[name] == value):
-                    return message
-
-    async def say(self, **said: Any) -> None:
-        await self.socket.send(json.dumps(said))
-
-    async def hold(self) -> None:
-        """It turns until the connection ends: a button that is held."""
-        with contextlib.suppress(websockets.ConnectionClosed):
-            while True:
-                await self.say(move=[0.5, 0, 0])
-                await asyncio.sleep(0.2)
-
-    async def end(self) -> str:
-        """The code of its last word."""
-        return str((await self.hear("cut"))["cut"]["code"])
-
-
-class Room:
-    """Attributes: world, platform, served (the camera); `steer(login)` gives a page."""
-
-    def __init__(self, world: Any, platform: Any, sign_in: Any, origin: str, ids: Any, served: Any) -> None:
-        self.world, self.platform, self.sign_in = world, platform, sign_in
-        self.origin, self.ids, self.served = origin, ids, served
-        self.sockets: list[Any] = []
-
-    async def steer(self, login: str, camera: str = CAMERA, **changes: Any) -> Socket:
-        async with self.world.database.transaction() as connection:
-            token = await self.sign_in.sessions.open(connection, LOCAL_ISSUER, login, datetime.now(UTC))
-            if login in SEVERAL:
-                await connection.execute(
-                    "UPDATE parties.session SET profile = $1 WHERE subject = $2", SEVERAL[login], login
-                )
-        socket = await connect(
-            self.origin.replace("http", "ws") + "/video/steer?lang=en",
-            origin=self.origin,
-            additional_headers={"cookie": f"{SESSION_COOKIE}={token}"},
-        )
-        self.sockets.append(socket)
-        request = {"camera": str(self.ids.get(camera, new_id())), "action": "steer", "purpose": PUBLIC_ORDER}
-        await socket.send(json.dumps(request | changes))
-        return Socket(socket)
-
-    async def holds(self, login: str, **changes: Any) -> Socket:
-        """A page that has the camera, which answers."""
-        page = await self.steer(login, **changes)
-        await page.hear("turn", "holds")
-        await page.hear("camera", "ready")
-        return page
-
-    async def point(self, url: str) -> None:
-        """The camera is steered there."""
-        author = Author(party=self.world.region.parties[ZONE_WEST], profile="camera_manager")
-        key, at = SourceKey.of(self.world.home), datetime.now(UTC)
-        async with self.world.database.transaction() as connection:
-            await service.set_control(
-                connection, self.world.sealer, key, self.ids[CAMERA], url, by=author, at=at
-            )
-
-    async def ended(self, count: int = 1) -> dict[str, Any]:
-        """What the trace says of the newest of so many uses that ended: public and private facts."""
-        async with asyncio.timeout(30):
-            while True:
-                async with self.world.database.acquire() as connection:
-                    entries = [
-                        each
-                        for each in await find_entries(connection, log=Log.EXCHANGE)
-                        if each.kind == "exchange.ended"
-                    ]
-                    if len(entries) == count:
-                        [private] = await read_private(connection, self.world.sealer, entries[:1])
-                        return {**entries[0].public, **private.fields}
-                await asyncio.sleep(0.05)
-
-
-@pytest.fixture
-async def room(world: Any, serve: Any) -> Any:
-    """The demo region with its camera that turns, and a web process."""
-    settings = msgspec.structs.replace(world.settings, port=8000, epoch_limit_seconds=5.0)
-    served = await serve()
-    async with contextlib.AsyncExitStack() as stack:
-        async with world.database.transaction() as connection:
-            ids = await seed_cameras(
-                connection, world.sealer, world.home, world.region.parties, {}, controls={CAMERA: served.url()},
-                at=datetime.now(UTC),
-            )  # fmt: skip
-        platform = await stack.enter_async_context(open_platform(settings, url=world.url, sources={}))
-        sign_in = SignIn(platform.database, platform.sealer, settings, platform.clock)
-        stack.push_async_callback(sign_in.close)
-        listener = listen("127.0.0.1", 0)
-        origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        running = server(build_app(platform, sign_in), host="127.0.0.1", port=0, uses=platform.uses)
-        task = asyncio.create_task(running.serve([listener]))
-        room = Room(world, platform, sign_in, origin, ids, served)
-        yield room
-        for socket in room.sockets:
-            await socket.close()
-        running.should_exit = running.force_exit = True
-        await task
 
 
 async def test_a_turn_moves_the_camera_and_its_end_stops_it_and_leaves_a_trace(room: Room) -> None:

@@ -3,9 +3,10 @@
 import { Fields, type Giving } from "./giving";
 import { Player } from "./player";
 import { stay } from "./station";
+import { Steer } from "./steer";
 import { fill, type Words } from "./words";
 
-type Camera = { id: string; code: string; name: string; owner: string };
+type Camera = { id: string; code: string; name: string; owner: string; steers: boolean };
 
 const SMALL = 640; // device pixels: a tile that is narrower gets the camera's small picture
 const SIZES = [1, 4, 9, 16];
@@ -14,7 +15,9 @@ class Tile {
   readonly element = document.createElement("section");
   readonly select = document.createElement("select");
   private readonly stage = document.createElement("div");
+  private readonly begin = document.createElement("button");
   private player: Player | null = null;
+  private steer: Steer | null = null;
   camera: Camera | null = null;
 
   constructor(
@@ -42,16 +45,23 @@ class Tile {
     full.title = fill(words, "enlarge");
     full.setAttribute("aria-label", fill(words, "enlarge"));
     full.addEventListener("click", () => this.enlarge());
-    head.append(this.select, full);
+    this.begin.type = "button";
+    this.begin.className = "button quiet steer-begin";
+    this.begin.textContent = fill(words, "steer");
+    this.begin.hidden = true;
+    this.begin.addEventListener("click", () => (this.steer ? this.letGo() : this.take()));
+    head.append(this.select, this.begin, full);
     if (wall.only) this.select.hidden = true;
     this.element.append(head, this.stage);
     this.say();
   }
 
   show(camera: Camera | null, asked: Giving | null): void {
+    this.letGo();
     this.player?.close();
     this.player = null;
     this.camera = camera;
+    this.begin.hidden = !camera?.steers || !this.wall.needs();
     this.select.value = camera?.code ?? "";
     this.element.classList.toggle("is-empty", camera === null);
     if (camera && asked) {
@@ -61,6 +71,7 @@ class Tile {
         this.wall.words,
         this.role(),
         asked.second,
+        (player) => this.steer?.see(player.state === "live"),
       );
     } else {
       this.say();
@@ -77,8 +88,31 @@ class Tile {
   }
 
   close(): void {
+    this.letGo();
     this.player?.close();
     this.element.remove();
+  }
+
+  /** Whether the key was for the camera that is steered here. */
+  key(event: KeyboardEvent, down: boolean): boolean {
+    return this.steer?.key(event, down) ?? false;
+  }
+
+  private take(): void {
+    const { asked } = this.wall, needs = this.wall.needs();
+    if (!this.camera || !asked || !needs) return;
+    const second = needs.includes("second_person");
+    this.steer = new Steer(this.camera.id, asked.given, this.wall.words, second, () => this.letGo());
+    this.steer.see(this.player?.state === "live");
+    this.begin.setAttribute("aria-pressed", "true");
+    this.element.append(this.steer.element);
+    this.element.focus();
+  }
+
+  private letGo(): void {
+    this.steer?.close();
+    this.steer = null;
+    this.begin.setAttribute("aria-pressed", "false");
   }
 
   private say(): void {
@@ -118,12 +152,14 @@ class Wall {
   private readonly there = stay(); // at a work station, if this browser is one
   private readonly screen: HTMLElement;
   private tiles: Tile[] = [];
-  private asked: Giving | null = null;
+  asked: Giving | null = null;
+  private readonly steering: Record<string, string[]>;
 
   constructor(private readonly root: HTMLElement) {
     this.cameras = JSON.parse(root.dataset.cameras ?? "[]") as Camera[];
     this.words = JSON.parse(root.dataset.words ?? "{}") as Words;
     this.only = root.dataset.only;
+    this.steering = JSON.parse(root.dataset.steering ?? "{}") as Record<string, string[]>;
     this.tilesBox = root.querySelector<HTMLElement>("[data-tiles]")!;
     this.form = root.querySelector<HTMLFormElement>("[data-ask]")!;
     this.screen = root.querySelector<HTMLElement>("[data-screen]")!;
@@ -138,6 +174,7 @@ class Wall {
       button.addEventListener("click", () => this.resize(Number(button.dataset.size)));
     }
     this.tilesBox.addEventListener("keydown", (event) => this.key(event));
+    this.tilesBox.addEventListener("keyup", (event) => this.tileOf(event)?.key(event, false));
     new ResizeObserver(() => this.tiles.forEach((tile) => tile.resized())).observe(this.tilesBox);
     window.addEventListener("pagehide", () => this.tiles.forEach((tile) => tile.show(tile.camera, null)));
   }
@@ -145,6 +182,15 @@ class Wall {
   choose(tile: Tile, code: string): void {
     tile.show(this.cameras.find((camera) => camera.code === code) ?? null, this.asked);
     this.remember();
+  }
+
+  /** What steering needs for the purpose that was given; nothing where that purpose does not give it. */
+  needs(): string[] | undefined {
+    return this.asked ? this.steering[this.asked.given.purpose] : undefined;
+  }
+
+  private tileOf(event: Event): Tile | undefined {
+    return this.tiles.find((tile) => tile.element === event.target);
   }
 
   private watch(): void {
@@ -215,6 +261,10 @@ class Wall {
   private key(event: KeyboardEvent): void {
     const at = this.tiles.findIndex((tile) => tile.element === event.target);
     if (at < 0 || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (this.tiles[at]!.key(event, true)) {
+      event.preventDefault();
+      return;
+    }
     const across = Math.sqrt(this.tiles.length);
     const moves: Record<string, number> = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -across, ArrowDown: across };
     const tile = this.tiles[at]!;

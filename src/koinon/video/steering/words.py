@@ -37,7 +37,7 @@ WORDS: Final[dict[str, Message]] = {
     "steer_garbage": N_("The camera answers in a way that is not understood."),
     "steer_simulated": N_("This is a simulated camera, which is not steered here."),
     "steer_cannot_turn": N_("The camera says that it cannot be turned."),
-    "steer_position": N_("Pan %(pan)s · tilt %(tilt)s · zoom %(zoom)s %%"),
+    "steer_position": N_("Pan %(pan)s · tilt %(tilt)s · zoom %(zoom)s"),
     "steer_ended": N_("You no longer steer this camera. %(why)s"),
     "steer_refused": N_("You cannot steer this camera. %(why)s"),
     "steer_lost": N_("The connection was lost; the camera stands still."),

@@ -1,0 +1,88 @@
+"""The buttons in a real Chromium, over the real platform: what is held turns, what is let go stands still."""
+
+import asyncio
+import contextlib
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from tests.video.steering.room import CAMERA
+
+from koinon.base.ids import new_id
+from koinon.demo.region.video import ZONE_WEST
+from koinon.trust.parties import LOCAL_ISSUER, Author
+from koinon.trust.parties.sign_in.edge import SESSION_COOKIE
+from koinon.video.cameras import Role, SourceKey, service
+from koinon.video.live import Tap, tap_key
+from koinon.video.live.alone import feed
+from koinon.video.recorder import parse_source
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+async def pictured(room: Any, cameras: Any) -> Any:
+    """The room, and a picture of the camera that turns."""
+    source = (await cameras({"width": 640, "height": 360, "gop": 25, "kbits": 800, "seconds": 10})).url(
+        CAMERA
+    )
+    author = Author(party=room.world.region.parties[ZONE_WEST], profile="camera_manager")
+    async with contextlib.AsyncExitStack() as stack:
+        tap = Tap(tap_key(room.world.home))
+        await tap.start("tcp:127.0.0.1:0")
+        stack.push_async_callback(tap.close)
+        async with room.world.database.transaction() as connection:
+            await service.set_stream(
+                connection, room.world.sealer, SourceKey.of(room.world.home), room.ids[CAMERA], Role.MAIN, source,
+                by=author, at=datetime.now(UTC),
+            )  # fmt: skip
+            stream = await connection.fetchval(
+                "SELECT id FROM cameras.stream WHERE camera = $1", room.ids[CAMERA]
+            )
+            recorder = new_id()
+            await connection.execute(
+                "INSERT INTO recordings.recorder (id, host, pid, tap_address, able) VALUES ($1, 'test', 1, $2, true)",
+                recorder, tap.address,
+            )  # fmt: skip
+            await connection.execute(
+                "INSERT INTO recordings.serving (stream, copy, recorder, fence) VALUES ($1, 0, $2, 1)",
+                stream, recorder,
+            )  # fmt: skip
+        feeding = asyncio.create_task(feed(tap, {stream: parse_source(source)}))
+        stack.callback(feeding.cancel)
+        yield room
+
+
+async def test_who_may_holds_a_button_and_the_camera_turns_until_it_is_let_go(
+    pictured: Any, new_page: Any
+) -> None:
+    room = pictured
+    page = await new_page(locale="nl")
+    page.set_default_timeout(20_000)
+    async with room.world.database.transaction() as connection:
+        token = await room.sign_in.sessions.open(connection, LOCAL_ISSUER, "wim", datetime.now(UTC))
+    await page.context.add_cookies([{"name": SESSION_COOKIE, "value": token, "url": room.origin}])
+    await page.goto(f"{room.origin}/video/cameras/{CAMERA}/live")
+    await page.click("[data-watch]")
+    await page.wait_for_selector(".live-player[data-state=live]")
+    await page.click(".steer-begin")
+    await page.wait_for_selector(".steer[data-state=holds]")
+    assert await page.inner_text(".steer-status") == "U bestuurt deze camera."
+    await page.hover(".steer-right")
+    await page.mouse.down()
+    await room.served.until("ContinuousMove")
+    assert room.served.camera.heard[-1].velocity[0] > 0
+    await page.mouse.up()
+    await room.served.until("Stop")
+    await page.wait_for_function("() => document.querySelector('.steer-where').textContent !== ''")
+    before = len(room.served.camera.heard)
+    await page.keyboard.down("ArrowUp")
+    await room.served.until("ContinuousMove", beyond=before)
+    assert room.served.camera.heard[-1].velocity[1] > 0
+    await page.keyboard.up("ArrowUp")
+    await room.served.until("Stop", beyond=before)
+    await page.locator(".steer-fields select").nth(1).select_option("2")
+    await room.served.until("GotoPreset")
+    await page.keyboard.press("Escape")
+    await page.wait_for_selector(".steer", state="detached")
+    assert (await room.ended())["movements"] == {"pan_tilt": 2, "preset": 1}
