@@ -225,6 +225,18 @@ async def test_a_camera_is_registered_on_its_page_and_what_is_wrong_stands_at_it
         done = await client.post("/video/cameras", data=facts)
         assert done.headers["location"] == "/video/cameras/west-9"
         assert (await client.get("/video/cameras/west-9")).status_code == 200
+        turns = facts | {"code": "west-8", "onvif": "http://u:hunter2@127.0.0.1:8080"}
+        fixed = await client.post("/video/cameras?lang=en", data=turns)
+        assert fixed.status_code == 409 and "hunter2" not in fixed.text, (
+            "it does not turn, so it is not registered"
+        )
+        done = await client.post("/video/cameras", data=turns | {"sensor": "ptz"})
+        assert done.headers["location"] == "/video/cameras/west-8"
+        page = await client.get("/video/cameras/west-8?lang=fr")
+        assert "http://127.0.0.1:8080/onvif/device_service" in page.text and "hunter2" not in page.text
+        assert (await client.post("/video/cameras/west-8/uncontrol")).status_code == 303
+        elsewhere = await client.post("/video/cameras/west-8/control", data={"onvif": "http://192.0.2.1/"})
+        assert elsewhere.status_code == 403
 
 
 async def test_a_file_is_tried_and_then_imported_on_its_page_and_through_the_api(site):

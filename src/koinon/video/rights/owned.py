@@ -43,6 +43,7 @@ class OwnUse(msgspec.Struct, frozen=True, kw_only=True):
     emergency: bool
     authorisation: str
     why: Message | None
+    movements: int | None = None
 
 
 def _reads(viewer: Viewer | None) -> bool:
@@ -151,6 +152,7 @@ def _use(
         until=_instant(private.get("images_until")),
         emergency=bool(private.get("emergency")),
         authorisation=str(entry.public.get("authorisation", "")),
+        movements=sum(map(int, private["movements"].values())) if private.get("movements") else None,
         why=ENDS[EndReason(code)] if code in set(EndReason) else said.get(code),
     )
 
