@@ -1,9 +1,9 @@
 """`/video/steer`: a WebSocket a turn at a camera. Who closes it, or falls silent, has let go.
 
-The page sends one `ViewRequest` (action `steer`) and is answered `{"opened": ...}` or `{"problem": ...}`. Then it hears
-`{"turn": "waits", "place", "holder"}` or `{"turn": "holds", "waiting"}`; `{"camera": "connecting"}`, `"ready"` (with what
-it can) or why not; `{"position": ...}`; and at the end `{"cut": problem}`. It says `{"move": [pan, tilt, zoom]}`, each
-from -1 to 1, again every 0.2 s while a button is held; `{"stop": true}`; `{"preset": token}`.
+The page sends one `ViewRequest` (action `steer`) and is answered `{"opened": ...}` or `{"problem": ...}`. Then it
+hears `{"turn": "waits", "place", "holder"}` or `{"turn": "holds", "waiting"}`; `{"camera": "connecting"}`, `"ready"`
+(with what it can) or why not; `{"position": ...}`; and at the end `{"cut": problem}`. It says `{"move": [pan, tilt,
+zoom]}`, each from -1 to 1, again every 0.2 s while a button is held; `{"stop": true}`; `{"preset": token}`.
 """
 
 import asyncio
