@@ -50,6 +50,8 @@ THREATS = [
     "rule that comes to demand masks while a view runs",
     "unmasked picture of what must leave masked",
     "a picture made to break the decoder of whoever shows it",
+    "a camera that goes on turning after the right, the session, the connection or the process of who turned it has"
+    " gone; a mask that no longer covers what it was drawn on",
     "old images on a decision that is not about them",
     "one human as two persons",
     "facts of a camera changed by its owner to widen a right",
