@@ -101,7 +101,7 @@ class Room:
                     entries = [
                         each
                         for each in await find_entries(connection, log=Log.EXCHANGE)
-                        if each.kind == "exchange.ended"
+                        if each.kind == "exchange.ended" and each.public["action"] == "steer"
                     ]
                     if len(entries) == count:
                         [private] = await read_private(connection, self.world.sealer, entries[:1])

@@ -9,7 +9,7 @@ from typing import Any, Final
 import structlog
 
 from koinon.base.clock import Clock, rfc3339
-from koinon.base.errors import KoinonError
+from koinon.base.errors import KoinonError, Unavailable
 from koinon.video.steering.model import Ability, Position, Velocity
 from koinon.video.steering.motion import Motion
 from koinon.video.steering.policy import Course
@@ -136,16 +136,19 @@ class Turn:
 
     async def _connect(self) -> None:
         """The camera answers; it is tried until it does, and the page knows why it does not."""
+        self._say(camera="connecting")
         while True:
-            self._say(camera="connecting")
             try:
                 found, ip = await self._steering.connect(self._asker.camera)
             except CameraFault as fault:
                 _log.warning("camera_not_connected", reason=fault.reason, detail=fault.detail)
                 self._say(camera=fault.reason)
             except KoinonError as error:
-                self._refused = error
-                self.changed.set()
+                self._refuse(error)
+                return
+            except Exception:
+                _log.exception("camera_connection_failed")
+                self._refuse(Unavailable("internal_error"))
                 return
             else:
                 self._ability, self._ip = found.ability, ip
@@ -155,6 +158,11 @@ class Turn:
                     self._look(await found.position())
                 return
             await asyncio.sleep(_AGAIN_SECONDS)
+
+    def _refuse(self, error: KoinonError) -> None:
+        """The next step, which is at once, ends it."""
+        self._refused = error
+        self.changed.set()
 
     def _look(self, position: Position) -> None:
         self._say(position=position)
