@@ -6,8 +6,9 @@ from datetime import timedelta
 import pytest
 from tests.video.terms.conftest import NOW
 
+from koinon.video.recordings.timeline import uncovered
 from koinon.video.terms.deletion import mark_due, sweep
-from koinon.video.terms.fsck import check, summary, uncovered
+from koinon.video.terms.fsck import check, summary
 from koinon.video.terms.model import Regimes
 
 DAY = timedelta(days=1)

@@ -2,6 +2,17 @@
 
 from koinon.demo.cameras.clip import Clip, ClipUnavailable, make_clip, read_clip
 from koinon.demo.cameras.faults import Fault
+from koinon.demo.cameras.replay import ReplayFault, ReplayServer
 from koinon.demo.cameras.server import CameraServer, VirtualCamera
 
-__all__ = ["CameraServer", "Clip", "ClipUnavailable", "Fault", "VirtualCamera", "make_clip", "read_clip"]
+__all__ = [
+    "CameraServer",
+    "Clip",
+    "ClipUnavailable",
+    "Fault",
+    "ReplayFault",
+    "ReplayServer",
+    "VirtualCamera",
+    "make_clip",
+    "read_clip",
+]

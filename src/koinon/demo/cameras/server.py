@@ -17,12 +17,12 @@ from collections.abc import Sequence
 from typing import Final, Literal, Self
 
 from koinon.demo.cameras.clip import Clip
+from koinon.demo.cameras.description import HEAD, PAYLOAD_TYPE, SOUND, describe
 from koinon.demo.cameras.faults import Fault
 from koinon.demo.cameras.packets import packetise
 
 Scheme = Literal["", "basic", "md5", "sha256"]
 
-PAYLOAD_TYPE: Final = 96
 _LARGEST_BACKLOG: Final = 4 << 20  # bytes that a reader may leave unread; then pictures are dropped
 
 
@@ -335,7 +335,11 @@ class CameraServer:
                 if body:
                     lines.append(f"Content-Length: {len(body)}")
                 writer.write("\r\n".join([*lines, "", body]).encode())
-                if status.startswith("200") and method == "PLAY":
+                if (
+                    status.startswith("200")
+                    and method == "PLAY"
+                    and not self._replay(camera, writer, headers)
+                ):
                     playing = _Reader(camera, writer)
                     playing.datagrams = ports
                     camera.readers.append(playing)
@@ -352,6 +356,10 @@ class CameraServer:
             with contextlib.suppress(OSError):
                 writer.close()
 
+    def _replay(self, camera: VirtualCamera, writer: asyncio.StreamWriter, headers: dict[str, str]) -> bool:
+        """Whether what was asked is of the past, and is being sent; see `ReplayServer`."""
+        return False
+
     def _answer(
         self, camera: VirtualCamera, method: str, url: str, headers: dict[str, str], session: str
     ) -> tuple[str, list[str], str]:
@@ -367,10 +375,10 @@ class CameraServer:
                 return (
                     "200 OK",
                     about,
-                    _HEAD + "m=video 0 RTP/AVP 26\r\na=control:track1\r\n" + _SOUND[self._sound],
+                    HEAD + "m=video 0 RTP/AVP 26\r\na=control:track1\r\n" + SOUND[self._sound],
                 )
             clip = self._clips[camera.fault.variant]
-            return "200 OK", about, describe(clip, self.says_rate) + _SOUND[self._sound]
+            return "200 OK", about, describe(clip, self.says_rate) + SOUND[self._sound]
         if method == "SETUP":
             camera.set_up.append(url)
             asked = headers.get("transport", "")
@@ -424,28 +432,4 @@ class CameraServer:
         return given.get("response") == digest(f"{secret}:{middle}{request}")
 
 
-def describe(clip: Clip, rate: float = 25.0) -> str:
-    """The session description of a camera that sends `clip`."""
-    texts = [base64.b64encode(nal).decode() for nal in clip.sets]
-    if clip.codec == "h264":
-        profile = clip.sets[0][1:4].hex()
-        about = f"H264/90000\r\na=fmtp:{PAYLOAD_TYPE} packetization-mode=1;profile-level-id={profile};"
-        about += f"sprop-parameter-sets={','.join(texts)}"
-    else:
-        about = f"H265/90000\r\na=fmtp:{PAYLOAD_TYPE} sprop-vps={texts[0]};sprop-sps={texts[1]};sprop-pps={texts[2]}"
-    return _HEAD + (
-        f"m=video 0 RTP/AVP {PAYLOAD_TYPE}\r\na=rtpmap:{PAYLOAD_TYPE} {about}\r\na=framerate:{rate:g}\r\n"
-        "a=control:track1\r\n"
-    )
-
-
 _GOOD: Final = Fault()
-_HEAD: Final = (
-    "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=virtual camera\r\nc=IN IP4 0.0.0.0\r\nt=0 0\r\na=control:*\r\n"
-)
-_SOUND: Final = {
-    "": "",
-    "PCMU": "m=audio 0 RTP/AVP 0\r\na=control:track2\r\n",
-    "PCMA": "m=audio 0 RTP/AVP 8\r\na=control:track2\r\n",
-    "AAC": "m=audio 0 RTP/AVP 97\r\na=rtpmap:97 MPEG4-GENERIC/16000/1\r\na=control:track2\r\n",
-}

@@ -36,11 +36,11 @@ COOKIE: Final = "koinon_media"
 _PIECE: Final = 64 * 1024
 _PLAYLIST: Final = "application/vnd.apple.mpegurl"
 _SPAN: Final = re.compile(r"(\d{1,16})-(\d{1,16})")
-_UNIT: Final = re.compile(r"(\d{1,16})-([01])\.m4s")
+_UNIT: Final = re.compile(r"(\d{1,16})-([012])\.m4s")
 _RANGE: Final = re.compile(r"bytes=(\d{1,12})-(\d{1,12})")
 _THUMBNAIL: Final = re.compile(r"(\d{1,16})\.jpg")
 _ENTRY: Final = re.compile(r"(\d{1,9})(-masked)?\.mp4")
-_MASKED: Final = re.compile(r"(\d{1,16})-([01])-(\d{1,12})-(\d{1,12})\.m4s")
+_MASKED: Final = re.compile(r"(\d{1,16})-([012])-(\d{1,12})-(\d{1,12})\.m4s")
 
 
 class Door:

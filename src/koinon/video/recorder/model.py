@@ -34,6 +34,7 @@ Reason = Literal[
     "folder_gone",  # the folder is not the one that was made for recordings: not mounted
     "paused",  # the register of cameras said not to record
     "handed_over",  # from one recorder process to another
+    "not_held",  # the system that replays says that it holds nothing of that time
 ]
 """Why a run ended, and so why there is a gap after it."""
 

@@ -18,6 +18,11 @@ RecorderId = NewType("RecorderId", UUID)
 LONGEST: Final = timedelta(hours=2)
 """No unit lasts longer: an hour is the most that `Options` takes, and the cut waits for a key frame."""
 
+FETCHED: Final = 2
+"""The copy of a stream that its owner recorded elsewhere and that was fetched from there, stretch by stretch; 0 and 1
+are what was recorded here.
+"""
+
 PlaceKind = Literal["folder", "s3"]
 OrphanWhy = Literal["unreadable", "unknown_camera", "overlap", "file_missing"]
 Outcome = Literal["indexed", "known", "late"]
@@ -27,7 +32,7 @@ it was written is no longer held.
 
 
 class Track(msgspec.Struct, frozen=True, order=True):
-    """What is recorded on its own: a stream, and of a doubly recorded camera which of its two copies."""
+    """What is recorded on its own: a stream, and of a doubly recorded camera which of its two copies, or `FETCHED`."""
 
     stream: StreamId
     copy: int = 0

@@ -11,6 +11,7 @@ from koinon.base.errors import NotFound
 from koinon.video.cameras.model import StreamId
 from koinon.video.recorder.model import Gap, Unit
 from koinon.video.recordings.model import (
+    FETCHED,
     LONGEST,
     EntryId,
     NewUnit,
@@ -114,12 +115,14 @@ async def adopt_unit(connection: Connection, unit: NewUnit) -> bool:
         *values,
     )
     if added:
-        await _cut_gaps(connection, unit.track, unit.unit.start, end)
+        await cut_gaps(connection, unit.track, unit.unit.start, end)
+    if added and unit.track.copy != FETCHED:  # of which nobody asked for what lies between
         await _fill_holes(connection, unit.track, unit.unit.start, end, unit.unit.end_reason or "crashed")
     return bool(added)
 
 
-async def _cut_gaps(connection: Connection, track: Track, start: datetime, end: datetime) -> None:
+async def cut_gaps(connection: Connection, track: Track, start: datetime, end: datetime) -> None:
+    """Of this time no gap of the track is told any more."""
     await connection.execute(
         """
         WITH cut AS (

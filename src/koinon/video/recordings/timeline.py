@@ -151,6 +151,19 @@ def unite(stretches: Iterable[Stretch]) -> list[Stretch]:
     return united
 
 
+def uncovered(
+    since: datetime, until: datetime, spans: Sequence[tuple[datetime, datetime]]
+) -> Iterator[tuple[datetime, datetime]]:
+    """What of [since, until) no span covers, by time."""
+    at = since
+    for start, end in sorted(spans):
+        if start > at and at < until:
+            yield at, min(start, until)
+        at = max(at, end)
+    if at < until:
+        yield at, until
+
+
 def gather(spans: Sequence[Span], edges: Sequence[datetime]) -> list[Bucket]:
     """The spans in buckets that begin and end at `edges`, which rise and lie within the spans.
 

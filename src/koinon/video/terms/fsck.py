@@ -8,7 +8,7 @@ every table that holds something by stream and time, of derived files and of fol
 import asyncio
 import hashlib
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -21,6 +21,8 @@ from koinon.base.errors import KoinonError, NotFound
 from koinon.video.cameras.model import CameraId, StreamId
 from koinon.video.recorder.disk import PART
 from koinon.video.recordings import Place, list_places
+from koinon.video.recordings.model import FETCHED
+from koinon.video.recordings.timeline import uncovered
 from koinon.video.terms.model import Regimes, Why, Window
 from koinon.video.terms.places import BucketReach, FolderReach, reach
 from koinon.video.terms.policy import limits_of, windows_due
@@ -142,7 +144,7 @@ async def _check_stream(
     hash_share: float,
     chosen: random.Random,
 ) -> None:
-    for copy in (0, 1):
+    for copy in (0, 1, FETCHED):
         last: Row | None = None
         after = datetime.min.replace(tzinfo=UTC)
         while True:
@@ -156,7 +158,9 @@ async def _check_stream(
                 report.units += 1
                 report.bytes += row.size
                 known.setdefault(row.place, set()).add(row.file)
-                if last is not None:
+                if (
+                    last is not None and copy != FETCHED
+                ):  # asked stretch by stretch: neither holes nor overlaps are wrong
                     _check_order(report, last, row, gaps)
                 if last is None or row.end > last.end:
                     last = row
@@ -180,19 +184,6 @@ def _check_order(report: Report, last: Row, row: Row, gaps: Sequence[tuple[datet
             report.findings.append(
                 Finding(code="hole", where=where, detail=f"{left.total_seconds():.3f} s unaccounted for")
             )
-
-
-def uncovered(
-    since: datetime, until: datetime, spans: Sequence[tuple[datetime, datetime]]
-) -> Iterator[tuple[datetime, datetime]]:
-    """What of [since, until) no span covers, by time."""
-    at = since
-    for start, end in sorted(spans):
-        if start > at and at < until:
-            yield at, min(start, until)
-        at = max(at, end)
-    if at < until:
-        yield at, until
 
 
 async def _check_files(

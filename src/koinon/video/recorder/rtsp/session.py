@@ -8,7 +8,7 @@ import contextlib
 import re
 import secrets
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
 
 from koinon.base.errors import Invalid
@@ -19,7 +19,8 @@ from koinon.video.recorder.rtsp.datagrams import Datagrams, open_datagrams
 from koinon.video.recorder.rtsp.messages import Malformed, Message, read_message, write_request
 from koinon.video.recorder.rtsp.sdp import Media, read_sdp
 
-_AGENT: Final = "Koinon"
+AGENT: Final = "Koinon"
+_LIVE: Final = {"Range": "npt=0.000-"}
 _REPORT_SECONDS: Final = 5.0  # RFC 3550 section 6.2: the recommended least interval
 _DEFAULT_TIMEOUT: Final = 60  # RFC 2326 section 12.37
 _GATHER_SECONDS: Final = 0.06
@@ -52,8 +53,9 @@ class Session(asyncio.Protocol):
 
     media: Media
 
-    def __init__(self, source: Source, options: Options) -> None:
-        self._source, self._options = source, options
+    def __init__(self, source: Source, options: Options, *, agent: str = AGENT) -> None:
+        """`agent`: how the camera's own log is to name us."""
+        self._source, self._options, self._agent = source, options, agent
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._rest = b""
@@ -115,31 +117,41 @@ class Session(asyncio.Protocol):
         return answer.body, base
 
     async def play(
-        self, depacketiser: Depacketiser, on_report: Callable[[SenderReport], None] = lambda report: None
+        self,
+        depacketiser: Depacketiser,
+        on_report: Callable[[SenderReport], None] = lambda report: None,
+        *,
+        what: Mapping[str, str] = _LIVE,
+        require: str = "",
     ) -> None:
         """The camera sends; what arrives goes to `depacketiser`, its time to `on_report`.
+
+        Args:
+            what: headers of the request that say what is to be played; by default the picture of now.
+            require: a feature without which the camera is to refuse (RFC 2326 section 12.32); then over TCP only.
 
         Raises:
             SessionFailed: with the reason.
         """
         self._depacketiser, self._on_report = depacketiser, on_report
-        answer = await self._set_up()
+        required = {"Require": require} if require else {}
+        answer = await self._set_up(required)
         session, _, parameters = answer.header("session").partition(";")
         if not re.fullmatch(r"[\x21-\x7e]{1,128}", session.strip()):
             raise SessionFailed("protocol", "no session")
         self._session = session.strip()
         if match := re.search(r"timeout\s*=\s*(\d{1,5})", parameters):
             self._timeout = float(max(2, int(match[1])))
-        await self._request("PLAY", self.media.aggregate, {"Range": "npt=0.000-"})
+        await self._request("PLAY", self.media.aggregate, {**required, **what})
         self._heard = self._loop.time()
 
-    async def _set_up(self) -> Message:
+    async def _set_up(self, required: Mapping[str, str]) -> Message:
         """The track is set up over this connection; where the camera does not do that, over UDP."""
         transport = "RTP/AVP/TCP;unicast;interleaved=0-1"
         try:
-            answer = await self._request("SETUP", self.media.control, {"Transport": transport})
+            answer = await self._request("SETUP", self.media.control, {"Transport": transport, **required})
         except SessionFailed as failed:
-            if failed.reason != "unsupported":
+            if failed.reason != "unsupported" or required:
                 raise
             return await self._set_up_udp()
         given = answer.header("transport")
@@ -231,6 +243,21 @@ class Session(asyncio.Protocol):
             self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, least)
             self._gathering = least
 
+    def hold(self, held: bool) -> None:
+        """Nothing is read from the camera, so that it can send no more than the system takes; or it is again."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        if held:
+            self._transport.pause_reading()
+        else:
+            self._heard = self._loop.time()  # it was we who did not listen
+            self._transport.resume_reading()
+
+    def abort(self) -> None:
+        """The connection is no more, without another word."""
+        if self._transport is not None:
+            self._transport.abort()
+
     async def close(self) -> None:
         """The session is torn down as far as the camera lets us, and the connection closed."""
         if self._datagrams is not None:
@@ -249,7 +276,7 @@ class Session(asyncio.Protocol):
 
     def _send(self, method: str, url: str, headers: dict[str, str]) -> int:
         self._sequence += 1
-        values = {"CSeq": str(self._sequence), "User-Agent": _AGENT, **headers}
+        values = {"CSeq": str(self._sequence), "User-Agent": self._agent, **headers}
         if self._session:
             values["Session"] = self._session
         if self._authenticator is not None:
@@ -276,6 +303,8 @@ class Session(asyncio.Protocol):
             raise SessionFailed("unsupported", "neither RTP over TCP nor over UDP")
         if answer.status in (401, 403):
             raise SessionFailed("unauthorised", f"{method}: {answer.status}")
+        if answer.status == 457:  # RFC 2326 section 11.3.5: the range is not there
+            raise SessionFailed("not_held", f"{method}: {answer.reason}"[:200])
         if answer.status != 200:
             # Redirections are not followed: the address is what the operator set, and nothing else.
             raise SessionFailed("refused", f"{method}: {answer.status} {answer.reason}".strip())

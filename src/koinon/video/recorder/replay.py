@@ -1,0 +1,431 @@
+"""A stretch of the past, read from a system that replays it, becomes units as old as their pictures.
+
+Every picture says itself when it was taken; how fast it arrives says nothing. So the same `Track` that records cameras
+is given a clock that shows the time of the picture in hand, and names, lengths and turns of units follow from that.
+
+Source: ONVIF Streaming Specification 17.06, section 6 (replay: the feature `onvif-replay`, `Rate-Control`, the RTP
+header extension 0xABAC); RFC 2326 section 3.7 (`clock`) and 11.3.5 (457).
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import structlog
+
+from koinon.video.recorder.disk import Disk
+from koinon.video.recorder.model import TICKS, Options, Reason, Source, Unit
+from koinon.video.recorder.nal import Codec, merge_sets
+from koinon.video.recorder.rtp import Depacketiser, Frame, H264Depacketiser, H265Depacketiser
+from koinon.video.recorder.rtsp import Session, SessionFailed
+from koinon.video.recorder.track import Track
+
+FEATURE: Final = "onvif-replay"
+LEAD_SECONDS: Final = 10.0
+"""Asked before and after the stretch: it begins with the key frame at or before it, and ends where one begins."""
+
+BYTES_PER_SECOND: Final = 32 << 20
+"""Most that one replay takes: however fast the other side sends, the process has other things to do."""
+
+_NTP: Final = 2_208_988_800  # seconds from 1900 to 1970
+_EXTENSION: Final = 0xABAC
+_TOUCH: Final = 0.001  # the rounding of clocks
+_STEP: Final = 0.5  # between what the time and the timestamp of a picture say
+_SPARSE: Final = 2.0  # pictures further apart do not follow each other
+_REORDERED: Final = 1.0  # by which a picture may be older than the one decoded before it
+_STRAYS: Final = 250  # pictures in a row of a time that cannot be
+_MOST_BEFORE: Final = 64 << 20  # bytes of pictures kept that may be wanted to begin with
+_MOST_WAITING: Final = 32 << 20  # bytes that the disk has not taken yet
+_SETTLE_SECONDS: Final = 30.0
+
+
+class Head(NamedTuple):
+    """What the extension of a packet says of its picture.
+
+    Attributes:
+        unix: when it was taken, in seconds.
+        gap_follows: E: the last one before a gap, or of all there is.
+        jumped: D: what it follows was not sent right before it.
+        last: T: nothing of what was asked follows.
+    """
+
+    unix: float
+    gap_follows: bool = False
+    jumped: bool = False
+    last: bool = False
+
+
+def read_head(data: bytes, start: int, end: int) -> Head | None:
+    """The replay extension of the RTP packet at `data[start:end]`, or None where it has none."""
+    if not data[start] & 0x10:
+        return None
+    at = start + 12 + 4 * (data[start] & 15)
+    if at + 16 > end or data[at] << 8 | data[at + 1] != _EXTENSION or data[at + 2] << 8 | data[at + 3] < 3:
+        return None
+    seconds = int.from_bytes(data[at + 4 : at + 8], "big")
+    fraction = int.from_bytes(data[at + 8 : at + 12], "big")
+    flags = data[at + 12]
+    return Head(seconds - _NTP + fraction / 2**32, bool(flags & 0x40), bool(flags & 0x20), bool(flags & 0x10))
+
+
+class _Headed(Depacketiser):
+    """Notes what is said of each picture before its packets are put together."""
+
+    heads: dict[int, Head]
+
+    def push(self, data: bytes, start: int, end: int) -> None:
+        if end - start > 12 and (head := read_head(data, start, end)) is not None:
+            self.heads.setdefault(int.from_bytes(data[start + 4 : start + 8], "big"), head)
+        super().push(data, start, end)
+
+
+class _H264(_Headed, H264Depacketiser):
+    pass
+
+
+class _H265(_Headed, H265Depacketiser):
+    pass
+
+
+_DEPACKETISERS: Final[dict[Codec, type[_Headed]]] = {"h264": _H264, "h265": _H265}
+
+
+class _Track(Track):
+    """One that is not tried again when the disk fails: the other side has the pictures still."""
+
+    gave_up: Reason | None = None
+
+    def _give_up(self, reason: Reason) -> None:
+        super()._give_up(reason)
+        self.gave_up = reason
+
+
+class PictureClock:
+    """Shows when the picture in hand was taken."""
+
+    def __init__(self, unix: float) -> None:
+        self.unix = unix
+
+    def now(self) -> datetime:
+        """As `Clock.now`."""
+        return datetime.fromtimestamp(self.unix, UTC)
+
+    def monotonic(self) -> float:
+        """As `Clock.monotonic`."""
+        return self.unix
+
+
+class Jump(NamedTuple):
+    """Between these two moments nothing was sent; `not_held` where the other side said so, else `clock_step`."""
+
+    since: float
+    until: float
+    reason: Reason
+
+
+class Step(NamedTuple):
+    """What becomes of a picture: these are recorded, after a new run has begun if `anew`."""
+
+    frames: tuple[tuple[Frame, Head], ...] = ()
+    anew: bool = False
+
+
+_NOTHING: Final = Step()
+
+
+class Sieve:
+    """Which pictures belong to the stretch from `since` to `until` (Unix seconds). Pure.
+
+    Attributes:
+        reached: up to where all is told.
+        jumps: what was passed over.
+        over: the stretch is complete: nothing more is wanted.
+    """
+
+    def __init__(self, since: float, until: float) -> None:
+        self.reached = since
+        self.jumps: list[Jump] = []
+        self.over = False
+        self._since, self._until = since, until
+        self._before: list[tuple[Frame, Head]] = []
+        self._before_bytes = 0
+        self._last: tuple[Frame, Head] | None = None
+        self._waits = False  # for the key frame with which a new run begins
+        self._strays = 0
+
+    def take(self, frame: Frame, head: Head) -> Step:
+        """What becomes of the next picture.
+
+        Raises:
+            SessionFailed: `clock_step`, `protocol`: no picture can be believed any more.
+        """
+        if self._last is None:
+            return self._begin(frame, head)
+        last, before = self._last
+        if head.unix >= self._until - _TOUCH and (frame.key or head.unix > self._until + LEAD_SECONDS):
+            self._pass(head, before)
+            self._close(self._until)
+            return _NOTHING
+        if head.unix < before.unix - _REORDERED:
+            self._stray()
+            return _NOTHING
+        anew = self._jumps(last, before, frame, head)  # what D says is of interest where time was passed over
+        if anew:
+            self._pass(head, before)
+        if anew or self._waits:
+            self._waits = not frame.key
+            if self._waits:
+                self._last = (frame, head)  # of a time that is right, but nothing to begin with
+                return _NOTHING
+            anew = True
+        return self._keep(((frame, head),), anew)
+
+    def _begin(self, frame: Frame, head: Head) -> Step:
+        """From the last key frame at or before the stretch on; where there is none, from the first one in it."""
+        if head.unix > self._until + LEAD_SECONDS and not head.jumped:
+            self._stray()
+            return _NOTHING
+        if head.unix > self._until + LEAD_SECONDS or (frame.key and head.unix >= self._until - _TOUCH):
+            self._close(self._until)
+            return _NOTHING
+        if self._before and self._jumps(*self._before[-1], frame, head):
+            self._before, self._before_bytes = [], 0
+        if frame.key and (head.unix <= self._since + _TOUCH or not self._before):
+            self._before, self._before_bytes = [], 0
+        elif not self._before:
+            return _NOTHING
+        self._before.append((frame, head))
+        self._before_bytes += frame.size
+        if self._before_bytes > _MOST_BEFORE:
+            raise SessionFailed("protocol", "no key frame to begin with")
+        if head.unix < self._since and not head.last:
+            return _NOTHING
+        kept, self._before = tuple(self._before), []
+        return self._keep(kept, False)
+
+    def _keep(self, frames: tuple[tuple[Frame, Head], ...], anew: bool) -> Step:
+        self._last = frames[-1]
+        self._strays = 0
+        head = frames[-1][1]
+        self.reached = max(self.reached, min(head.unix, self._until))
+        if head.last:
+            self._close(self.reached)
+        return Step(frames, anew)
+
+    @staticmethod
+    def _jumps(last: Frame, before: Head, frame: Frame, head: Head) -> bool:
+        ahead = ((frame.timestamp - last.timestamp + (1 << 31)) & 0xFFFFFFFF) - (1 << 31)
+        off = abs(head.unix - before.unix - ahead / TICKS)
+        return off > _STEP or head.unix - before.unix > _SPARSE
+
+    def _pass(self, head: Head, before: Head) -> None:
+        """Nothing was sent between the two."""
+        if head.unix - before.unix > _SPARSE or before.gap_follows:
+            told = head.jumped or before.gap_follows
+            self.jumps.append(Jump(before.unix, head.unix, "not_held" if told else "clock_step"))
+
+    def _close(self, reached: float) -> None:
+        self.over = True
+        self.reached = reached
+
+    def _stray(self) -> None:
+        self._strays += 1
+        if self._strays > _STRAYS:
+            raise SessionFailed("clock_step", "pictures of another time than was asked")
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What became of a replay.
+
+    Attributes:
+        reached: up to when (Unix seconds) the other side has told all it has.
+        reason: why it has not told the rest; None where it has. `stopped` where we did not want it any more.
+        detail: what it said, for an operator; no credentials.
+        jumps: what it passed over.
+    """
+
+    reached: float
+    reason: Reason | None
+    detail: str = ""
+    jumps: tuple[Jump, ...] = ()
+
+
+class Replay:
+    """One stretch, fetched once. Units are told to `on_unit` when they are durable.
+
+    Attributes:
+        bytes: of pictures, so far.
+        reached: up to when (Unix seconds) pictures have come.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        options: Options,
+        disk: Disk,
+        since: datetime,
+        until: datetime,
+        *,
+        on_unit: Callable[[Unit], None],
+        agent: str = "Koinon",
+    ) -> None:
+        self.bytes = 0
+        self._options, self._disk, self._on_unit = options, disk, on_unit
+        self._since, self._until = since.timestamp(), until.timestamp()
+        self._sieve = Sieve(self._since, self._until)
+        self._clock = PictureClock(self._since)
+        self._session = Session(source, options, agent=agent)
+        self._heads: dict[int, Head] = {}
+        self._head: tuple[int, Head] | None = None
+        self._codec: Codec = "h264"
+        self._sets: list[bytes] = []
+        self._cut = False
+
+    @property
+    def reached(self) -> float:
+        """See the class."""
+        return self._sieve.reached
+
+    def cut(self) -> None:
+        """Not another byte is read; `run` ends when its `stop` is set."""
+        self._cut = True
+        self._session.hold(True)
+
+    async def run(self, stop: asyncio.Event) -> Outcome:
+        """The stretch has been read, as far as the other side gives it or until `stop`; every unit has been told."""
+        self._loop = asyncio.get_running_loop()
+        self._began = self._loop.time()
+        self._done: asyncio.Future[None] = self._loop.create_future()
+        self._track = _Track(
+            self._options, self._disk, self._clock, self._loop, self._on_unit, lambda gap: None
+        )
+        work = asyncio.create_task(self._play())
+        stopping = asyncio.create_task(stop.wait())
+        waited: set[asyncio.Future[Any]] = {work, stopping, self._done}
+        try:
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            failure = self._failure(work, stopping)
+        finally:
+            stopping.cancel()
+            work.cancel()
+            await asyncio.wait([work])
+            self._track.end("stopped")
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_SETTLE_SECONDS):
+                    await self._track.settle()
+        sieve = self._sieve
+        if failure is None or (failure.reason in ("silent", "camera_closed") and self._told_its_end()):
+            return Outcome(self._until, None, jumps=tuple(sieve.jumps))
+        return Outcome(sieve.reached, failure.reason, failure.detail, tuple(sieve.jumps))
+
+    def _failure(self, work: "asyncio.Task[None]", stopping: "asyncio.Task[bool]") -> SessionFailed | None:
+        if self._done.done():
+            error: BaseException | None = self._done.exception()
+        elif stopping.done() or not work.done():
+            error = SessionFailed("stopped")
+        else:
+            error = work.exception()
+        if error is None or isinstance(error, SessionFailed):
+            return error
+        raise error
+
+    def _told_its_end(self) -> bool:
+        """Whether the last picture said that none follows: then silence is an answer."""
+        return self._head is not None and (self._head[1].gap_follows or self._head[1].last)
+
+    async def _play(self) -> None:
+        session = self._session
+        try:
+            media = await session.open()
+            self._codec, self._sets = media.codec, list(media.sets)
+            depacketiser = _DEPACKETISERS[media.codec](media.payload_type, self._frame)
+            depacketiser.heads = self._heads
+            self._depacketiser = depacketiser
+            self._track.begin(self._codec, self._sets, depacketiser.counts)
+            lead = LEAD_SECONDS
+            await session.play(
+                depacketiser,
+                what={
+                    "Range": f"clock={_utc(self._since - lead)}-{_utc(self._until + lead)}",
+                    "Rate-Control": "no",
+                },
+                require=FEATURE,
+            )
+            length = self._until - self._since
+            ends = self._loop.time() + 120.0 + 2 * length
+            await session.watch(
+                lambda: SessionFailed("silent", "too slow") if self._loop.time() > ends else None
+            )
+        finally:
+            if self._cut:
+                session.abort()
+            else:
+                session.hold(False)
+                await session.close()
+
+    def _frame(self, frame: Frame) -> None:
+        """A picture has come. Called by the connection, so that what goes wrong is told by `_done`."""
+        if self._done.done() or self._cut:
+            return
+        try:
+            self._take(frame)
+        except Exception as error:
+            if not isinstance(error, SessionFailed):
+                structlog.get_logger(__name__).exception("replay_failed", camera=self._options.name)
+                error = SessionFailed("crashed", type(error).__name__)
+            self._done.set_exception(error)
+            self._session.hold(True)
+            return
+        if self._sieve.over:
+            self._done.set_result(None)
+            self._session.hold(True)
+            return
+        self._pace(frame.size)
+
+    def _take(self, frame: Frame) -> None:
+        head = self._heads.pop(frame.timestamp, None)
+        if head is None and self._head is not None and self._head[0] == frame.timestamp:
+            head = self._head[1]  # another slice of the same picture
+        if head is None:
+            raise SessionFailed("protocol", "a picture that does not say when it was taken")
+        self._head = (frame.timestamp, head)
+        if len(self._heads) > 64:  # of pictures that never became whole
+            self._heads.clear()
+        step = self._sieve.take(frame, head)
+        for index, (each, its) in enumerate(step.frames):
+            if step.anew and index == 0:
+                self._track.end("not_held")
+            self._clock.unix = its.unix
+            if step.anew and index == 0:
+                self._track.begin(self._codec, self._sets, self._depacketiser.counts)
+            if each.sets:
+                self._sets = merge_sets(self._codec, self._sets, each.sets)
+            self._track.frame(each)
+            if self._track.gave_up is not None:
+                raise SessionFailed(self._track.gave_up)
+
+    def _pace(self, size: int) -> None:
+        """The other side waits where we or the disk would be overrun."""
+        self.bytes += size
+        pause = self.bytes / BYTES_PER_SECOND - (self._loop.time() - self._began)
+        if self._disk.waiting > _MOST_WAITING:
+            pause = max(pause, 0.02)
+        if pause > 0.02:
+            self._session.hold(True)
+            self._loop.call_later(pause, self._go_on)
+
+    def _go_on(self) -> None:
+        if self._cut or self._done.done():
+            return
+        if self._disk.waiting > _MOST_WAITING:
+            self._loop.call_later(0.02, self._go_on)
+        else:
+            self._session.hold(False)
+
+
+def _utc(unix: float) -> str:
+    """As RFC 2326 section 3.7 writes a moment."""
+    return f"{datetime.fromtimestamp(unix, UTC):%Y%m%dT%H%M%S.%f}Z"
