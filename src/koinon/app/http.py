@@ -13,6 +13,7 @@ from koinon.app import web as start
 from koinon.app.batches import data_set_orders_of, deferred_of, processing_of
 from koinon.app.exports import exports_of
 from koinon.app.mutations import mutations_of, publishing_of
+from koinon.app.remote import asks_of
 from koinon.app.wiring import Platform
 from koinon.base import metrics
 from koinon.base.health import Health
@@ -59,6 +60,7 @@ from koinon.video.live.socket import LiveSocket
 from koinon.video.masks import web as masks
 from koinon.video.playback import PlaybackSocket
 from koinon.video.playback import web as playback
+from koinon.video.remote import web as remote
 from koinon.video.rights import Action
 from koinon.video.rights import web as rights_web
 from koinon.video.steering import web as steering
@@ -71,7 +73,7 @@ Asgi = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
 RAW_PATHS = frozenset({"/api/exchanges", "/api/communications", "/api/dossiers"})
 _SLICES = (
     start, parties, rules, oversight, gate, ledger, integrator, procedures, batches, mutations_web, statistics,
-    catalogue, cameras, live, steering, rights_web, playback, exports, terms, masks, operations,
+    catalogue, cameras, live, steering, rights_web, playback, remote, exports, terms, masks, operations,
 )  # fmt: skip
 
 
@@ -189,6 +191,7 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
                 "live": platform.live,
                 "steering": platform.steering,
                 "exports": exports_of(platform),
+                "asks": asks_of(platform),
                 "sign_in": sign_in,
             }.items()
         }

@@ -27,6 +27,7 @@ _SLICES = (
     "video/terms",
     "video/masks",
     "video/steering",
+    "video/remote",
     "video/playback",
     "video/exports",
 )

@@ -9,6 +9,7 @@ from uuid import UUID
 from koinon.app.batches import run_batches
 from koinon.app.exports import run_exports
 from koinon.app.mutations import run_pushes
+from koinon.app.remote import run_fetches
 from koinon.app.wiring import database_url
 from koinon.base.clock import SystemClock, civil_date
 from koinon.base.database import Database
@@ -33,6 +34,7 @@ from koinon.trust.rules import forget_inputs
 from koinon.video import terms
 from koinon.video.exports.jobs import sweep_handlers
 from koinon.video.exports.shelf import open_shelf
+from koinon.video.remote.jobs import sweep_handlers as remote_handlers
 
 
 def handlers(sealer: Sealer, objects: Objects, home: Path) -> list[Handler]:
@@ -143,6 +145,7 @@ async def work(settings: Settings) -> None:
                 ),
                 *terms.handlers(Sealer.of(settings.home), settings.home, demo=settings.mode == "embedded"),
                 *sweep_handlers(open_shelf(database, SystemClock(), settings)),
+                *remote_handlers(),
             ],
             signals=signals,
         )
@@ -150,6 +153,7 @@ async def work(settings: Settings) -> None:
         batches = asyncio.create_task(run_batches(settings), name="batches")
         pushes = asyncio.create_task(run_pushes(settings), name="pushes")
         exports = asyncio.create_task(run_exports(settings), name="exports")
+        fetches = asyncio.create_task(run_fetches(settings), name="fetches")
         try:
             await worker.run()
         finally:
@@ -157,4 +161,5 @@ async def work(settings: Settings) -> None:
             batches.cancel()
             pushes.cancel()
             exports.cancel()
-            await asyncio.wait([batches, pushes, exports])
+            fetches.cancel()
+            await asyncio.wait([batches, pushes, exports, fetches])

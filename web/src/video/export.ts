@@ -1,4 +1,5 @@
-// The form of exports: what is to leave as a file. A second person, where one is needed, is asked for each camera.
+// The forms of exports (what is to leave as a file) and of asks (what is to be fetched from the owner of a camera). A
+// second person, where one is needed, is asked for each camera.
 import { civil, instants } from "./civil";
 import { CARRIED, Fields, SecondPerson, type Giving } from "./giving";
 import { stay } from "./station";
@@ -34,6 +35,10 @@ class Form {
     const purpose = this.form.querySelector<HTMLSelectElement>("[name=purpose]")!;
     if ([...purpose.options].some((option) => option.value === given.purpose)) purpose.value = given.purpose ?? "";
     for (const name of ["case", "reason"]) this.input(name).value = given[name] ?? "";
+  }
+
+  private get asks(): boolean {
+    return this.form.dataset.to === "asks";
   }
 
   private twice(): void {
@@ -83,9 +88,12 @@ class Form {
         if (!word) return;
         confirmations[camera.value] = word;
       }
-      await this.send({
-        ...asked, cameras: cameras.map((input) => input.value), form: giving.unmask ? "evidence" : "clip", confirmations,
-      });
+      const ids = cameras.map((input) => input.value);
+      await this.send(
+        this.asks
+          ? { ...asked, camera: ids[0], confirmation: confirmations[ids[0] ?? ""] ?? null }
+          : { ...asked, cameras: ids, form: giving.unmask ? "evidence" : "clip", confirmations },
+      );
     } finally {
       this.busy = false;
     }
@@ -96,7 +104,9 @@ class Form {
     const name = camera.dataset.name ?? "";
     return new Promise((resolve) => {
       new SecondPerson(
-        { ...asked, camera: camera.value, action: "export", original: giving.unmask },
+        this.asks
+          ? { ...asked, camera: camera.value, action: "view_recording" }
+          : { ...asked, camera: camera.value, action: "export", original: giving.unmask },
         this.words,
         (text) => this.say(`${name}: ${text}`),
         resolve,
@@ -107,13 +117,14 @@ class Form {
   private async send(body: object): Promise<void> {
     this.say(fill(this.words, "asking"));
     const token = document.querySelector<HTMLMetaElement>('meta[name="csrf-token"]')?.content ?? "";
-    const answer = await fetch("/api/video/exports", {
+    const to = this.asks ? "asks" : "exports";
+    const answer = await fetch(`/api/video/${to}`, {
       method: "POST",
       headers: { "Content-Type": "application/json", Accept: "application/json", "X-CSRF-Token": token },
       body: JSON.stringify(body),
     });
     if (answer.ok) {
-      window.location.assign("/video/exports");
+      window.location.assign(`/video/${to}`);
       return;
     }
     const problem = (await answer.json().catch(() => ({}))) as { detail?: string };

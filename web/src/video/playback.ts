@@ -257,7 +257,9 @@ class Page {
     }
     const speed = this.find<HTMLSelectElement>("speed");
     speed.addEventListener("change", () => this.accelerate(Number(speed.value)));
-    root.querySelector<HTMLAnchorElement>("[data-export]")?.addEventListener("click", (event) => this.carry(event));
+    for (const link of root.querySelectorAll<HTMLAnchorElement>("[data-export], [data-remote]")) {
+      link.addEventListener("click", (event) => this.carry(event));
+    }
     this.legend();
     window.setInterval(() => this.tick(), 50);
     window.setInterval(() => this.report(), 1000);
@@ -359,13 +361,26 @@ class Page {
     this.find("ask").hidden = false;
   }
 
-  /** On to the form of exports, with what is shown: which cameras and when in the address, the words beside it. */
+  /** On to the form of exports, with what is shown: which cameras and when in the address, the words beside it. On to
+   *  that of asks with the part of it to which the timeline is zoomed, and the cameras of which something is elsewhere. */
   private carry(event: Event): void {
     const link = event.currentTarget as HTMLAnchorElement;
-    const query = new URLSearchParams({ since: iso(this.since), until: iso(Math.min(this.until, Date.now() * 1000)) });
-    for (const screen of this.screens) query.append("camera", screen.camera.id);
+    const remote = link.hasAttribute("data-remote");
+    const since = remote ? Math.max(this.since, this.timeline.from) : this.since;
+    const until = remote ? Math.min(this.until, this.timeline.to) : this.until;
+    const query = new URLSearchParams({ since: iso(since), until: iso(Math.min(until, Date.now() * 1000)) });
+    for (const screen of this.screens) {
+      if (!remote || this.elsewhere(screen)) query.append("camera", screen.camera.id);
+    }
     link.href = `${link.pathname}?${query.toString()}`;
     window.sessionStorage.setItem(CARRIED, JSON.stringify(this.giving.given));
+  }
+
+  /** Whether something of what is shown is kept elsewhere and was not asked. */
+  private elsewhere(screen: Screen): boolean {
+    return screen.row.spans.some(
+      (span) => span.state === "remote_not_asked" && span.end > this.since && span.start < this.until,
+    );
   }
 
   private twice(form: HTMLFormElement): void {
@@ -488,6 +503,8 @@ class Page {
     this.fetched = [since, until];
     this.timeline.draw();
     this.tellMissing();
+    const link = this.root.querySelector<HTMLElement>("[data-remote]");
+    if (link) link.hidden = !this.screens.some((screen) => this.elsewhere(screen));
   }
 
   private tellMissing(): void {

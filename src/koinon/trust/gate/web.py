@@ -36,6 +36,7 @@ KINDS = {
     "exchange.renewed": N_("renewed"),
     "exchange.ended": N_("ended"),
     "export.asked": N_("asked for as a file"),
+    "recording.asked": N_("asked of its owner"),
 }
 ENDS = {
     EndReason.COMPLETED: N_("everything was sent"),

@@ -21,6 +21,7 @@ SCHEMES = {Driver.RTSP: ("rtsp",), Driver.AV: ("rtsp", "rtsps", "http", "https",
 CONTROL_PATH = "/onvif/device_service"
 """Of the device service of every ONVIF camera. Source: ONVIF Core Specification, section 5.1."""
 _CONTROL = "onvif"
+_REPLAY = "replay"
 
 
 class SourceKey:
@@ -59,6 +60,14 @@ class SourceKey:
     def open_control(self, control: Control) -> str:
         """The URL with its credentials. Raises as `open_source`."""
         return open_sealed(self._key, control.sealed_source, _bound_to(control.camera, _CONTROL)).decode()
+
+    def seal_replay(self, camera: CameraId, url: str) -> bytes:
+        """The URL at which the owner's system replays the camera, readable only with the key and as that."""
+        return seal(self._key, url.encode(), _bound_to(camera, _REPLAY))
+
+    def open_replay(self, camera: CameraId, sealed: bytes) -> str:
+        """What `seal_replay` sealed. Raises `Invalid: seal_broken`."""
+        return open_sealed(self._key, sealed, _bound_to(camera, _REPLAY)).decode()
 
 
 def _bound_to(camera: CameraId, what: str) -> bytes:

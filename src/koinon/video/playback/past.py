@@ -14,6 +14,7 @@ from koinon.video.cameras import Camera, CameraId
 from koinon.video.cameras.model import StreamId
 from koinon.video.playback import store
 from koinon.video.recordings.timeline import Known, Span, Stretch, draw
+from koinon.video.remote import held_by, list_sources
 from koinon.video.rights import ViewRequest, policy
 from koinon.video.rights.model import NOT_DECIDED, Decided
 
@@ -67,6 +68,7 @@ class Past:
             gaps = await store.list_gaps(connection, streams, since, until)
             deleted = await store.list_deleted(connection, streams, since, until)
             held = await store.list_held(connection, streams, self._clock.now(), viewer)
+            sources = await list_sources(connection, streams)
         now = self._clock.now()
         return {
             stream: draw(
@@ -77,6 +79,7 @@ class Past:
                     gaps=gaps[stream],
                     deleted=deleted[stream],
                     held=held[stream],
+                    remote=[held_by(sources[stream], now)] if stream in sources else (),
                     visible=None if visible is None else visible.get(stream),
                     now=now,
                 ),

@@ -33,6 +33,7 @@ WORDS: Final[dict[str, Message]] = {
     "reason_folder_gone": N_("the recordings folder was away"),
     "reason_paused": N_("recording was paused"),
     "reason_handed_over": N_("from one recorder to another"),
+    "reason_not_held": N_("its owner holds nothing of it"),
     "reason_unit_bytes_missing": N_("the recording is in the index, but its file is not there"),
     "reason_unit_damaged": N_("the recording’s file is damaged"),
     "reason_place_unreachable": N_("the place where the recording lies cannot be reached"),
