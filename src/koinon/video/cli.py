@@ -18,6 +18,7 @@ from koinon.video.cameras.cli import attach
 from koinon.video.exports.cli import attach as attach_exports
 from koinon.video.recorder import Camera, Disk, Gap, Options, Unit, parse_source, prepare_folder
 from koinon.video.recordings.cli import attach as attach_status
+from koinon.video.remote.cli import attach as attach_remote
 from koinon.video.terms.cli import attach as attach_terms
 
 app = typer.Typer(help="Shared video: the register of cameras, recording.", no_args_is_help=True)
@@ -32,6 +33,7 @@ attach(app)
 attach_status(app)
 attach_terms(app)
 attach_exports(app)
+attach_remote(app)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 import uvloop
 
 from koinon.demo.cameras.clip import ClipUnavailable, make_clip, read_clip
+from koinon.demo.cameras.replay import ReplayServer, holding
 from koinon.demo.cameras.server import CameraServer
 
 
@@ -22,6 +24,9 @@ def main(
     rate: int = 25,
     kbits: int = 2000,
     gop: int = 50,
+    replays: Annotated[
+        float, typer.Option(help="Hold and replay so many days, as a partner's system does.")
+    ] = 0,
 ) -> None:
     """Cameras at rtsp://127.0.0.1:PORT/<any name>."""
     try:
@@ -34,7 +39,8 @@ def main(
         raise typer.Exit(69) from None
 
     async def serve() -> None:
-        async with CameraServer([read], port=port) as server:
+        kind = partial(ReplayServer, held=holding(replays)) if replays else CameraServer
+        async with kind([read], port=port) as server:
             print(server.port, flush=True)
             await asyncio.Event().wait()
 

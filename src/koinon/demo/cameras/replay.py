@@ -11,7 +11,7 @@ import contextlib
 import re
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -60,6 +60,22 @@ class _Picture(NamedTuple):
     stamp: int
     number: int
     key: bool
+
+
+def holding(days: float, gap_minutes: float = 0.0) -> Held:
+    """What a system holds that keeps so many days: all up to ten seconds ago, but for the end of each hour."""
+
+    def held() -> Iterator[tuple[datetime, datetime]]:
+        now = datetime.now(UTC) - timedelta(seconds=10)
+        at = now - timedelta(days=days)
+        while at < now:
+            hour = at.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+            end = min(now, hour - timedelta(minutes=gap_minutes)) if gap_minutes else now
+            if at < end:
+                yield at, end
+            at = hour if gap_minutes else now
+
+    return held
 
 
 class ReplayServer(CameraServer):

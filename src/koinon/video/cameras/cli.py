@@ -46,12 +46,14 @@ async def _opened() -> AsyncIterator[Opened]:
         yield Opened(settings, database, Sealer.of(settings.home))
 
 
-def _run(main: Callable[[Opened], Awaitable[None]]) -> None:
-    async def run() -> None:
+def run(main: Callable[[Opened], Awaitable[None]]) -> None:
+    """`main` has done its work with the platform of this machine."""
+
+    async def go() -> None:
         async with _opened() as opened:
             await main(opened)
 
-    asyncio.run(run())
+    asyncio.run(go())
 
 
 def _print(value: Any) -> None:
@@ -160,7 +162,7 @@ def add(
         else:
             print(f"{camera.code} is registered: {camera.id}")
 
-    _run(main)
+    run(main)
 
 
 def import_file(
@@ -212,7 +214,7 @@ def import_file(
         if totals["refused"]:
             raise typer.Exit(Invalid.exit_code)
 
-    _run(main)
+    run(main)
 
 
 def list_cameras(
@@ -271,7 +273,7 @@ def list_cameras(
             )
         Console().print(table)
 
-    _run(main)
+    run(main)
 
 
 def allow(
@@ -298,7 +300,7 @@ def allow(
         else:
             print(f"allowed: {', '.join(map(str, allowed))}")
 
-    _run(main)
+    run(main)
 
 
 def attach(app: typer.Typer) -> None:

@@ -49,10 +49,10 @@ def export(
     remote = Remote(url)
     console = Console(stderr=True)
     try:
-        _sign_in(remote, login)
+        sign_in(remote, login)
         found = remote.find_cameras(cameras)
         asked: dict[str, Any] = {
-            "purpose": purpose, "case": case, "reason": reason, "since": _moment(since), "until": _moment(until),
+            "purpose": purpose, "case": case, "reason": reason, "since": moment(since), "until": moment(until),
             "emergency": emergency,
         }  # fmt: skip
         confirmations = {}
@@ -143,7 +143,8 @@ def _say(text: str) -> None:
     print("".join(each if each.isprintable() else "\ufffd" for each in text))
 
 
-def _sign_in(remote: Remote, login: str) -> None:
+def sign_in(remote: Remote, login: str) -> None:
+    """Whoever calls the command acts: of a local account, or in the session of KOINON_SESSION."""
     if login:
         if sys.stdin.isatty():
             password = typer.prompt("Password", hide_input=True, err=True)
@@ -157,7 +158,8 @@ def _sign_in(remote: Remote, login: str) -> None:
     remote.use_session(token)
 
 
-def _moment(text: str) -> str:
+def moment(text: str) -> str:
+    """What was typed, with its offset: Brussels time where it has none. Raises `Invalid: moment_malformed`."""
     try:
         at = datetime.fromisoformat(text)
     except ValueError:

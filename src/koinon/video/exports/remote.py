@@ -1,4 +1,4 @@
-"""A person's conversation with a platform about exports, over HTTP: for the command line."""
+"""A person's conversation with a platform about exports and asks, over HTTP: for the command line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 else:
     httpx = late("httpx")
 
-ENDED: Final = frozenset({"ready", "stopped", "failed", "deleted"})
+ENDED: Final = frozenset({"ready", "done", "stopped", "failed", "deleted"})
 _COOKIE: Final = "koinon_session"
 _POLL_SECONDS: Final = 1.0
 _TOKEN: Final = re.compile(r'name="csrf-token" content="([^"]*)"')
@@ -89,10 +89,10 @@ class Remote:
             raise Refused("second_person_declined" if told["state"] == "declined" else "confirmation_expired")
         return str(told["confirmation"])
 
-    def follow(self, export: str) -> Iterator[dict[str, Any]]:
-        """How it stands, again and again, until it has ended."""
+    def follow(self, id_: str, what: str = "exports") -> Iterator[dict[str, Any]]:
+        """How it stands with one of these, again and again, until it has ended."""
         while True:
-            told = self.get(f"/api/video/exports/{export}")
+            told = self.get(f"/api/video/{what}/{id_}")
             yield told
             if told["state"] in ENDED:
                 return

@@ -1,7 +1,7 @@
 """Fetches stretches from the systems of their owners, in a releasing process: under a use of each who asked.
 
-The units are written beside the recorder's, under the lease `video/<stream>/2`, and become rows under its fence. A worker
-that died is succeeded within seconds; what it left that no row knows is removed, since its owner has it still.
+The units are written beside the recorder's, under the lease `video/<stream>/2`, and become rows under its fence. A
+worker that died is succeeded within seconds; what it left that no row knows is removed, since its owner has it still.
 """
 
 import asyncio

@@ -27,7 +27,7 @@ from koinon.video.cameras.service.record import demand_change
 from koinon.video.cameras.web.administration.forms import read_form
 from koinon.video.cameras.web.words import words_for
 from koinon.video.remote import api, policy, store
-from koinon.video.remote.model import AskView
+from koinon.video.remote.model import AskView, RemoteSource
 from koinon.video.remote.service import ANSWERING, Asks
 from koinon.video.remote.sources import clear_source, set_source
 from koinon.video.rights import Action, Rights, choices_of
@@ -241,6 +241,7 @@ async def change_source(
     clock: NamedDependency[Clock],
 ) -> Response[Any]:
     """The camera is recorded by its owner's own system."""
+    typed = {name: value for name, value in (await request.form()).items() if isinstance(value, str)}
     try:
         form = await read_form(request, SourceForm)
         async with database.transaction() as connection:
@@ -255,7 +256,7 @@ async def change_source(
     except KoinonError as error:
         if error.status >= 500 or error.code in ("camera_unknown", "camera_change_not_allowed"):
             raise
-        return await _source_page(request, code, session, database, clock, error=error)
+        return await _source_page(request, code, session, database, clock, error=error, typed=typed)
     return Redirect(f"/video/replay/{code}", status_code=303)
 
 
@@ -284,6 +285,7 @@ async def _source_page(
     clock: Clock,
     *,
     error: KoinonError | None = None,
+    typed: Mapping[str, str] | None = None,
 ) -> Response[bytes]:
     async with database.acquire() as connection:
         camera = await cameras.find_camera_by_code(connection, code)
@@ -297,11 +299,20 @@ async def _source_page(
         status_code=error.status if error else 200,
         camera=camera,
         source=source,
-        holds_from=source.holds_from.astimezone(BRUSSELS) if source and source.holds_from else None,
-        most=policy.LONGEST_KEPT,
+        typed={
+            "keep_days": source.keep_days if source else "",
+            "holds_from": _typed(source),
+            **(typed or {}),
+        },
         problem=words_for(request, error),
         field=error.facts.get("field", "") if error else "",
     )
+
+
+def _typed(source: RemoteSource | None) -> str:
+    """As `_local` reads it."""
+    at = source.holds_from if source else None
+    return f"{at.astimezone(BRUSSELS):%Y-%m-%dT%H:%M}" if at else ""
 
 
 def _local(text: str) -> datetime | None:
