@@ -1,6 +1,7 @@
 """From the ask to the picture: what is given to whom, what comes of it, and what is told of the rest."""
 
 import asyncio
+import json
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -15,12 +16,13 @@ from koinon.base.clock import FixedClock
 from koinon.base.errors import Unavailable
 from koinon.base.jobs import Worker
 from koinon.demo.cameras import ReplayFault
-from koinon.demo.region.video import VIDEO, ZONE_SOUTH, ZONE_WEST
+from koinon.demo.region.video import INVESTIGATION, VIDEO, ZONE_SOUTH, ZONE_WEST
 from koinon.trust.parties import Author
 from koinon.trust.standing.acts import Deed, TargetKind
 from koinon.video.cameras import SourceKey
 from koinon.video.recordings import store as recordings
 from koinon.video.remote import policy, set_source, store
+from koinon.video.remote.cli import ask
 from koinon.video.remote.jobs import fetch_handlers, sweep_handlers
 from koinon.video.terms import deletion, regimes_of
 
@@ -148,21 +150,42 @@ async def test_what_a_bad_system_does_not_give_is_a_gap_and_can_be_asked_again(
     assert [each[0] for each in await gateway.spans(101, 130)] == ["recorded"]
 
 
-async def test_a_system_that_is_away_is_tried_again_by_the_worker_and_hurts_nobody(gateway: Gateway) -> None:
-    gateway.partner.camera("metro").fault.mute = True
-    await gateway.ask(100, 110)
-    [fetch] = await gateway.queued()
-    with pytest.raises(Unavailable, match="silent"):
-        await gateway.fetcher.fetch(fetch, last=False)
-    assert [each[0] for each in await gateway.spans(100, 110)] == ["remote_not_asked"]  # nothing is known yet
-    gateway.partner.camera("metro").fault.mute = False
-    worker = Worker(
-        gateway.worker.database, [*fetch_handlers(gateway.fetcher), *sweep_handlers()], poll_seconds=0.05
-    )
+async def test_a_system_that_is_away_is_tried_again_while_the_command_line_waits(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    metro = gateway.partner.camera("metro")
+    metro.fault.mute = True
+    handlers = [*fetch_handlers(gateway.fetcher), *sweep_handlers()]
+    worker = Worker(gateway.worker.database, handlers, poll_seconds=0.05, first_backoff_seconds=0.2)
     running = asyncio.create_task(worker.run())
-    async with asyncio.timeout(20):
-        while not await gateway.units():  # noqa: ASYNC110 - another process's table
-            await asyncio.sleep(0.05)
+    monkeypatch.setenv("KOINON_SESSION", gateway.http.headers["Cookie"].partition("=")[2])
+    since, until = gateway.at(100).isoformat(), gateway.at(110).isoformat()
+    asking = asyncio.create_task(
+        asyncio.to_thread(
+            ask,
+            "south-1",
+            since,
+            until,
+            INVESTIGATION,
+            case="PV-1",
+            reason="",
+            emergency=False,
+            second=False,
+            url=gateway.origin,
+            login="",
+            as_json=True,
+        )  # fmt: skip
+    )
+    async with asyncio.timeout(30):
+        while not metro.requests:  # noqa: ASYNC110 - of another server
+            await asyncio.sleep(0.02)
+        assert [each[0] for each in await gateway.spans(100, 110)] == [
+            "remote_not_asked"
+        ]  # nothing is known yet
+        metro.fault.mute = False
+        await asking
+    assert json.loads(capsys.readouterr().out)["state"] == "done"
+    assert [each[0] for each in await gateway.spans(101, 110)] == ["recorded"]
     worker.stop()
     await running
 
