@@ -174,7 +174,7 @@ async def test_a_system_that_is_away_is_tried_again_while_the_command_line_waits
             url=gateway.origin,
             login="",
             as_json=True,
-        )  # fmt: skip
+        )
     )
     async with asyncio.timeout(30):
         while not metro.requests:  # noqa: ASYNC110 - of another server
