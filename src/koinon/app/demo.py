@@ -132,7 +132,9 @@ class Demo:
         self.witnesses = {name: free_port() for name in _NAMES}
         self.sources = {name: free_port() for name in ("rijksregister", "ksz", "kbo", "registers")}
         traffic = free_port() if find_traffic_clip() is not None else 0
-        self.cameras = Fleet(main=free_port(), sub=free_port(), traffic=traffic, ptz=free_port())
+        self.cameras = Fleet(
+            main=free_port(), sub=free_port(), traffic=traffic, ptz=free_port(), partner=free_port()
+        )
         keys = [
             str(prepare_witness(self.home / "demo" / "witness" / name, f"witness.invalid/{name}").verifier)
             for name in _NAMES
@@ -222,7 +224,14 @@ class Demo:
         """The virtual cameras stand in the register, and their pictures come from where they listen this time."""
         from datetime import UTC, datetime
 
-        from koinon.demo.cameras_seed import CAMERAS, seed_cameras, set_controls, set_sources
+        from koinon.demo.cameras_seed import (
+            CAMERAS,
+            ELSEWHERE,
+            seed_cameras,
+            seed_elsewhere,
+            set_controls,
+            set_sources,
+        )
         from koinon.demo.region import Region
         from koinon.video.cameras import Role
         from koinon.video.cameras import store as register
@@ -237,10 +246,12 @@ class Demo:
                 await seed_cameras(
                     connection, sealer, self.home, parties, mains, subs=subs, controls=controls, at=at
                 )
-                return
-            await set_sources(connection, sealer, self.home, ids, parties, mains, at=at)
-            await set_sources(connection, sealer, self.home, ids, parties, subs, role=Role.SUB, at=at)
-            await set_controls(connection, sealer, self.home, ids, parties, controls, at=at)
+            else:
+                await set_sources(connection, sealer, self.home, ids, parties, mains, at=at)
+                await set_sources(connection, sealer, self.home, ids, parties, subs, role=Role.SUB, at=at)
+                await set_controls(connection, sealer, self.home, ids, parties, controls, at=at)
+            url = self.cameras.partner_url(ELSEWHERE.code)
+            await seed_elsewhere(connection, sealer, self.home, parties, url, at=at)
 
     def _start(self, settings: Settings) -> None:
         from koinon.demo.consumer import run_consumer

@@ -1,4 +1,5 @@
-"""Six virtual cameras in the register of the demo region: two in each of three police zones, marked *demo*.
+"""Six virtual cameras in the register of the demo region: two in each of three police zones, marked *demo*; and one
+whose recordings stay in a simulated system of its owner.
 
 They stand at real squares of Brussels, where no camera of this project is; their RTSP addresses are given.
 """
@@ -11,6 +12,7 @@ import msgspec
 
 from koinon.base.database import Connection
 from koinon.base.text import Text
+from koinon.demo.cameras.fleet import KEPT_ELSEWHERE
 from koinon.trust.ledger import Sealer
 from koinon.trust.parties import INSTALLER, Author, PartyId
 from koinon.video.cameras import (
@@ -23,7 +25,9 @@ from koinon.video.cameras import (
     Sensor,
     SourceKey,
     service,
+    store,
 )
+from koinon.video.remote import set_source
 
 LOOPBACK = "127.0.0.0/8"
 
@@ -119,6 +123,21 @@ CAMERAS: tuple[DemoCamera, ...] = (
     ),
 )
 
+ELSEWHERE = DemoCamera(
+    "metro-1",
+    "zone-centre",
+    "Demo: metroperron Beurs / quai de métro Bourse",
+    50.8482,
+    4.3498,
+    "21004",
+    90.0,
+    ("centre",),
+    height_m=3.0,
+    range_m=30.0,
+    place_kind=PlaceKind.PUBLIC_CLOSED,
+)
+"""Recorded by a simulated system of its owner, and here only what somebody asked for."""
+
 GROUPS: tuple[Group, ...] = (
     Group(
         code="west",
@@ -164,36 +183,7 @@ async def seed_cameras(
     """
     for group in GROUPS:
         await service.make_group(connection, sealer, group, by=INSTALLER, at=at)
-    ids: dict[str, CameraId] = {}
-    for each in CAMERAS:
-        owner = parties[each.party]
-        await service.allow_network(connection, sealer, owner, LOOPBACK, loopback=True, by=INSTALLER, at=at)
-        by = Author(party=owner, profile="camera_manager")
-        camera = await service.register_camera(
-            connection,
-            sealer,
-            Camera(
-                code=each.code,
-                owner=owner,
-                name=each.name,
-                latitude=each.latitude,
-                longitude=each.longitude,
-                height_m=each.height_m,
-                direction_deg=each.direction_deg,
-                field_of_view_deg=each.field_of_view_deg,
-                range_m=each.range_m,
-                pixels_per_metre=each.pixels_per_metre,
-                place_kind=each.place_kind,
-                municipality=each.municipality,
-                sensor=each.sensor,
-                declaration=f"DEMO/{each.code}",
-            ),
-            by=by,
-            at=at,
-        )
-        await service.set_groups(connection, sealer, camera.id, each.groups, by=by, at=at)
-        await service.share_camera(connection, sealer, camera.id, by=by, at=at)
-        ids[each.code] = camera.id
+    ids = {each.code: await _register(connection, sealer, each, parties, at) for each in CAMERAS}
     await set_sources(connection, sealer, home, ids, parties, sources, at=at)
     await set_sources(connection, sealer, home, ids, parties, subs or {}, role=Role.SUB, at=at)
     await set_controls(connection, sealer, home, ids, parties, controls or {}, at=at)
@@ -215,6 +205,58 @@ async def set_controls(
     for code, url in controls.items():
         by = Author(party=owners[code], profile="camera_manager")
         await service.set_control(connection, sealer, SourceKey.of(home), ids[code], url, by=by, at=at)
+
+
+async def _register(
+    connection: Connection, sealer: Sealer, each: DemoCamera, parties: Mapping[str, PartyId], at: datetime
+) -> CameraId:
+    owner = parties[each.party]
+    await service.allow_network(connection, sealer, owner, LOOPBACK, loopback=True, by=INSTALLER, at=at)
+    by = Author(party=owner, profile="camera_manager")
+    camera = await service.register_camera(
+        connection,
+        sealer,
+        Camera(
+            code=each.code,
+            owner=owner,
+            name=each.name,
+            latitude=each.latitude,
+            longitude=each.longitude,
+            height_m=each.height_m,
+            direction_deg=each.direction_deg,
+            field_of_view_deg=each.field_of_view_deg,
+            range_m=each.range_m,
+            pixels_per_metre=each.pixels_per_metre,
+            place_kind=each.place_kind,
+            municipality=each.municipality,
+            sensor=each.sensor,
+            declaration=f"DEMO/{each.code}",
+        ),
+        by=by,
+        at=at,
+    )
+    await service.set_groups(connection, sealer, camera.id, each.groups, by=by, at=at)
+    await service.share_camera(connection, sealer, camera.id, by=by, at=at)
+    return camera.id
+
+
+async def seed_elsewhere(
+    connection: Connection,
+    sealer: Sealer,
+    home: Path,
+    parties: Mapping[str, PartyId],
+    url: str,
+    *,
+    at: datetime,
+) -> CameraId:
+    """A seventh camera stands in the register: `url` shows it live, and replays what its owner recorded."""
+    found = await store.find_camera_by_code(connection, ELSEWHERE.code)
+    camera = found.id if found is not None else await _register(connection, sealer, ELSEWHERE, parties, at)
+    by = Author(party=parties[ELSEWHERE.party], profile="camera_manager")
+    key = SourceKey.of(home)
+    await service.set_stream(connection, sealer, key, camera, Role.MAIN, url, recorded=False, by=by, at=at)
+    await set_source(connection, sealer, key, camera, url, keep_days=KEPT_ELSEWHERE, by=by, at=at)
+    return camera
 
 
 async def set_sources(

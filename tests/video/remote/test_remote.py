@@ -17,6 +17,7 @@ from koinon.base.errors import Unavailable
 from koinon.base.jobs import Worker
 from koinon.demo.cameras import ReplayFault
 from koinon.demo.region.video import INVESTIGATION, VIDEO, ZONE_SOUTH, ZONE_WEST
+from koinon.trust.gate import Cut, EndReason
 from koinon.trust.parties import Author
 from koinon.trust.standing.acts import Deed, TargetKind
 from koinon.video.cameras import SourceKey
@@ -223,6 +224,17 @@ async def test_a_suspension_stops_a_fetch_at_once_and_a_withdrawal_too(gateway: 
     assert gone.status_code == 204
     assert await task == "stopped"
     assert (await gateway.look(asked))["code"] == "withdrawn_by_asker"
+    # A cut that says nothing against who asked begins it again, from where it was.
+    asked = await gateway.ask(900, 1000)
+    [fetch] = await gateway.queued()
+    task, sent = asyncio.create_task(gateway.fetcher.fetch(fetch)), gateway.partner.replayed
+    while gateway.partner.replayed < sent + 25:  # noqa: ASYNC110 - of another server
+        await asyncio.sleep(0.02)
+    gateway.partner.faulty = ReplayFault()
+    for use in list(gateway.worker.rights._watch.uses.values()):
+        use.use.cut_now(Cut(EndReason.UNCONFIRMED, "standing_unconfirmed"))
+    assert await task == "done"
+    assert [each[0] for each in await gateway.spans(901, 1000)] == ["recorded"]
 
 
 async def test_the_term_counts_from_the_recording_and_what_a_dead_worker_left_is_removed(

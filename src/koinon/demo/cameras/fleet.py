@@ -1,4 +1,4 @@
-"""The six virtual cameras of the demo region as one process, and what turns the one of them that can be turned.
+"""The virtual cameras of the demo region and a simulated partner's system, as one process; what turns one, as another.
 
 Large and small pictures with a burned-in clock, and a clip of real traffic where one lies beside the checkout. The
 picture of the camera that turns does not turn: where it looks is told.
@@ -17,9 +17,12 @@ import structlog
 from koinon.base.settings import Settings
 from koinon.demo.cameras.clip import ClipUnavailable, make_clip, read_clip
 from koinon.demo.cameras.ptz import PASSWORD, USER, PtzCamera
+from koinon.demo.cameras.replay import ReplayServer, holding
 from koinon.demo.cameras.server import CameraServer
 from koinon.demo.sources.server import Shell, make_server, refuse_production
 
+KEPT_ELSEWHERE = 7
+"""Days that the partner's system keeps."""
 TRAFFIC = "centre-1"
 """The camera that shows the clip of real traffic."""
 TURNS = "west-2"
@@ -28,17 +31,24 @@ _log = structlog.get_logger()
 
 
 class Fleet(msgspec.Struct, frozen=True):
-    """Where the virtual cameras listen, ports of 127.0.0.1. `traffic` is nought without the clip."""
+    """Where the virtual cameras listen, ports of 127.0.0.1. `traffic` is nought without the clip; `partner` is a video
+    system of its own, which also replays.
+    """
 
     main: int
     sub: int
     traffic: int = 0
     ptz: int = 0
+    partner: int = 0
 
     def main_url(self, code: str) -> str:
         """Of the large picture of the camera."""
         port = self.traffic if self.traffic and code == TRAFFIC else self.main
         return f"rtsp://127.0.0.1:{port}/{code}"
+
+    def partner_url(self, code: str) -> str:
+        """Of a camera of the partner's system, now and of the past."""
+        return f"rtsp://127.0.0.1:{self.partner}/{code}"
 
     def sub_url(self, code: str) -> str:
         """Of the small picture of the camera."""
@@ -89,6 +99,10 @@ def run_fleet(folder: Path, fleet: Fleet) -> None:
                 ):
                     clip = read_clip(await asyncio.to_thread(make))
                     await stack.enter_async_context(CameraServer([clip], port=port))
+                if fleet.partner:  # of each hour it lacks the last five minutes
+                    clip = read_clip(await asyncio.to_thread(make_clip, folder))
+                    held = holding(KEPT_ELSEWHERE, gap_minutes=5)
+                    await stack.enter_async_context(ReplayServer([clip], held, port=fleet.partner))
                 if fleet.traffic and (path := find_traffic_clip()) is not None:
                     clip = read_clip(path)
                     await stack.enter_async_context(CameraServer([clip], port=fleet.traffic))

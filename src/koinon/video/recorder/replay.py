@@ -28,7 +28,10 @@ LEAD_SECONDS: Final = 10.0
 """Asked before and after the stretch: it begins with the key frame at or before it, and ends where one begins."""
 
 BYTES_PER_SECOND: Final = 32 << 20
-"""Most that one replay takes: however fast the other side sends, the process has other things to do."""
+TIMES_REAL: Final = 100
+"""Most that one replay takes, in bytes and in seconds of pictures a second: however fast the other side sends, the
+process has other things to do, and must confirm its standing.
+"""
 
 _NTP: Final = 2_208_988_800  # seconds from 1900 to 1970
 _EXTENSION: Final = 0xABAC
@@ -410,7 +413,8 @@ class Replay:
     def _pace(self, size: int) -> None:
         """The other side waits where we or the disk would be overrun."""
         self.bytes += size
-        pause = self.bytes / BYTES_PER_SECOND - (self._loop.time() - self._began)
+        due = max(self.bytes / BYTES_PER_SECOND, (self.reached - self._since) / TIMES_REAL)
+        pause = due - (self._loop.time() - self._began)
         if self._disk.waiting > _MOST_WAITING:
             pause = max(pause, 0.02)
         if pause > 0.02:

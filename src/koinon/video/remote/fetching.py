@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Final
+from uuid import UUID
 
 import msgspec
 import structlog
@@ -40,11 +41,19 @@ from koinon.video.rights import ImageUse, Rights
 
 TICK_SECONDS: Final = 0.5
 _DAY: Final = timedelta(days=1)
+_BEGINNINGS: Final = (
+    20  # of one attempt: a standing that cannot be confirmed for a moment is no failure of the partner's
+)
+_PAUSE_SECONDS: Final = 0.5
 _made = counter(
     "koinon_remote_fetches_total", "Stretches of partners' recordings, by what became of them.", ["state"]
 )
 _bytes = counter("koinon_remote_bytes_total", "Bytes of units that were fetched from partners' systems.")
 _log = structlog.get_logger(__name__)
+
+
+class _BeginAgain(Unavailable):
+    """Every use was cut, for a reason that says nothing against those who asked."""
 
 
 class Fetcher:
@@ -72,7 +81,7 @@ class Fetcher:
         if self._disk is not None:
             await asyncio.to_thread(self._disk.close)
 
-    async def fetch(self, id_: object, *, last: bool = True) -> FetchState | None:
+    async def fetch(self, id_: UUID, *, last: bool = True) -> FetchState | None:
         """The stretch is in the index, with gaps for what its owner's system did not give; or nobody may have it any
         more. Its state, or None where nobody wants it. `last`: what fails now is not tried again.
 
@@ -81,8 +90,15 @@ class Fetcher:
 
         Records: `exchange.begun` and `exchange.ended` for each who asked; `exchange.refused` where somebody may not.
         """
+        for _ in range(_BEGINNINGS - 1):
+            with contextlib.suppress(_BeginAgain):
+                return await self._fetch(id_, last)
+            await asyncio.sleep(_PAUSE_SECONDS)
+        return await self._fetch(id_, last)
+
+    async def _fetch(self, id_: UUID, last: bool) -> FetchState | None:
         async with self.database.transaction() as connection:
-            fetch = await store.begin(connection, id_, self.clock.now())  # type: ignore[arg-type]
+            fetch = await store.begin(connection, id_, self.clock.now())
         if fetch is None:
             return None
         running = Running(self, fetch)
@@ -177,6 +193,8 @@ class Fetcher:
             if not task.done():
                 task.cancel()
                 await asyncio.wait([task])
+                with contextlib.suppress(Exception):  # what came is kept, where that can be said still
+                    await writer.flush()
             running.replay = None
         outcome = task.result()
         await writer.flush()
@@ -267,6 +285,10 @@ class Running:
         except (NotAllowed, NotFound) as refusal:
             await self._stop_ask(ask.id, refusal.code)
             return
+        except Unavailable as error:
+            if error.code in policy.BEGIN_AGAIN:
+                raise _BeginAgain(error.code) from None
+            raise
         self.uses[ask.id] = use
         use.on_cut(partial(self._cut, ask.id))
 
@@ -300,7 +322,7 @@ class Running:
         """Those whose uses were cut hear why, but for reasons that are ours: their uses begin again.
 
         Raises:
-            Unavailable: nobody is left, for a reason of ours.
+            _BeginAgain: nobody is left, for a reason of ours.
         """
         while self._cuts:
             ask, use, code = self._cuts.pop()
@@ -308,7 +330,7 @@ class Running:
             if code not in policy.BEGIN_AGAIN:
                 await self._stop_ask(ask, code)
             elif not self.uses:
-                raise Unavailable(code)
+                raise _BeginAgain(code)
 
     async def _stop_ask(self, ask: AskId, code: str) -> None:
         self.code = code
