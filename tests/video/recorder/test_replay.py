@@ -4,6 +4,7 @@ import asyncio
 import struct
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 
@@ -72,12 +73,7 @@ async def test_units_are_as_old_as_their_pictures_to_a_frame(fetch, partner, rea
     assert all(abs(unit.start.timestamp() - round(unit.start.timestamp())) < 0.001 for unit in units)
     assert {unit.path.parent.name for unit in units} == {"20261120"}
 
-    class Told:
-        pass
-
-    told = Told()
-    told.units = units
-    await read_all(told)
+    await read_all(SimpleNamespace(units=units))
     assert partner.log[0].agent == "Koinon (fetch 1)"
 
 

@@ -43,6 +43,7 @@ _STRAYS: Final = 250  # pictures in a row of a time that cannot be
 _MOST_BEFORE: Final = 64 << 20  # bytes of pictures kept that may be wanted to begin with
 _MOST_WAITING: Final = 32 << 20  # bytes that the disk has not taken yet
 _SETTLE_SECONDS: Final = 30.0
+_AHEAD_SECONDS: Final = 0.02
 
 
 class Head(NamedTuple):
@@ -285,7 +286,7 @@ class Replay:
         self._head: tuple[int, Head] | None = None
         self._codec: Codec = "h264"
         self._sets: list[bytes] = []
-        self._cut = False
+        self._cut = self._held = False
 
     @property
     def reached(self) -> float:
@@ -413,21 +414,25 @@ class Replay:
     def _pace(self, size: int) -> None:
         """The other side waits where we or the disk would be overrun."""
         self.bytes += size
-        due = max(self.bytes / BYTES_PER_SECOND, (self.reached - self._since) / TIMES_REAL)
-        pause = due - (self._loop.time() - self._began)
-        if self._disk.waiting > _MOST_WAITING:
-            pause = max(pause, 0.02)
-        if pause > 0.02:
+        if not self._held and (ahead := self._ahead()) > _AHEAD_SECONDS:
+            self._held = True
             self._session.hold(True)
-            self._loop.call_later(pause, self._go_on)
+            self._loop.call_later(ahead, self._go_on)
+
+    def _ahead(self) -> float:
+        """Seconds by which more has come than is to come."""
+        due = max(self.bytes / BYTES_PER_SECOND, (self.reached - self._since) / TIMES_REAL)
+        ahead = due - (self._loop.time() - self._began)
+        return max(ahead, _AHEAD_SECONDS * 2) if self._disk.waiting > _MOST_WAITING else ahead
 
     def _go_on(self) -> None:
         if self._cut or self._done.done():
             return
-        if self._disk.waiting > _MOST_WAITING:
-            self._loop.call_later(0.02, self._go_on)
-        else:
-            self._session.hold(False)
+        if (ahead := self._ahead()) > 0:
+            self._loop.call_later(ahead, self._go_on)
+            return
+        self._held = False
+        self._session.hold(False)
 
 
 def _utc(unix: float) -> str:
