@@ -24,7 +24,11 @@ from koinon.trust.parties import PartyId
 
 
 class DossierLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the directory, as its own party may see it."""
+    """One line of the directory, as its own party may see it.
+
+    Attributes:
+        doubted_at: since when it opens nothing, because it was registered while its number was merged by mistake.
+    """
 
     id: UUID
     purpose: str
@@ -33,6 +37,15 @@ class DossierLine(msgspec.Struct, frozen=True, kw_only=True):
     evidence: str
     valid_from: datetime
     valid_until: datetime
+    doubted_at: datetime | None = None
+
+
+class Doubted(msgspec.Struct, frozen=True, kw_only=True):
+    """A file of which nobody knows whose it is since a merge of two numbers was undone."""
+
+    id: UUID
+    party: PartyId
+    subject: str
 
 
 class DirectoryKeys:
@@ -95,7 +108,7 @@ class ReferenceDirectory:
                 """
                 SELECT DISTINCT ON (subject) subject, id, valid_until FROM integrator.dossier
                 WHERE party = $1 AND purpose = $2 AND subject = ANY($3)
-                  AND valid_from <= $4 AND $4 < valid_until AND ended_at IS NULL
+                  AND valid_from <= $4 AND $4 < valid_until AND ended_at IS NULL AND doubted_at IS NULL
                 ORDER BY subject, valid_until DESC
                 """,
                 party,
@@ -117,6 +130,7 @@ class ReferenceDirectory:
                     SELECT id, valid_until FROM integrator.dossier d
                     WHERE d.party = a.party AND d.purpose = a.purpose AND d.subject = a.subject
                       AND d.valid_from <= a.at AND a.at < d.valid_until AND d.ended_at IS NULL
+                      AND d.doubted_at IS NULL
                     ORDER BY d.valid_until DESC LIMIT 1
                 ) d ON true
                 ORDER BY a.n
@@ -203,6 +217,43 @@ async def end_dossiers(
     return [(row["id"], PartyId(row["party"])) for row in rows]
 
 
+async def doubt_dossiers(
+    connection: Connection, keys: DirectoryKeys, subjects: Sequence[bytes], since: datetime, at: datetime
+) -> list[Doubted]:
+    """Whatever was registered under these tokens from `since` on opens nothing until its party says whose it is."""
+    rows = await connection.fetch(
+        """
+        UPDATE integrator.dossier SET doubted_at = $3
+        WHERE subject = ANY ($1) AND registered_at >= $2 AND ended_at IS NULL AND valid_until > $3
+          AND doubted_at IS NULL
+        RETURNING id, party, sealed_subject
+        """,
+        list(subjects),
+        since,
+        at,
+    )
+    return [Doubted(id=row[0], party=PartyId(row[1]), subject=keys.open(row[2])) for row in rows]
+
+
+async def keep_dossier(connection: Connection, keys: DirectoryKeys, party: PartyId, dossier: UUID) -> str:
+    """The party says that the file in doubt is about the person of its number, which is returned; it counts again.
+
+    Raises:
+        NotFound: `dossier_unknown`, also for another party's and for one that is not in doubt.
+    """
+    sealed = await connection.fetchval(
+        """
+        UPDATE integrator.dossier SET doubted_at = NULL
+        WHERE id = $1 AND party = $2 AND ended_at IS NULL AND doubted_at IS NOT NULL RETURNING sealed_subject
+        """,
+        dossier,
+        party,
+    )
+    if sealed is None:
+        raise NotFound("dossier_unknown", dossier=str(dossier))
+    return keys.open(sealed)
+
+
 async def page_dossiers(
     connection: Connection,
     keys: DirectoryKeys,
@@ -211,19 +262,22 @@ async def page_dossiers(
     *,
     after: UUID | None,
     limit: int = 50,
+    doubted: bool = False,
 ) -> list[DossierLine]:
-    """The party's own lines that cover `at`, of all purposes, newest first, past the id `after`."""
+    """The party's own lines that cover `at`, of all purposes, newest first, past the id `after`; or those in doubt."""
     rows = await connection.fetch(
         """
-        SELECT id, purpose, sealed_subject, "case", evidence, valid_from, valid_until FROM integrator.dossier
+        SELECT id, purpose, sealed_subject, "case", evidence, valid_from, valid_until, doubted_at
+        FROM integrator.dossier
         WHERE party = $1 AND ended_at IS NULL AND valid_from <= $2 AND $2 < valid_until
-          AND ($3::uuid IS NULL OR id < $3)
+          AND ($3::uuid IS NULL OR id < $3) AND (doubted_at IS NOT NULL) = $5
         ORDER BY id DESC LIMIT $4
         """,
         party,
         at,
         after,
         limit,
+        doubted,
     )
     return [_read(keys, row) for row in rows]
 
@@ -237,6 +291,7 @@ def _read(keys: DirectoryKeys, row: Any) -> DossierLine:
         evidence=row["evidence"],
         valid_from=row["valid_from"],
         valid_until=row["valid_until"],
+        doubted_at=row["doubted_at"],
     )
 
 
@@ -249,10 +304,10 @@ async def list_dossiers(
         async with database.acquire() as connection:
             rows = await connection.fetch(
                 """
-                SELECT id, purpose, sealed_subject, "case", evidence, valid_from, valid_until
+                SELECT id, purpose, sealed_subject, "case", evidence, valid_from, valid_until, doubted_at
                 FROM integrator.dossier
                 WHERE party = $1 AND purpose = $2 AND id > $3 AND ended_at IS NULL
-                  AND valid_from <= $4 AND $4 < valid_until
+                  AND doubted_at IS NULL AND valid_from <= $4 AND $4 < valid_until
                 ORDER BY id LIMIT $5
                 """,
                 party,

@@ -59,6 +59,7 @@ WRONG = {
     "M-SEQ-01": "subscriber loses_one",
     "M-SEQ-02": "subscriber heeds_withdrawn",
     "M-SEQ-03": "subscriber forgets",
+    "M-SEQ-04": "subscriber heeds_withdrawn",
     "M-ACK-01": "subscriber acknowledges_ahead",
     "M-ACK-02": "subscriber acknowledges_first",
     "M-ACK-03": "subscriber asks_where",

@@ -7,16 +7,19 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
-from tests.integrator.mutations.conftest import RENT, Bureau, Named, changed, numbers
+from tests.integrator.mutations.conftest import RENT, Bureau, Named, changed, numbers, replaced, void
+from tests.integrator.mutations.test_separating import REASON, operator
 
 from koinon.app.http import build_app
 from koinon.app.wiring import open_platform
 from koinon.base.settings import Settings
 from koinon.demo.region import AUTHORISATION
 from koinon.integrator.drivers import Rijksregister
+from koinon.integrator.mutations import Separating
 from koinon.trust.parties import LOCAL_ISSUER
 from koinon.trust.parties.sign_in import Sessions
 from koinon.trust.parties.sign_in.edge import SESSION_COOKIE, SignIn
+from koinon.trust.parties.sign_in.sessions import csrf_token
 from koinon.trust.standing.acts import Deed, TargetKind
 
 HTML = {"accept": "text/html"}
@@ -35,6 +38,13 @@ class Site:
                     connection, LOCAL_ISSUER, login, self.platform.clock.now(), replacing=None
                 )
             )
+
+    async def post(self, login: str, path: str, **form: str) -> httpx.Response:
+        transport = httpx.ASGITransport(app=self.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as browser:
+            token = await self.token(login)
+            browser.cookies.set(SESSION_COOKIE, token)
+            return await browser.post(path, data={**form, "_csrf": csrf_token(token)}, headers=HTML)
 
     async def get(self, login: str, path: str, language: str = "en") -> httpx.Response:
         transport = httpx.ASGITransport(app=self.app)
@@ -126,11 +136,45 @@ async def test_the_page_has_no_barriers_and_can_be_looked_at(
     await told(bureau)
     await bureau.world.act("chair", Deed.SUSPEND, TargetKind.AUTHORISATION, AUTHORISATION)
     origin = await serve(site.app)
-    for login, language, width in (("an", "nl", 1280), ("ria", "fr", 1280), ("an", "en", 390)):
+    old, new = numbers(2, start=50)
+    await bureau.know([old])
+    await bureau.publish(void(3), replaced(5, old, new))
+    await Separating(bureau.integrator).ask(old, new, REASON, operator(bureau))
+    asked = await Separating(bureau.integrator).ask(old, new, REASON, operator(bureau))
+    await Separating(bureau.integrator).confirm(asked, old, new, operator(bureau, "otto"))
+    for login, language, width, path in (
+        ("an", "nl", 1280, "/mutations"), ("ria", "fr", 1280, "/mutations"), ("an", "en", 390, "/mutations"),
+        ("otto", "fr", 1280, "/mutations/merges"), ("an", "nl", 1280, "/dossiers"),
+    ):  # fmt: skip
         page = await new_page(locale=language, width=width)
         await page.context.add_cookies(
             [{"name": SESSION_COOKIE, "value": await site.token(login), "url": origin}]
         )
-        await page.goto(f"{origin}/mutations?lang={language}")
-        await page.screenshot(path=tmp_path / f"{login}-{language}.png", full_page=True)
+        await page.goto(f"{origin}{path}?lang={language}")
+        name = f"{login}-{language}{path.replace('/', '-')}.png"
+        await page.screenshot(path=tmp_path / name, full_page=True)
         assert await find_barriers(page) == []
+
+
+async def test_operators_undo_a_merge_and_the_party_says_whose_a_file_is(bureau: Bureau, site: Site) -> None:
+    old, new = numbers(2, start=50)
+    [file] = await bureau.know([old])
+    await bureau.publish(replaced(1, old, new))
+    both = {"old": f"{old[:6]} {old[6:]}", "new": new}
+    for login, path, form, code in (
+        ("an", "/mutations/merges", {**both, "reason": REASON}, 403),
+        ("olga", "/mutations/merges", {**both, "reason": "why"}, 400),
+        ("olga", "/mutations/merges", {**both, "reason": REASON}, 303),
+    ):
+        assert (await site.post(login, path, **form)).status_code == code
+    [asked] = await Separating(bureau.integrator).list(operator(bureau))
+    confirm = f"/mutations/merges/{asked.id}/confirm"
+    assert (await site.post("olga", confirm, **both)).status_code == 403
+    shown = await site.get("otto", "/mutations/merges")
+    assert REASON in shown.text and old not in shown.text and new not in shown.text
+    assert (await site.post("otto", confirm, **both)).status_code == 303
+    shown = await site.get("an", "/dossiers")
+    assert "Whose file is this?" in shown.text and shown.text.count(old) == 1
+    assert (await site.post("an", f"/dossiers/{file}/keep")).status_code == 303
+    assert (await site.post("an", f"/dossiers/{file}/keep")).status_code == 404
+    assert "Whose file is this?" not in (await site.get("an", "/dossiers")).text

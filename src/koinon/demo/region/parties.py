@@ -28,6 +28,7 @@ PARTIES: tuple[DemoParty, ...] = (
         Text("CIBG (demo)", "CIRB (démo)", "BRIC (demo)"),
         (
             ("olga", "Olga Demo", ("operator",), "nl"),
+            ("otto", "Otto Démo", ("operator",), "fr"),
             ("ines", "Inès Démo", ("security_adviser",), "fr"),
             ("ruben", "Ruben Demo", ("rule_author",), "nl"),
             ("committee-1", "Carl Demo", ("committee_member",), "fr"),

@@ -105,6 +105,7 @@ def _published(kit: KeeperKit) -> None:
         change(2, "corrected"),
         change(3, "died"),
         change(4, "replaced", replaced_by=person(9)),
+        change(5, "separated", replaced_by=person(9)),
     ]
     ran = kit.run(lines)
     _well(kit, ran)

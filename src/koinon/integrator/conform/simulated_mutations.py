@@ -59,10 +59,10 @@ def person(number: int) -> str:
 
 
 def changes(*kinds: str) -> list[Item]:
-    """Numbers from 1 of these kinds, each about another person; a withdrawn one about nobody."""
+    """Numbers from 1 of these kinds, each about another person; a withdrawn one about nobody, `doubted` with a file."""
     return [
-        Item(number=n, kind=kind)
-        if kind == "withdrawn"
+        Item(number=n, kind="withdrawn", doubted=new_id() if kind == "doubted" else None)
+        if kind in ("withdrawn", "doubted")
         else Item(number=n, kind=kind, resource=RESOURCE, subject=person(n), effective_on=DAY)
         for n, kind in enumerate(kinds, start=1)
     ]

@@ -166,6 +166,17 @@ def _again(kit: SubscriberKit) -> None:
     _once_in_order([*first.effects, *second.effects], range(1, 6))
 
 
+@_case(
+    "M-SEQ-04", "That two numbers are two persons after all takes effect; a file in doubt has none", _DESIGN
+)
+def _separated(kit: SubscriberKit) -> None:
+    kit.begin("replaced", "separated", "doubted", "changed")
+    ran = kit.run()
+    _asked(kit, ran)
+    _once_in_order(ran.effects, (1, 2, 4))
+    demand(kit.bureau.cursor.acknowledged == 4, f"acknowledged until {kit.bureau.cursor.acknowledged} of 4")
+
+
 @_case("M-ACK-01", "All that took effect is acknowledged, and nothing ahead of what was delivered", _DESIGN)
 def _acknowledged(kit: SubscriberKit) -> None:
     kit.begin()

@@ -12,6 +12,7 @@ from koinon.integrator.mutations.model import (
 )
 from koinon.integrator.mutations.publishing import Publishing
 from koinon.integrator.mutations.pushing import Pusher
+from koinon.integrator.mutations.separating import Separating
 from koinon.integrator.mutations.service import Mutations
 from koinon.integrator.mutations.sweeping import sweep
 
@@ -24,6 +25,7 @@ __all__ = [
     "PublicationRequest",
     "Publishing",
     "Pusher",
+    "Separating",
     "StreamState",
     "SubscriptionRequest",
     "SubscriptionView",

@@ -11,8 +11,9 @@ from koinon.trust.gate import Receipt
 from koinon.trust.parties import PartyId, SystemId
 
 SubscriptionId = NewType("SubscriptionId", UUID)
-Kind = Literal["changed", "corrected", "died", "replaced", "void"]
-"""What happened. `void`: the source's number carries nothing, so that a gap can be closed."""
+Kind = Literal["changed", "corrected", "died", "replaced", "separated", "void"]
+"""What happened. `separated`: that it was `replaced` was a mistake, and the number is of a person of its own again.
+`void`: the source's number carries nothing, so that a gap can be closed."""
 
 
 class Mutation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -23,7 +24,8 @@ class Mutation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         service: of the source; empty for `void`.
         subject: national or enterprise number, digits only; empty for `void`.
         effective_on: the day from which it holds.
-        replaced_by: for `replaced` the number that the person has from now on.
+        replaced_by: for `replaced` the number that the person has from now on; for `separated` the one that it was
+            said to have.
     """
 
     sequence: int
@@ -168,6 +170,8 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         kind: as published, or `withdrawn`: the file has ended since, or the rules give it no more. Such a number has no
             keys and only keeps the sequence whole.
         subject: the number under which the party has its file.
+        doubted: of a withdrawn one, the party's file that opens nothing until one of its people says whose it is: it
+            was registered while its number was merged with another by mistake.
     """
 
     number: int
@@ -176,6 +180,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     subject: str = ""
     effective_on: date | None = None
     replaced_by: str | None = None
+    doubted: UUID | None = None
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -213,7 +218,8 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     """A number as it is kept: what it would tell, if its file still stands.
 
     Attributes:
-        subject: None when the file it rests on has ended.
+        subject: None when the file it rests on has ended, or is in doubt.
+        doubted: the file, where it is in doubt.
     """
 
     number: int
@@ -222,3 +228,4 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     effective_on: date | None
     subject: str | None
     replaced_by: str | None
+    doubted: UUID | None = None

@@ -31,6 +31,7 @@ KEPT_ACKNOWLEDGED = timedelta(days=1)
 LONGEST_WAIT_SECONDS = 25.0
 _LARGEST = 2**62
 _RANGES = 100
+_OF_TWO = ("replaced", "separated")
 FIRST_BACKOFF, LONGEST_BACKOFF = 1.0, 3600.0
 
 
@@ -69,14 +70,14 @@ def _check(each: Mutation, source: str, services: frozenset[str]) -> None:
     if each.effective_on is None:
         raise Invalid("effective_on_missing", sequence=each.sequence)
     # Who a number belongs to, and that somebody died, is the word of the register of persons alone.
-    if each.kind in ("died", "replaced") and f"{source}/{each.service}" != PERSON:
+    if each.kind in ("died", *_OF_TWO) and f"{source}/{each.service}" != PERSON:
         raise Invalid("kind_not_of_service", sequence=each.sequence, kind=each.kind)
     well = (
         each.replaced_by is not None
         and is_national_number(each.replaced_by)
         and each.replaced_by != each.subject
     )
-    if (each.kind == "replaced") != (each.replaced_by is not None) or (each.kind == "replaced" and not well):
+    if (each.kind in _OF_TWO) != (each.replaced_by is not None) or (each.kind in _OF_TWO and not well):
         raise Invalid("replaced_by_malformed", sequence=each.sequence)
 
 

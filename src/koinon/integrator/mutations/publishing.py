@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Protocol
 
-from koinon.base.database import Database
+from koinon.base.database import Connection, Database
 from koinon.base.errors import NotAllowed, NotFound
 from koinon.base.metrics import counter
 from koinon.integrator.directory import DirectoryKeys
@@ -46,7 +46,7 @@ class Publishing:
             Conflict: `sequence_reused`, `sequence_too_far_ahead`.
 
         Records: `mutations.published` in the exchange log: who, of which source, which numbers; no subjects. Nothing
-            when every number was known.
+            when every number was known. `dossier.doubted` about each file that a `separated` leaves in doubt.
         """
         gate = self._integrator.gate
         at = gate.clock.now()
@@ -58,9 +58,9 @@ class Publishing:
             policy.check_ahead(request, stream.next - 1)
             new = await store.insert_publications(connection, self._keys, stream, mutations, at)
             end = await store.find_end(connection, stream) if new else stream.next
-            told = await store.pass_on(connection, stream, end, at)
+            told, entries = await pass_on(connection, self._keys, stream, end, at)
             if new:
-                entry = Entry(
+                published = Entry(
                     log=Log.EXCHANGE,
                     kind="mutations.published",
                     public={"party": str(actor.party), "action": "publish", "resources": [source.name]},
@@ -74,7 +74,7 @@ class Publishing:
                     },
                     at=at,
                 )
-                await gate.sealer.prepare([entry], at).append(connection)
+                await gate.sealer.prepare([published, *entries], at).append(connection)
             state = await store.get_stream(connection, source.name)
         _published.labels(source.name).inc(new)
         _told.inc(told)
@@ -102,3 +102,22 @@ class Publishing:
         ):
             raise NotAllowed("not_keeper", source=name)
         return source
+
+
+async def pass_on(
+    connection: Connection, keys: DirectoryKeys, stream: store.Stream, end: int, at: datetime
+) -> tuple[int, list[Entry]]:
+    """Numbers before `end` took effect and are in the sequences; how many, and what is to be recorded of it."""
+    doubted = await store.settle_merges(connection, keys, stream.source, stream.next, end, at)
+    told = await store.pass_on(connection, stream, end, at)
+    return told, [
+        Entry(
+            log=Log.EXCHANGE,
+            kind="dossier.doubted",
+            public={"party": str(each.party)},
+            private={"dossier": str(each.id), "source": stream.source},
+            subjects=(each.subject,),
+            at=at,
+        )
+        for each in doubted
+    ]

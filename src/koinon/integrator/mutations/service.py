@@ -368,7 +368,7 @@ def entry_of(one: Subscription, authorisation: str | None, kind: str, at: dateti
 
 def _item(stored: Stored, told: set[str], allowed: set[str]) -> Item:
     if stored.subject is None or stored.subject not in told or stored.resource not in allowed:
-        return Item(number=stored.number, kind="withdrawn")
+        return Item(number=stored.number, kind="withdrawn", doubted=stored.doubted)
     return Item(
         number=stored.number,
         kind=stored.kind,

@@ -1,16 +1,21 @@
 """The page of mutations: what the systems of one's own party hear of, how far each is, and why one hears nothing.
 
-For the keeper of a source: how far its publications have come. No page shows of whom anything changed.
+For the keeper of a source: how far its publications have come. For operators: merges of two numbers that are to be
+undone. No page shows of whom anything changed.
 """
 
 from typing import Any
+from uuid import UUID
 
-from litestar import Request, get
+from litestar import Request, get, post
 from litestar.di import NamedDependency
+from litestar.params import FromPath
+from litestar.response import Redirect
 
-from koinon.base.errors import NotAllowed
+from koinon.base.errors import KoinonError, NotAllowed
 from koinon.integrator.mutations import store
 from koinon.integrator.mutations.model import StreamState, SubscriptionView
+from koinon.integrator.mutations.separating import OPERATOR, Separating, Undoing
 from koinon.integrator.mutations.service import Mutations
 from koinon.integrator.web.consult import SOURCE_NAMES, may_consult
 from koinon.integrator.web.dossiers import KEEPING
@@ -44,6 +49,16 @@ problems: dict[str, Message] = {
     "not_keeper": N_("Your party does not keep this source."),
     "sequence_reused": N_("This number was published before with other content."),
     "sequence_too_far_ahead": N_("Numbers before this one are missing."),
+    "merge_unknown": N_("The first number is not merged into the second."),
+    "merge_other": N_("These are not the numbers that were asked."),
+    "undoing_unknown": N_("Nobody asked this."),
+    "undoing_over": N_("This was done, withdrawn, or waited too long."),
+}
+UNDOINGS: dict[str, tuple[Message, str]] = {
+    "waiting": (N_("waits for a second operator"), "info"),
+    "done": (N_("undone"), "good"),
+    "withdrawn": (N_("withdrawn"), "neutral"),
+    "over": (N_("over"), "neutral"),
 }
 
 
@@ -52,7 +67,15 @@ def _reads(viewer: Any) -> bool:
     return profile == KEEPER or (may_consult(viewer) and profile in READING)
 
 
-navigation = [NavigationItem(label=N_("Changes"), path="/mutations", shown_to=_reads, order=26)]
+navigation = [
+    NavigationItem(label=N_("Changes"), path="/mutations", shown_to=_reads, order=26),
+    NavigationItem(
+        label=N_("Merged numbers"),
+        path="/mutations/merges",
+        shown_to=lambda viewer: getattr(viewer, "profile", None) == OPERATOR,
+        order=42,
+    ),
+]
 
 
 @get("/mutations", include_in_schema=False)
@@ -105,4 +128,105 @@ def _shown(mutations: Mutations, each: SubscriptionView, words: Any) -> dict[str
     }
 
 
-handlers = [list_subscriptions]
+@get("/mutations/merges", include_in_schema=False)
+async def show_merges(
+    request: Request[Any, Any, Any],
+    session: NamedDependency[Session],
+    mutations: NamedDependency[Mutations],
+    standing: NamedDependency[Standing],
+) -> Any:
+    """What operators asked and confirmed about wrong merges, and the form to ask it."""
+    return await _merges(request, session, mutations, standing, {})
+
+
+@post("/mutations/merges", status_code=303, include_in_schema=False)
+async def ask_undoing(
+    request: Request[Any, Any, Any],
+    session: NamedDependency[Session],
+    mutations: NamedDependency[Mutations],
+    standing: NamedDependency[Standing],
+) -> Any:
+    """It waits for a second operator, or the form says why not. Records: `merge.undo_asked`."""
+    form = await _typed(request)
+    try:
+        await Separating(mutations.integrator).ask(form["old"], form["new"], form["reason"], session.author())
+    except KoinonError as error:
+        return await _merges(request, session, mutations, standing, form, error)
+    return Redirect("/mutations/merges", status_code=303)
+
+
+@post("/mutations/merges/{undoing:uuid}/confirm", status_code=303, include_in_schema=False)
+async def confirm_undoing(
+    request: Request[Any, Any, Any],
+    undoing: FromPath[UUID],
+    session: NamedDependency[Session],
+    mutations: NamedDependency[Mutations],
+    standing: NamedDependency[Standing],
+) -> Any:
+    """The merge is undone, or the page says why not. Records: see `Separating.confirm`."""
+    form = await _typed(request)
+    try:
+        await Separating(mutations.integrator).confirm(undoing, form["old"], form["new"], session.author())
+    except KoinonError as error:
+        return await _merges(request, session, mutations, standing, {}, error)
+    return Redirect("/mutations/merges", status_code=303)
+
+
+@post("/mutations/merges/{undoing:uuid}/withdraw", status_code=303, include_in_schema=False)
+async def withdraw_undoing(
+    request: Request[Any, Any, Any],
+    undoing: FromPath[UUID],
+    session: NamedDependency[Session],
+    mutations: NamedDependency[Mutations],
+    standing: NamedDependency[Standing],
+) -> Any:
+    """The merge stays. Records: `merge.undo_withdrawn`."""
+    try:
+        await Separating(mutations.integrator).withdraw(undoing, session.author())
+    except KoinonError as error:
+        return await _merges(request, session, mutations, standing, {}, error)
+    return Redirect("/mutations/merges", status_code=303)
+
+
+async def _typed(request: Request[Any, Any, Any]) -> dict[str, str]:
+    sent = await request.form()
+    form = {name: str(sent.get(name, ""))[:2000].strip() for name in ("old", "new", "reason")}
+    return form | {name: "".join(c for c in form[name] if c not in " .-") for name in ("old", "new")}
+
+
+async def _merges(
+    request: Request[Any, Any, Any],
+    session: Session,
+    mutations: Mutations,
+    standing: Standing,
+    form: dict[str, str],
+    error: KoinonError | None = None,
+) -> Any:
+    asked = await Separating(mutations.integrator).list(session.author())
+    persons = standing.register.persons
+    problems = portal_of(request).problems
+    return render(
+        request,
+        "mutations/merges.html",
+        status_code=error.status if error is not None else 200,
+        asked=[
+            (
+                each,
+                UNDOINGS[each.state],
+                *(persons[who].name if who in persons else "–" for who in _who(each)),
+            )
+            for each in asked
+        ],
+        me=session.person,
+        form=form,
+        refused=error is not None,
+        message=problems.get(error.code, N_("This was refused.")) if error is not None else None,
+        facts=error.facts if error is not None else {},
+    )
+
+
+def _who(each: Undoing) -> tuple[Any, Any]:
+    return each.asked_by, each.ended_by
+
+
+handlers = [list_subscriptions, show_merges, ask_undoing, confirm_undoing, withdraw_undoing]

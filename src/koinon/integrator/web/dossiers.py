@@ -14,7 +14,7 @@ from koinon.base.clock import Clock, civil_date
 from koinon.base.database import Database
 from koinon.base.errors import KoinonError, NotAllowed
 from koinon.base.ids import parse_id
-from koinon.integrator.directory import end_dossier, page_dossiers
+from koinon.integrator.directory import end_dossier, keep_dossier, page_dossiers
 from koinon.integrator.registration import DossierRequest, RegisteredDossier, register_dossier
 from koinon.integrator.service import Integrator
 from koinon.integrator.web.consult import actor_of, may_consult
@@ -122,6 +122,34 @@ async def stop_dossier(
     return Redirect("/dossiers", status_code=303)
 
 
+@post("/dossiers/{dossier:str}/keep", status_code=303)
+async def affirm_dossier(
+    session: NamedDependency[Session],
+    dossier: str,
+    integrator: NamedDependency[Integrator],
+    database: NamedDependency[Database],
+    sealer: NamedDependency[Sealer],
+    clock: NamedDependency[Clock],
+) -> Redirect:
+    """A file in doubt is about the person of its number, by the word of somebody who keeps it; it counts again.
+
+    Records: `dossier.kept` in the exchange log, about the person.
+    """
+    party = _keeper(session)
+    async with database.transaction() as connection:
+        subject = await keep_dossier(connection, integrator.keys, party, parse_id(dossier, "dossier"))
+        entry = Entry(
+            log=Log.EXCHANGE,
+            kind="dossier.kept",
+            public={"party": str(party)},
+            private={"dossier": dossier, "person": str(session.person)},
+            subjects=(subject,),
+            at=clock.now(),
+        )
+        await append(connection, sealer, [entry])
+    return Redirect("/dossiers", status_code=303)
+
+
 def _keeper(session: Session) -> Any:
     if session.party is None or session.profile not in KEEPING:
         raise NotAllowed("profile_not_held", profile="case_handler")
@@ -144,12 +172,15 @@ async def _page(
     party, at = _keeper(session), clock.now()
     past: UUID | None = parse_id(after, "after") if after else None
     async with database.transaction() as connection:
+        doubted = await page_dossiers(
+            connection, integrator.keys, party, at, after=None, limit=_PAGE, doubted=True
+        )
         lines = await page_dossiers(connection, integrator.keys, party, at, after=past, limit=_PAGE)
         entry = Entry(
             log=Log.EXCHANGE,
             kind="dossiers.listed",
             public={"party": str(party)},
-            private={"person": str(session.person), "lines": len(lines)},
+            private={"person": str(session.person), "lines": len(lines) + len(doubted)},
             at=at,
         )
         await append(connection, sealer, [entry])
@@ -160,6 +191,7 @@ async def _page(
         "integrator/dossiers.html",
         status_code=400 if errors else 200,
         lines=lines,
+        doubted=doubted,
         labels=labels,
         evidence=EVIDENCE,
         purposes=list(labels.items()),
@@ -201,4 +233,4 @@ def _errors(error: KoinonError, request: Request[Any, Any, Any]) -> dict[str, Me
     return {field: words}
 
 
-handlers = [show_dossiers, add_dossier, stop_dossier]
+handlers = [show_dossiers, add_dossier, stop_dossier, affirm_dossier]

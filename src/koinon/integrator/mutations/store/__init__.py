@@ -1,6 +1,15 @@
 """The only SQL of mutations."""
 
+from koinon.integrator.mutations.store.merges import (
+    end_undoing,
+    find_undoing,
+    insert_undoing,
+    list_undoings,
+    settle_merges,
+    stands,
+)
 from koinon.integrator.mutations.store.publications import (
+    Stream,
     find_end,
     forget_publications,
     get_stream,
@@ -34,14 +43,17 @@ from koinon.integrator.mutations.store.subscriptions import (
 )
 
 __all__ = [
+    "Stream",
     "Turn",
     "change_subscription",
     "delete_items",
     "end_subscription",
+    "end_undoing",
     "end_without_dossiers",
     "find_end",
     "find_like",
     "find_passed_before",
+    "find_undoing",
     "forget_publications",
     "get_cursor",
     "get_stream",
@@ -51,15 +63,19 @@ __all__ = [
     "holds_turn",
     "insert_publications",
     "insert_subscription",
+    "insert_undoing",
     "list_ends",
     "list_items",
     "list_sources",
     "list_trimmable",
+    "list_undoings",
     "list_views",
     "open_stream",
     "pass_on",
     "set_cursor",
     "set_push",
     "set_stopped",
+    "settle_merges",
+    "stands",
     "take_turns",
 ]

@@ -44,9 +44,15 @@ async def open_stream(connection: Connection, source: str, begins_at: int, at: d
 
 
 async def insert_publications(
-    connection: Connection, keys: DirectoryKeys, stream: Stream, mutations: Sequence[Mutation], at: datetime
+    connection: Connection,
+    keys: DirectoryKeys,
+    stream: Stream,
+    mutations: Sequence[Mutation],
+    at: datetime,
+    *,
+    about: str | None = None,
 ) -> int:
-    """Those that were not known are kept; returns how many.
+    """Those that were not known are kept; returns how many. `about`: the source whose services they name, if another.
 
     Raises:
         Conflict: `sequence_reused`: a number that was published with other content.
@@ -57,7 +63,7 @@ async def insert_publications(
     columns: list[tuple[object, ...]] = [
         (
             each.sequence,
-            f"{source}/{each.service}",
+            f"{about or source}/{each.service}",
             each.kind,
             next(subjects) if each.subject else None,
             keys.token(each.replaced_by) if each.replaced_by else None,
@@ -124,29 +130,35 @@ async def pass_on(connection: Connection, stream: Stream, end: int, at: datetime
     """Numbers from `next` to before `end` are in the sequence of each subscription that may hear of them; how many.
 
     Whoever has a live file on the person, for a purpose to which a system of it is subscribed, is told. Who has files
-    under several numbers of one person is told once, by the number that was published if there is a file under it.
+    under several numbers of one person is told once, by the number that was published if there is a file under it. Of
+    a separation is told who has a file under either number, and of each file that is in doubt because of it.
     """
     if end == stream.next:
         return 0
-    await _keep_replacements(connection, stream, end)
     told = await connection.fetchval(
         """
         WITH fresh AS (
-            SELECT sequence, resource, subject FROM mutations.publication
+            SELECT sequence, resource, subject, kind = 'separated' AS parted FROM mutations.publication
             WHERE source = $1 AND sequence >= $2 AND sequence < $3 AND kind <> 'void'
-        ), known AS (
-            SELECT sequence, resource, subject, subject AS person, true AS direct FROM fresh
             UNION ALL
-            SELECT f.sequence, f.resource, r.old, f.subject, false FROM fresh f
+            SELECT sequence, resource, replaced_by, true FROM mutations.publication
+            WHERE source = $1 AND sequence >= $2 AND sequence < $3 AND kind = 'separated'
+        ), known AS (
+            SELECT sequence, resource, subject, subject AS person, true AS direct, parted FROM fresh
+            UNION ALL
+            SELECT f.sequence, f.resource, r.old, f.subject, false, parted FROM fresh f
             JOIN mutations.replacement r ON r.new = f.subject
         ), hit AS (
-            SELECT DISTINCT ON (s.id, k.sequence, k.person) s.id AS subscription, k.sequence, d.id AS dossier
+            SELECT DISTINCT ON (
+                    s.id, k.sequence, k.person, CASE WHEN k.parted AND d.doubted_at IS NOT NULL THEN d.id END)
+                s.id AS subscription, k.sequence, d.id AS dossier
             FROM known k
             JOIN integrator.dossier d ON d.subject = k.subject AND d.ended_at IS NULL
                 AND d.valid_from <= $4 AND $4 < d.valid_until
             JOIN mutations.subscription s ON s.party = d.party AND s.purpose = d.purpose AND s.ended_at IS NULL
                 AND k.resource = ANY (s.resources)
-            ORDER BY s.id, k.sequence, k.person, k.direct DESC, d.valid_until DESC
+            ORDER BY s.id, k.sequence, k.person, CASE WHEN k.parted AND d.doubted_at IS NOT NULL THEN d.id END,
+                d.doubted_at IS NOT NULL, k.direct DESC, d.valid_until DESC
         ), numbered AS (
             SELECT *, row_number() OVER (PARTITION BY subscription ORDER BY sequence) AS n FROM hit
         ), kept AS (
@@ -170,33 +182,6 @@ async def pass_on(connection: Connection, stream: Stream, end: int, at: datetime
         "UPDATE mutations.stream SET next = $2, moved_at = $3 WHERE source = $1", stream.source, end, at
     )
     return int(told)
-
-
-async def _keep_replacements(connection: Connection, stream: Stream, end: int) -> None:
-    """Each number that is replaced is known under every later number of the person."""
-    fresh = await connection.fetch(
-        """
-        SELECT DISTINCT subject, replaced_by FROM mutations.publication
-        WHERE source = $1 AND sequence >= $2 AND sequence < $3 AND kind = 'replaced'
-        """,
-        stream.source,
-        stream.next,
-        end,
-    )
-    for old, new in fresh:
-        # Whoever stood under the old number, and itself, with whatever follows the new one, and itself.
-        await connection.execute(
-            """
-            INSERT INTO mutations.replacement (old, new)
-            SELECT o.old, n.new
-            FROM (SELECT $1::bytea AS old UNION SELECT old FROM mutations.replacement WHERE new = $1) o
-            CROSS JOIN (SELECT $2::bytea AS new UNION SELECT new FROM mutations.replacement WHERE old = $2) n
-            WHERE o.old <> n.new
-            ON CONFLICT DO NOTHING
-            """,
-            old,
-            new,
-        )
 
 
 async def get_stream(connection: Connection, source: str) -> StreamState:

@@ -188,7 +188,7 @@ async def list_items(
         """
         SELECT i.number, p.resource, p.kind, p.effective_on, p.sealed_replaced_by,
                CASE WHEN d.ended_at IS NULL AND d.valid_from <= $4 AND $4 < d.valid_until
-                    THEN d.sealed_subject END AS sealed_subject
+                    THEN d.sealed_subject END AS sealed_subject, d.doubted_at IS NOT NULL AS doubted, i.dossier
         FROM mutations.item i
         JOIN mutations.publication p ON p.source = i.source AND p.sequence = i.sequence
         LEFT JOIN integrator.dossier d ON d.id = i.dossier
@@ -205,8 +205,12 @@ async def list_items(
             resource=row["resource"],
             kind=row["kind"],
             effective_on=row["effective_on"],
-            subject=None if row["sealed_subject"] is None else keys.open(row["sealed_subject"]),
-            replaced_by=None if row["sealed_replaced_by"] is None else keys.open(row["sealed_replaced_by"]),
+            subject=keys.open(row["sealed_subject"])
+            if row["sealed_subject"] and not row["doubted"]
+            else None,
+            # Who was told that a number stands for itself again needs not the other: two persons, not one.
+            replaced_by=keys.open(row["sealed_replaced_by"]) if row["kind"] == "replaced" else None,
+            doubted=row["dossier"] if row["sealed_subject"] and row["doubted"] else None,
         )
         for row in rows
     ]
