@@ -11,7 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from koinon.base.errors import Conflict, Invalid, TooLarge
-from koinon.integrator.processing.anonymise import Anonymised, Anonymity, Quasi, anonymise, tuples
+from koinon.integrator.processing.anonymise import (
+    Anonymised,
+    Anonymity,
+    Quasi,
+    anonymise,
+    tuples,
+    read_hierarchy,
+)
 from koinon.integrator.processing.anonymise.tuples import Packing, encode
 
 ZONES = {str(n): (f"zone {n // 10}", f"half {n // 50}") for n in range(100)}
@@ -217,10 +224,6 @@ def test_rows_that_do_not_fit_into_the_memory_are_refused_before_anything_is_don
             {"quasi": (Quasi(column="place", kind="category", hierarchy={"1": ("x",)}),)},
             "hierarchy_incomplete",
         ),
-        (
-            {"quasi": (Quasi(column="sex", kind="category", hierarchy={"0": ("x", "y"), "1": ("x", "z")}),)},
-            "hierarchy_incomplete",
-        ),
         ({"quasi": QUASI, "k": 101}, "anonymity_not_reachable"),
         ({"quasi": QUASI, "sensitive": ("benefit",), "l": 9}, "anonymity_not_reachable"),
         ({"quasi": ()}, "anonymity_malformed"),
@@ -233,3 +236,21 @@ def test_what_makes_no_sense_or_cannot_be_reached_is_refused(asked: Any, code: s
     with pytest.raises((Invalid, Conflict)) as refused:
         anonymise(inhabitants(100), Anonymity(**asked))
     assert refused.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "empty"),
+        ("0; x; y\n1; x; z", "parents"),
+        ("0; x; y\n1; z", "levels"),
+        ("0; x\n1;", "levels"),
+        ("0; x\n0; y", "value"),
+        ("0; x; y\n1; y; y", "names"),
+    ],
+)
+def test_groups_that_do_not_nest_are_refused_as_typed(text: str, why: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        read_hierarchy("sex", text)
+    assert (refused.value.code, refused.value.facts["why"]) == ("hierarchy_malformed", why)
+    assert read_hierarchy("sex", " 0 ; x; y \n\n1;x;y") == {"0": ("x", "y"), "1": ("x", "y")}

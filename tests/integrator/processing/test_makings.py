@@ -125,6 +125,10 @@ async def test_an_operator_asks_watches_weighs_and_publishes_on_pages(
     await page.locator("[name='role.age']").select_option("number")
     await page.locator("[name='role.zone']").select_option("category")
     await page.locator("[name='role.kind']").select_option("sensitive")
+    await page.get_by_text("Larger groups of zone").click()
+    await page.locator("[name='groups.zone']").fill(
+        "north; up; here\nsouth; down; here\neast; up; here\nwest; up; here"
+    )
     await page.get_by_label("l: different").fill("2")
     assert await find_barriers(page) == []
     await shoot(page, "rows-en")
@@ -144,6 +148,16 @@ async def test_an_operator_asks_watches_weighs_and_publishes_on_pages(
     await page.locator("[name=title_fr]").fill("Lignes anonymes")
     await page.locator("[name=title_nl]").fill("Lignes anonymes")
     await page.locator("section[aria-labelledby=publish] form button").first.click()
+    await page.locator("section[aria-labelledby=word]").wait_for()
+    draft = page.url.partition("?")[0]
+    await sign_in(application, client, "otto")
+    await enter(page.context, origin, client)
+    await page.goto(f"{draft}?lang=fr")
+    assert await find_barriers(page) == []
+    await shoot(page, "draft-rows-fr")
+    await page.locator("form[action$=agree] button").click()
+    await page.locator("form[action$=take-back]").wait_for()
+    await page.locator("form[action$=publish] button").click()
     await page.get_by_role("heading", name="Lignes anonymes").wait_for()
     assert "/statistics/" in page.url
     assert await find_barriers(page) == []

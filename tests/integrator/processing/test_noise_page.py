@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.app.conftest import application  # noqa: F401 - the fixture
-from tests.integrator.processing.test_web import client, processing, sign_in  # noqa: F401 - the fixtures
+from tests.integrator.processing.test_web import client, processing, publish, sign_in  # noqa: F401 - the fixtures
 
 from koinon.integrator.processing.service import Processing
 from koinon.trust.ledger import find_entries
@@ -34,7 +34,7 @@ async def test_what_the_noise_means_is_told_before_and_costs_nothing(
     await sign_in(application, client, "olga")
     page = await client.get(f"{HERE}/noise", params=QUESTION | {"lang": "en"}, headers=HTML)
     assert page.status_code == 200
-    assert "What the noise would mean" in page.text and "Pay 0.5 and publish" in page.text
+    assert "What the noise would mean" in page.text and "Propose to pay 0.5" in page.text
     assert "± 6" in page.text  # 95 % within 2 ln 20 = 5.99
     _, budget, spendings = await processing.get_account("debts-2026")
     assert (budget.spent_epsilon, spendings) == (0, [])
@@ -49,14 +49,22 @@ async def test_an_answer_is_paid_listed_with_its_price_and_refused_when_nothing_
     form = QUESTION | {"epsilon": "1.5", "title_en": "Debts, with noise", "_csrf": csrf}
     done = await client.post(f"{HERE}/noise", data=form, headers=HTML)
     assert done.status_code == 303, done.text
-    assert (await client.get(done.headers["location"], headers=HTML)).status_code == 200
+    _, budget, spendings = await processing.get_account("debts-2026")
+    assert (budget.spent_epsilon, spendings) == (0, []), "paid before another operator looked"
+    second = await client.post(f"{HERE}/noise", data=form, headers=HTML)
+    for draft, status in ((done, 201), (second, 409)):
+        drafted = draft.headers["location"].rpartition("/")[2]
+        published = await publish(application, client, drafted)
+        assert published.status_code == status, published.text
+    assert published.json()["code"] == "privacy_budget_spent"
+    form["_csrf"] = await sign_in(application, client, "olga")
     page = (await client.get(f"{HERE}?lang=en", headers=HTML)).text
     assert "Debts, with noise" in page and "spent: 1.5" in page and "left: 0.5" in page
     assert "1.5" in (await client.get("/statistics?lang=en", headers=HTML)).text
     # In advance, and when it is asked all the same.
     words = "does not hold so much: 0.500000 of epsilon"
     before = await client.get(f"{HERE}/noise", params=QUESTION | {"epsilon": "1", "lang": "en"}, headers=HTML)
-    assert before.status_code == 409 and words in before.text and "Ask and publish" not in before.text
+    assert before.status_code == 409 and words in before.text and "Propose to ask" not in before.text
     after = await client.post(f"{HERE}/noise?lang=en", data=form | {"epsilon": "1"}, headers=HTML)
     assert after.status_code == 409 and words in after.text
     async with processing.database.acquire() as connection:
@@ -98,7 +106,8 @@ async def test_only_rows_of_which_a_condition_holds_are_counted(
     # So dear that the noise is almost surely under three (2 * exp(-20)).
     form = {"kind": "count", "epsilon": "2", "only_column": "zone", "only_is": "=", "only_value": "west"}
     done = await client.post(f"{HERE}/noise", data=form | {"_csrf": csrf}, headers=HTML)
-    [value] = (await client.get(f"/api{done.headers['location']}")).json()["made"]["noisy"]["values"].values()
+    published = await publish(application, client, done.headers["location"].rpartition("/")[2])
+    [value] = published.json()["made"]["noisy"]["values"].values()
     assert abs(value - 4) < 12
 
 
@@ -120,8 +129,11 @@ async def test_a_program_in_an_operators_session_expects_pays_and_is_refused(
     asked = {name: order[name] for name in ("query", "price")}
     expected = (await client.post(f"{path}/expected", json=asked, headers=headers)).json()
     assert expected["enough"] is True and 0 < expected["half"] < expected["mostly"] < expected["nearly"]
-    done = await client.post(path, json=order, headers=headers)
+    proposed = await client.post(path, json=order, headers=headers)
+    assert proposed.status_code == 202
+    done = await publish(application, client, proposed.json()["draft"])
     assert done.status_code == 201 and done.json()["made"]["left_epsilon"] == "0.500000"
+    headers["x-csrf-token"] = await sign_in(application, client, "olga")
     assert (await client.post(f"{path}/expected", json=asked, headers=headers)).json()["enough"] is False
     again = await client.post(path, json=order, headers=headers)
     assert (again.status_code, again.json()["code"]) == (409, "privacy_budget_spent")
@@ -152,14 +164,20 @@ async def test_the_pages_have_no_barriers(
     find_barriers: Any,
 ) -> None:
     csrf = await sign_in(application, client, "olga")
-    for epsilon in ("0.5", "0.25"):
-        await client.post(f"{HERE}/noise", data=QUESTION | {"epsilon": epsilon, "_csrf": csrf}, headers=HTML)
+    drafts = []
+    for epsilon in ("0.5", "0.25", "0.125"):
+        form = QUESTION | {"epsilon": epsilon, "_csrf": csrf}
+        drafts.append((await client.post(f"{HERE}/noise", data=form, headers=HTML)).headers["location"])
+    for draft in drafts[:2]:
+        await publish(application, client, draft.rpartition("/")[2])
     origin = await serve(application.asgi)
     asked = "&".join(f"{name}={value}" for name, value in QUESTION.items())
     for language, path, name in (
         ("nl", f"{HERE}/noise?{asked}", "noise"),
         ("fr", HERE, "data-set"),
         ("en", f"{HERE}/noise?{asked.replace('0,5', '3')}", "noise-refused"),
+        ("nl", drafts[2], "draft-noise"),
+        ("en", "/processing", "data-sets"),
     ):
         page = await new_page(locale=language, width=390 if language == "fr" else 1280)
         await enter(page.context, origin, client)

@@ -104,7 +104,20 @@ async def test_rows_and_noisy_numbers_have_a_page_too(
         assert (await client.get(f"/api/statistics/{published.id}/csv")).status_code == 200
 
 
-async def test_an_operator_sees_budgets_and_publishes_and_nobody_else_does(
+async def publish(application: Any, client: httpx.AsyncClient, draft: str) -> httpx.Response:  # noqa: F811
+    """Another operator looks at the draft, gives their word, and publishes it; olga is signed in afterwards."""
+    csrf = await sign_in(application, client, "otto")
+    told = (await client.get(f"/api/processing/drafts/{draft}")).json()
+    headers = {"x-csrf-token": csrf}
+    path = f"/api/processing/drafts/{draft}"
+    agreed = await client.post(f"{path}/agree", json={"sha256": told["sha256"]}, headers=headers)
+    assert agreed.status_code == 204, agreed.text
+    done = await client.post(f"{path}/publish", headers=headers)
+    await sign_in(application, client, "olga")
+    return done
+
+
+async def test_an_operator_sees_budgets_and_proposes_and_nobody_else_does(
     application: Any,  # noqa: F811
     client: httpx.AsyncClient,
     processing: Processing,
@@ -119,7 +132,14 @@ async def test_an_operator_sees_budgets_and_publishes_and_nobody_else_does(
     form = {"data_set": "debts-2026", "dimensions": "zone", "minimum": "10", "title_nl": "x", "_csrf": csrf}
     done = await client.post("/processing/tables", data=form, headers=html)
     assert done.status_code == 303
-    address = done.headers["location"]
+    draft = done.headers["location"]
+    assert draft.startswith("/processing/drafts/")
+    assert (await client.get("/statistics", headers=html)).text.count("/statistics/") == 0
+    published = await publish(application, client, draft.rpartition("/")[2])
+    assert published.status_code == 201, published.text
+    address = f"/statistics/{published.json()['id']}"
+    csrf = await sign_in(application, client, "olga")
+    form["_csrf"] = csrf
     assert (await client.get(address, headers=html)).status_code == 200
     bad = await client.post("/processing/tables?lang=en", data=form | {"dimensions": "height"}, headers=html)
     assert bad.status_code == 400

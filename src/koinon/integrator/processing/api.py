@@ -12,6 +12,8 @@ from koinon.base.errors import Conflict
 from koinon.base.ids import parse_id
 from koinon.base.text import Text
 from koinon.integrator.processing.anonymise import Anonymity
+from koinon.integrator.processing.cluster import Cluster
+from koinon.integrator.processing.drafts import Drafts
 from koinon.integrator.processing.export import as_json, cells_csv, noisy_csv
 from koinon.integrator.processing.makings import Makings
 from koinon.integrator.processing.model import DataSet, Publication
@@ -118,21 +120,40 @@ async def expect_noise(
     return {**msgspec.to_builtins(expected), "enough": enough, "budget": _budget(budget)}
 
 
-@post("/api/processing/data-sets/{name:str}/noise", status_code=201, tags=["processing"])
-async def publish_noise(
+@post("/api/processing/data-sets/{name:str}/noise", status_code=202, tags=["processing"])
+async def propose_noise(
     data: NoiseOrder,
     name: FromPath[str],
     operator: NamedDependency[Author],
     processing: NamedDependency[Processing],
-) -> dict[str, Any]:
-    """The numbers are published, and paid from the budget for good.
-
-    Records: `privacy.spent`, `statistics.published`.
-    """
-    made = await processing.publish_noisy(
-        name, data.query, data.filters, data.price, data.title.text(), operator
+) -> dict[str, str]:
+    """The question waits for another operator; nothing is drawn or paid yet. Records: `statistics.proposed`."""
+    title = data.title.text()
+    draft = await Drafts(processing).propose_noise(
+        name, data.query, data.filters, data.price, title, operator
     )
-    return as_json(made)
+    return {"draft": str(draft)}
+
+
+class TableOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of groups, of which rows, under which title."""
+
+    cluster: Cluster
+    title: TitleIn
+    filters: tuple[Filter, ...] = ()
+
+
+@post("/api/processing/data-sets/{name:str}/tables", status_code=202, tags=["processing"])
+async def propose_table(
+    data: TableOrder,
+    name: FromPath[str],
+    operator: NamedDependency[Author],
+    processing: NamedDependency[Processing],
+) -> dict[str, str]:
+    """The table is made and waits for another operator. Records: `statistics.proposed`."""
+    title = data.title.text()
+    draft = await Drafts(processing).propose_cells(name, data.cluster, data.filters, title, operator)
+    return {"draft": str(draft)}
 
 
 class RowsOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -167,15 +188,23 @@ async def get_making(
     return document
 
 
-@post("/api/processing/makings/{making:uuid}/publish", status_code=201, tags=["processing"])
-async def publish_making(
+@get("/api/processing/makings/{making:uuid}/csv", tags=["processing"])
+async def get_made_rows(
+    making: FromPath[UUID], operator: NamedDependency[Author], processing: NamedDependency[Processing]
+) -> Response[bytes]:
+    """The rows that were made, for an operator to look at before they are published."""
+    return Response(await Makings(processing).read(making), media_type="text/csv")
+
+
+@post("/api/processing/makings/{making:uuid}/propose", status_code=202, tags=["processing"])
+async def propose_making(
     data: RowsTitle,
     making: FromPath[UUID],
     operator: NamedDependency[Author],
     processing: NamedDependency[Processing],
-) -> dict[str, Any]:
-    """The rows are published as they were made. Records: `statistics.published`."""
-    return as_json(await Makings(processing).publish(making, data.title.text(), operator))
+) -> dict[str, str]:
+    """The rows wait for another operator, as they were made. Records: `statistics.proposed`."""
+    return {"draft": str(await Drafts(processing).propose_rows(making, data.title.text(), operator))}
 
 
 @post("/api/processing/makings/{making:uuid}/discard", status_code=204, tags=["processing"])
@@ -184,6 +213,64 @@ async def discard_making(
 ) -> None:
     """The rows are gone."""
     await Makings(processing).discard(making, operator)
+
+
+class Agreement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a second operator looked at: the `sha256` of the draft."""
+
+    sha256: str
+
+
+@get("/api/processing/drafts", tags=["processing"])
+async def list_drafts(
+    operator: NamedDependency[Author], processing: NamedDependency[Processing]
+) -> list[dict[str, Any]]:
+    """What waits for a second operator, or for being published, newest first."""
+    return [msgspec.to_builtins(each) for each in await Drafts(processing).list()]
+
+
+@get("/api/processing/drafts/{draft:uuid}", tags=["processing"])
+async def get_draft(
+    draft: FromPath[UUID], operator: NamedDependency[Author], processing: NamedDependency[Processing]
+) -> dict[str, Any]:
+    """One draft, as it would be published, with its `sha256`."""
+    document: dict[str, Any] = msgspec.to_builtins(await Drafts(processing).get(draft))
+    return document
+
+
+@post("/api/processing/drafts/{draft:uuid}/agree", status_code=204, tags=["processing"])
+async def agree_draft(
+    data: Agreement,
+    draft: FromPath[UUID],
+    operator: NamedDependency[Author],
+    processing: NamedDependency[Processing],
+) -> None:
+    """Another operator than who proposed it gives their word. Records: `statistics.agreed`."""
+    await Drafts(processing).agree(draft, data.sha256, operator)
+
+
+@post("/api/processing/drafts/{draft:uuid}/take-back", status_code=204, tags=["processing"])
+async def take_back_draft(
+    draft: FromPath[UUID], operator: NamedDependency[Author], processing: NamedDependency[Processing]
+) -> None:
+    """Who gave their word takes it back. Records: `statistics.word_taken_back`."""
+    await Drafts(processing).take_back(draft, operator)
+
+
+@post("/api/processing/drafts/{draft:uuid}/discard", status_code=204, tags=["processing"])
+async def discard_draft(
+    draft: FromPath[UUID], operator: NamedDependency[Author], processing: NamedDependency[Processing]
+) -> None:
+    """It will not be published. Records: `statistics.draft_discarded`."""
+    await Drafts(processing).discard(draft, operator)
+
+
+@post("/api/processing/drafts/{draft:uuid}/publish", status_code=201, tags=["processing"])
+async def publish_draft(
+    draft: FromPath[UUID], operator: NamedDependency[Author], processing: NamedDependency[Processing]
+) -> dict[str, Any]:
+    """It is published as it was agreed on. Records: `statistics.published`, `privacy.spent` for noise."""
+    return as_json(await Drafts(processing).publish(draft, operator))
 
 
 def _data_set(each: DataSet, budget: Budget | None) -> dict[str, Any]:
@@ -209,10 +296,18 @@ handlers = [
     list_data_sets,
     get_data_set,
     expect_noise,
-    publish_noise,
+    propose_noise,
+    propose_table,
     start_rows,
     get_making,
-    publish_making,
+    get_made_rows,
+    propose_making,
     discard_making,
+    list_drafts,
+    get_draft,
+    agree_draft,
+    take_back_draft,
+    discard_draft,
+    publish_draft,
 ]
 """Routes for `app.http`."""

@@ -1,6 +1,6 @@
 """`koinon statistics`: data sets and budgets from the machine's own command line; nothing is published here.
 
-Publishing is an operator's, in a session with a name: on pages or over `/api/processing`.
+Publishing takes two operators, each in a session with a name: on pages or over `/api/processing`.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ from koinon.base.errors import Invalid
 from koinon.base.objects import open_objects
 from koinon.base.settings import load_settings
 from koinon.base.text import Text
+from koinon.integrator.processing.drafts import Drafts
 from koinon.integrator.processing.model import NewDataSet
 from koinon.integrator.processing.privacy import Price, Query, expect_noise
 from koinon.integrator.processing.privacy.mechanism import MOST_DELTA, MOST_EPSILON
@@ -137,6 +138,36 @@ def register(
             INSTALLER,
         )
         _print({"data_set": made.id, "name": made.name, "rows_about": made.rows_about})
+
+    _run(main)
+
+
+@app.command("drafts")
+def drafts(as_json: Json = False) -> None:
+    """What operators want to publish and did not yet: whether it has a second operator's word, and what it tells."""
+
+    async def main(processing: Processing) -> None:
+        found = [
+            {
+                "draft": str(each.id),
+                "data_set": each.data_set_name,
+                "kind": each.kind,
+                "title": each.title.en,
+                "state": each.state,
+                "proposed_at": each.proposed_at.isoformat(timespec="minutes"),
+                "sha256": each.sha256,
+            }
+            for each in await Drafts(processing).list()
+        ]
+        if as_json:
+            _print(found)
+            return
+        table = Table(pad_edge=False)
+        for column in ("draft", "data set", "kind", "title", "state", "proposed", "sha256"):
+            table.add_column(column, overflow="fold")
+        for row in found:
+            table.add_row(*row.values())
+        Console().print(table)
 
     _run(main)
 

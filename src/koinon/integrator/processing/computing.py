@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from koinon.base.crypto import open_sealed, seal
 from koinon.base.errors import Invalid
 from koinon.base.late import late
@@ -127,6 +129,17 @@ def open_rows(keys: ProcessingKeys, data_set: DataSet, sealed: bytes) -> pyarrow
     if hashlib.sha256(written).digest() != data_set.digest:
         raise Invalid("seal_broken")
     return pyarrow.parquet.read_table(pyarrow.BufferReader(written))
+
+
+def rounded(account: Account, minimum: int) -> Account:
+    """The account with its numbers of rows rounded down to whole `minimum`s."""
+    return msgspec.structs.replace(
+        account,
+        **{
+            name: getattr(account, name) // minimum * minimum
+            for name in ("rows", "rows_left_out", "rows_unknown")
+        },
+    )
 
 
 def about(count: int) -> int:

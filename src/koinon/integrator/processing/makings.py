@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
@@ -18,8 +19,16 @@ from koinon.base.jobs import enqueue
 from koinon.base.text import Text
 from koinon.integrator.processing import store
 from koinon.integrator.processing.anonymise import Anonymity
-from koinon.integrator.processing.model import DataSet, MadeRows, Making, Publication, making_of
-from koinon.integrator.processing.service import Processing, rows_object
+from koinon.integrator.processing.model import (
+    DataSet,
+    MadeRows,
+    Making,
+    Publication,
+    Word,
+    making_of,
+    rows_object,
+)
+from koinon.integrator.processing.service import Processing
 from koinon.trust.parties import Author
 
 JOB = "processing.make"
@@ -106,29 +115,42 @@ class Makings:
         async with self.database.acquire() as connection:
             return [making_of(row) for row in await store.list_makings(connection, data_set.id)]
 
-    async def publish(self, making: UUID, title: Text, by: Author) -> Publication:
-        """The rows are published as they were made.
-
-        Raises:
-            NotAllowed: `profile_not_held`.
-            NotFound: `making_unknown`.
-            Conflict: `making_not_ready`, `publication_rows_exist`.
-
-        Records: `statistics.published` in the exchange log.
-        """
-        await self._processing.demand_operator(by)
+    async def get_made(self, making: UUID) -> tuple[Making, MadeRows]:
+        """The making, and the rows that were made. Raises `NotFound: making_unknown`, `Conflict: making_not_ready`."""
         found = await self.get(making)
         if found.state != "made" or found.made is None:
             raise Conflict("making_not_ready", state=found.state)
-        data_set = await self._processing.get_data_set(found.data_set_name)
+        return found, found.made
+
+    async def read(self, making: UUID) -> bytes:
+        """The rows that were made, as CSV, for an operator to look at. Raises as `get_made`."""
+        await self.get_made(making)
         sealed = await self._processing.objects.get(_object_of(making))
-        written = open_sealed(self._processing.keys.rows, sealed, making.bytes)
+        return open_sealed(self._processing.keys.rows, sealed, making.bytes)
+
+    async def publish(self, making: UUID, title: Text, by: Author, word: Word | None = None) -> Publication:
+        """The rows are published as they were made.
+
+        Raises:
+            NotAllowed: `profile_not_held`; `second_person_missing`: a human publishes by the `word` of another only.
+            NotFound: `making_unknown`.
+            Conflict: `making_not_ready`, `publication_rows_exist`, `draft_changed`, `draft_over`.
+
+        Records: `statistics.published` in the exchange log.
+        """
+        await self._processing.demand_word(by, word)
+        found, made = await self.get_made(making)
+        data_set = await self._processing.get_data_set(found.data_set_name)
+        written = await self.read(making)
+        if hashlib.sha256(written).hexdigest() != made.sha256:
+            raise Conflict("making_not_ready", state="changed")
         identifier = new_id()
         await self._processing.objects.put(rows_object(identifier), written, if_absent=True)
         try:
             async with self.database.transaction() as connection:
-                made: MadeRows = found.made
-                done = await self._processing.publish_made(connection, data_set, made, title, by, identifier)
+                done = await self._processing.publish_made(
+                    connection, data_set, made, title, by, identifier, word
+                )
                 if not await store.move_making(
                     connection, making, "published", sources=("made",), publication=identifier
                 ):

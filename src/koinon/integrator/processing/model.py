@@ -1,5 +1,7 @@
 """Data sets and what is published of them."""
 
+import hashlib
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
@@ -7,14 +9,18 @@ from uuid import UUID
 
 import msgspec
 
-from koinon.base.errors import Invalid
+from koinon.base.errors import Conflict, Invalid
 from koinon.base.text import Text
 from koinon.integrator.processing.anonymise import Anonymity, Loss
 from koinon.integrator.processing.cluster import Cell, Cluster, PublishedTable
-from koinon.integrator.processing.privacy import Noisy, Price
+from koinon.integrator.processing.privacy import Noisy, Price, Query
 from koinon.integrator.processing.steps import Account, Filter
+from koinon.trust.parties import PersonId
 
 Kind = Literal["cells", "rows", "noisy"]
+
+
+NAME = re.compile("[a-z0-9]+(-[a-z0-9]+)*")
 
 
 class NewDataSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -92,7 +98,16 @@ class MadeNoisy(msgspec.Struct, frozen=True, kw_only=True, tag="noisy"):
     left_epsilon: str
 
 
+class NoiseAsked(msgspec.Struct, frozen=True, kw_only=True, tag="asked"):
+    """What is asked with noise, of which rows, for what price; nothing was drawn or paid yet."""
+
+    query: Query
+    filters: tuple[Filter, ...]
+    price: Price
+
+
 Made = MadeCells | MadeRows | MadeNoisy
+Proposed = MadeCells | MadeRows | NoiseAsked
 MakingState = Literal["waiting", "working", "made", "failed", "published", "discarded"]
 
 
@@ -159,6 +174,75 @@ class Publication(msgspec.Struct, frozen=True, kw_only=True):
         return table_of(self.made, self.body)
 
 
+DraftState = Literal["waiting", "agreed", "published", "discarded", "changed"]
+
+
+class Draft(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operator wants to publish.
+
+    Attributes:
+        what, body: as it was made, or asked; `body` are a table's cells.
+        making: of rows.
+        sha256: of the data set's rows, the title, `what` and `body`: what a second operator's word covers.
+        state: `changed`: it was agreed on, and is not what would be published any more.
+    """
+
+    id: UUID
+    data_set: UUID
+    data_set_name: str
+    kind: Kind
+    title: Text
+    what: Proposed
+    sha256: str
+    proposed_by: PersonId
+    proposed_at: datetime
+    state: DraftState
+    body: tuple[Cell, ...] | None = None
+    making: UUID | None = None
+    agreed_by: PersonId | None = None
+    agreed_at: datetime | None = None
+    ended_at: datetime | None = None
+    publication: UUID | None = None
+
+
+class Word(msgspec.Struct, frozen=True, kw_only=True):
+    """A second operator's word for a draft.
+
+    Attributes:
+        sha256: what it covers, see `Draft.sha256`.
+    """
+
+    draft: UUID
+    first: PersonId
+    second: PersonId
+    sha256: str
+
+    def check(self, data_set: DataSet, title: Text, what: Proposed, body: Any) -> None:
+        """The word covers just this. Raises `Conflict: draft_changed`."""
+        if sha256_of(data_set, title, what, body) != self.sha256:
+            raise Conflict("draft_changed", draft=str(self.draft))
+
+
+def sha256_of(data_set: DataSet, title: Text, what: Proposed, body: Any) -> str:
+    """See `Draft.sha256`, in hexadecimal."""
+    document = [data_set.digest.hex(), *(msgspec.to_builtins(each) for each in (title, what, body))]
+    return hashlib.sha256(msgspec.json.encode(document, order="sorted")).hexdigest()
+
+
+def draft_of(row: Mapping[str, Any]) -> Draft:
+    """A row of the database."""
+    values = {name: row[name] for name in Draft.__struct_fields__}
+    body = values["body"]
+    return Draft(
+        **{
+            **values,
+            "title": msgspec.convert(row["title"], Text),
+            "what": msgspec.convert(row["what"], Proposed, strict=False),
+            "body": None if body is None else msgspec.convert(body, tuple[Cell, ...]),
+        }
+    )
+
+
 def table_of(made: MadeCells, cells: tuple[Cell, ...]) -> PublishedTable:
     """The table as it was made."""
     return PublishedTable(
@@ -188,4 +272,28 @@ def publication_of(row: Mapping[str, Any]) -> Publication:
         body=None if body is None else msgspec.convert(body, tuple[Cell, ...]),
         source=row.get("source", ""),
         demo=row.get("demo", False),
+    )
+
+
+def data_set_object(data_set: UUID) -> str:
+    """Where the rows of a data set lie, sealed."""
+    return f"processing/data-sets/{data_set}"
+
+
+def rows_object(publication: UUID) -> str:
+    """Where the published rows lie."""
+    return f"processing/publications/{publication}.csv"
+
+
+def earlier_table(row: Mapping[str, Any], data_set: DataSet) -> Publication:
+    """A table that was published of the data set before, as far as a new one is compared with it."""
+    return publication_of(
+        {
+            **dict(row),
+            "data_set": data_set.id,
+            "data_set_name": data_set.name,
+            "kind": "cells",
+            "published_at": data_set.registered_at,
+            "withdrawn_at": None,
+        }
     )

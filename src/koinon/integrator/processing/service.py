@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
@@ -14,7 +13,7 @@ import msgspec
 
 from koinon.base.clock import Clock
 from koinon.base.database import Connection, Database
-from koinon.base.errors import Conflict, Invalid, KoinonError, NotAllowed, NotFound, Unavailable
+from koinon.base.errors import Conflict, Invalid, NotAllowed, NotFound, Unavailable
 from koinon.base.ids import new_id
 from koinon.base.late import late
 from koinon.base.objects import Objects
@@ -22,11 +21,11 @@ from koinon.base.text import Text
 from koinon.integrator.processing import store
 from koinon.integrator.processing.anonymise import Anonymity
 from koinon.integrator.processing.cluster import Cluster, PublishedTable
-from koinon.integrator.processing.computing import Computing, about, open_rows, seal_rows
+from koinon.integrator.processing.computing import Computing, open_rows, rounded
 from koinon.integrator.processing.engine import temp_folder
-from koinon.integrator.processing.flow import SUBJECT
 from koinon.integrator.processing.keys import ProcessingKeys
 from koinon.integrator.processing.model import (
+    NAME,
     DataSet,
     Kind,
     Made,
@@ -34,11 +33,15 @@ from koinon.integrator.processing.model import (
     MadeNoisy,
     MadeRows,
     NewDataSet,
+    NoiseAsked,
     Publication,
+    Word,
+    data_set_object,
     data_set_of,
+    earlier_table,
     publication_of,
+    rows_object,
 )
-from koinon.integrator.processing.origins import fingerprints
 from koinon.integrator.processing.privacy import (
     Budget,
     Expected,
@@ -49,13 +52,13 @@ from koinon.integrator.processing.privacy import (
     check_budget,
     expect_noise,
     list_spendings,
-    open_budget,
     read_budgets,
     spend,
 )
-from koinon.integrator.processing.steps import Account, Filter
+from koinon.integrator.processing.registering import register
+from koinon.integrator.processing.steps import Filter
 from koinon.trust.ledger import Entry, Log, Sealer, append
-from koinon.trust.parties import INSTALLER, OPERATOR, Author
+from koinon.trust.parties import OPERATOR, Author
 from koinon.trust.standing import StandingKeeper
 
 if TYPE_CHECKING:
@@ -65,7 +68,6 @@ else:
     pyarrow = late("pyarrow")
 
 _TRIES = 3
-_NAME = re.compile("[a-z0-9]+(-[a-z0-9]+)*")
 T = TypeVar("T")
 
 
@@ -113,72 +115,19 @@ class Processing:
             raise NotAllowed("profile_not_held", profile=OPERATOR)
         (await self._keeper.settle()).check_operator(by, self.clock.now())
 
-    async def register_data_set(self, new: NewDataSet, rows: pyarrow.Table, by: Author) -> DataSet:
-        """The rows lie sealed under a name, their subjects replaced by tokens of this data set alone.
+    async def demand_word(self, by: Author, word: Word | None) -> None:
+        """`by` may publish now: a human only by the word of another.
 
         Raises:
-            NotAllowed: `profile_not_held`.
-            Invalid: `data_set_name_malformed`, `data_set_subject_missing`.
-            Conflict: `data_set_known`; `data_set_same`, naming the other: these rows (`by` is `rows`) or what they are
-                the rows of (`origin`) have a name and a budget already.
-
-        Records: `data_set.registered` in the exchange log.
+            NotAllowed, Unavailable: as `demand_operator`; `second_person_missing`.
         """
-        if by != INSTALLER:
-            await self.demand_operator(by)
-        if SUBJECT not in rows.column_names:
-            raise Invalid("data_set_subject_missing")
-        if not _NAME.fullmatch(new.name) or len(new.name) > 64:
-            raise Invalid("data_set_name_malformed", name=new.name[:64])
-        async with self.database.acquire() as connection:
-            if await store.find_data_set(connection, new.name) is not None:
-                raise Conflict("data_set_known", name=new.name)
-        known = await self.work(fingerprints, rows, self.keys.origins)
-        sealed, digest = await self.work(seal_rows, self.keys, new.name, rows)
-        made = DataSet(
-            id=new_id(),
-            name=new.name,
-            title=new.title,
-            source=new.source,
-            columns={field.name: str(field.type) for field in rows.schema},
-            rows_about=about(rows.num_rows),
-            digest=digest,
-            registered_at=self.clock.now(),
-            demo=new.demo,
-            origin=new.origin,
-        )
-        await self.objects.put(data_set_object(made.id), sealed, if_absent=True)
-        try:
-            async with self.database.transaction() as connection:
-                await self._register(connection, made, new.budget, known, by)
-        except KoinonError:
-            await self.objects.delete(data_set_object(made.id))
-            raise
-        return made
+        await self.demand_operator(by)
+        if by.person is not None and word is None:
+            raise NotAllowed("second_person_missing")
 
-    async def _register(
-        self, connection: Connection, made: DataSet, budget: Price, known: Collection[bytes], by: Author
-    ) -> None:
-        await store.hold_registering(connection)
-        same = await store.find_same(connection, made.origin, known)
-        if same is not None:
-            raise Conflict("data_set_same", name=same[0], by=same[1])
-        values = msgspec.structs.asdict(made) | {"title": msgspec.to_builtins(made.title)}
-        if not await store.insert_data_set(connection, values):
-            raise Conflict("data_set_known", name=made.name)
-        await store.insert_fingerprints(connection, made.id, known)
-        await open_budget(connection, made.id, budget)
-        await self._record(
-            connection,
-            "data_set.registered",
-            by,
-            data_set=str(made.id),
-            name=made.name,
-            digest=made.digest.hex(),
-            epsilon=str(budget.epsilon),
-            delta=str(budget.delta),
-            **({} if made.origin is None else {"origin": made.origin}),
-        )
+    async def register_data_set(self, new: NewDataSet, rows: pyarrow.Table, by: Author) -> DataSet:
+        """See `registering.register`."""
+        return await register(self, new, rows, by)
 
     async def list_data_sets(self) -> list[tuple[DataSet, Budget | None]]:
         """All data sets with their budgets, by name."""
@@ -190,7 +139,7 @@ class Processing:
     async def get_data_set(self, name: str) -> DataSet:
         """The data set. Raises `NotFound: data_set_unknown`."""
         row = None
-        if _NAME.fullmatch(name):
+        if NAME.fullmatch(name):
             async with self.database.acquire() as connection:
                 row = await store.find_data_set(connection, name)
         if row is None:
@@ -209,45 +158,61 @@ class Processing:
         return await asyncio.to_thread(expect_noise, query, price)
 
     async def publish_cells(
-        self, name: str, cluster: Cluster, filters: Sequence[Filter], title: Text, by: Author
+        self,
+        name: str,
+        cluster: Cluster,
+        filters: Sequence[Filter],
+        title: Text,
+        by: Author,
+        word: Word | None = None,
     ) -> Publication:
         """A table of groups is published, or an earlier one stands in its way.
 
         Raises:
-            NotAllowed: `profile_not_held`.
+            NotAllowed: `profile_not_held`; `second_person_missing`: a human publishes by the `word` of another only.
             NotFound: `data_set_unknown`.
             Conflict: `publication_differencing`.
             Invalid, TooLarge: as `make_table` and `Combination`.
 
         Records: `statistics.published` in the exchange log.
         """
-        await self.demand_operator(by)
+        await self.demand_word(by, word)
         data_set = await self.get_data_set(name)
         rows = await self.load_rows(data_set)
         for _ in range(_TRIES):
-            async with self.database.acquire() as connection:
-                earlier = [
-                    _earlier(row, data_set) for row in await store.list_tables_of(connection, data_set.id)
-                ]
-            table, accounts = await self.work(
-                self.computing.make_cells, data_set, rows, cluster, filters, earlier
-            )
-            told = {n: getattr(table, n) for n in PublishedTable.__struct_fields__ if n != "cells"}
-            # Rows left out are told to the tens: exactly, they would be a number about a few.
-            rounded = tuple(_rounded(each, cluster.minimum) for each in accounts)
-            made = MadeCells(filters=tuple(filters), accounts=rounded, **told)
+            made, cells, earlier = await self.make_cells(data_set, rows, cluster, filters)
             async with self.database.transaction() as connection:
                 # Two at once could not see each other: who comes second looks again.
                 await store.hold_data_set(connection, data_set.id)
                 now = await store.list_tables_of(connection, data_set.id)
-                if [row["id"] for row in now] == [each.id for each in earlier]:
+                if [row["id"] for row in now] == earlier:
                     return await self._publish(
-                        connection, data_set, "cells", title, made, by, body=msgspec.to_builtins(table.cells)
+                        connection, data_set, "cells", title, made, by, body=cells, word=word
                     )
         raise Unavailable("publication_busy", data_set=name)
 
+    async def make_cells(
+        self, data_set: DataSet, rows: pyarrow.Table, cluster: Cluster, filters: Sequence[Filter]
+    ) -> tuple[MadeCells, Any, list[UUID]]:
+        """The table beside those that were published before: how it was made, its cells as they are kept, and those.
+
+        Raises as `publish_cells`.
+        """
+        async with self.database.acquire() as connection:
+            earlier = [
+                earlier_table(row, data_set) for row in await store.list_tables_of(connection, data_set.id)
+            ]
+        table, accounts = await self.work(
+            self.computing.make_cells, data_set, rows, cluster, filters, earlier
+        )
+        told = {n: getattr(table, n) for n in PublishedTable.__struct_fields__ if n != "cells"}
+        # Rows left out are told to the tens: exactly, they would be a number about a few.
+        coarse = tuple(rounded(each, cluster.minimum) for each in accounts)
+        made = MadeCells(filters=tuple(filters), accounts=coarse, **told)
+        return made, msgspec.to_builtins(table.cells), [each.id for each in earlier]
+
     async def publish_rows(self, name: str, asked: Anonymity, title: Text, by: Author) -> Publication:
-        """An anonymous table of rows is published. One for each data set: two could be joined.
+        """An anonymous table of rows is published, by the platform. One for each data set: two could be joined.
 
         Raises:
             NotAllowed: `profile_not_held`.
@@ -257,12 +222,11 @@ class Processing:
 
         Records: `statistics.published` in the exchange log.
         """
-        await self.demand_operator(by)
+        await self.demand_word(by, None)
         data_set = await self.get_data_set(name)
         rows = await self.load_rows(data_set)
         identifier = new_id()
-        async with self.database.acquire() as connection:
-            await self._check_no_rows(connection, data_set)
+        await self.check_no_rows(data_set)
         made, written = await self.work(self.computing.make_rows, rows, asked)
         await self.objects.put(rows_object(identifier), written, if_absent=True)
         async with self.database.transaction() as connection:
@@ -276,36 +240,49 @@ class Processing:
         title: Text,
         by: Author,
         identifier: UUID,
+        word: Word | None = None,
     ) -> Publication:
         """The rows that lie under `identifier` are published, in the caller's transaction.
 
         Raises:
-            Conflict: `publication_rows_exist`.
+            Conflict: `publication_rows_exist`, `draft_changed`, `draft_over`.
 
         Records: `statistics.published` in the exchange log.
         """
         await store.hold_data_set(connection, data_set.id)
-        await self._check_no_rows(connection, data_set)
-        return await self._publish(connection, data_set, "rows", title, made, by, identifier=identifier)
-
-    async def _check_no_rows(self, connection: Connection, data_set: DataSet) -> None:
         if await store.has_rows(connection, data_set.id):
             raise Conflict("publication_rows_exist", data_set=data_set.name)
+        return await self._publish(
+            connection, data_set, "rows", title, made, by, identifier=identifier, word=word
+        )
+
+    async def check_no_rows(self, data_set: DataSet) -> None:
+        """No rows of it were ever published. Raises `Conflict: publication_rows_exist`."""
+        async with self.database.acquire() as connection:
+            if await store.has_rows(connection, data_set.id):
+                raise Conflict("publication_rows_exist", data_set=data_set.name)
 
     async def publish_noisy(
-        self, name: str, query: Query, filters: Sequence[Filter], price: Price, title: Text, by: Author
+        self,
+        name: str,
+        query: Query,
+        filters: Sequence[Filter],
+        price: Price,
+        title: Text,
+        by: Author,
+        word: Word | None = None,
     ) -> Publication:
         """Numbers with noise are published, and paid from the data set's budget in the same transaction.
 
         Raises:
-            NotAllowed: `profile_not_held`.
+            NotAllowed: `profile_not_held`, `second_person_missing`.
             NotFound: `data_set_unknown`.
-            Conflict: `privacy_budget_spent`.
+            Conflict: `privacy_budget_spent`, `draft_changed`, `draft_over`.
             Invalid: as `measure_exactly`.
 
         Records: `privacy.spent` and `statistics.published` in the exchange log.
         """
-        await self.demand_operator(by)
+        await self.demand_word(by, word)
         data_set, budget, _ = await self.get_account(name)
         check_budget(budget, price)  # before the rows are read; paying decides
         rows = await self.load_rows(data_set)
@@ -316,7 +293,10 @@ class Processing:
                 connection, self.sealer, data_set.id, price, identifier, by, self.clock.now()
             )
             made = MadeNoisy(noisy=add_noise(exact, query, price), left_epsilon=str(budget.left_epsilon))
-            return await self._publish(connection, data_set, "noisy", title, made, by, identifier=identifier)
+            asked = NoiseAsked(query=query, filters=tuple(filters), price=price)
+            return await self._publish(
+                connection, data_set, "noisy", title, made, by, identifier=identifier, word=word, asked=asked
+            )
 
     async def list_publications(self, *, before: UUID | None = None, limit: int = 50) -> list[Publication]:
         """What was published, newest first, without bodies; withdrawn ones among them."""
@@ -351,7 +331,7 @@ class Processing:
         async with self.database.transaction() as connection:
             if not await store.withdraw_publication(connection, publication, self.clock.now()):
                 raise NotFound("publication_unknown", id=str(publication))
-            await self._record(connection, "statistics.withdrawn", by, publication=str(publication))
+            await self.record(connection, "statistics.withdrawn", by, publication=str(publication))
 
     async def _publish(
         self,
@@ -364,12 +344,16 @@ class Processing:
         *,
         body: Any = None,
         identifier: UUID | None = None,
+        word: Word | None = None,
+        asked: NoiseAsked | None = None,
     ) -> Publication:
+        if word is not None:
+            word.check(data_set, title, made if asked is None else asked, body)  # type: ignore[arg-type]
         identifier = identifier or new_id()
         at = self.clock.now()
         document = msgspec.to_builtins(made)
         digest = hashlib.sha256(msgspec.json.encode([document, body], order="sorted")).hexdigest()
-        entry = await self._record(
+        entry = await self.record(
             connection,
             "statistics.published",
             by,
@@ -377,6 +361,7 @@ class Processing:
             publication=str(identifier),
             what=kind,
             sha256=digest,
+            private={} if word is None else {"proposed_by": str(word.first), "second": str(word.second)},
         )
         await store.insert_publication(
             connection,
@@ -391,6 +376,10 @@ class Processing:
                 "published_at": at,
             },
         )
+        if word is not None and not await store.move_draft(
+            connection, word.draft, "published", sources=("agreed",), publication=identifier, ended_at=at
+        ):
+            raise Conflict("draft_over", state="changed")
         return Publication(
             id=identifier,
             data_set=data_set.id,
@@ -404,12 +393,21 @@ class Processing:
             demo=data_set.demo,
         )
 
-    async def _record(self, connection: Connection, kind: str, by: Author, **public: str) -> UUID:
+    async def record(
+        self,
+        connection: Connection,
+        kind: str,
+        by: Author,
+        private: Mapping[str, str] | None = None,
+        **public: str,
+    ) -> UUID:
+        """What somebody did stands in the exchange log, about nobody; the entry's id."""
+        who = {"person": None if by.person is None else str(by.person), "profile": by.profile}
         entry = Entry(
             log=Log.EXCHANGE,
             kind=kind,
             public=public,
-            private={"person": None if by.person is None else str(by.person), "profile": by.profile},
+            private={**who, **(private or {})},
             at=self.clock.now(),
         )
         [promise] = await append(connection, self.sealer, [entry])
@@ -424,36 +422,3 @@ class Processing:
         """What `call` gives, from a thread; one such work at a time."""
         async with self._one_at_a_time:
             return await asyncio.to_thread(call, *arguments)
-
-
-def _rounded(account: Account, minimum: int) -> Account:
-    return msgspec.structs.replace(
-        account,
-        **{
-            name: getattr(account, name) // minimum * minimum
-            for name in ("rows", "rows_left_out", "rows_unknown")
-        },
-    )
-
-
-def _earlier(row: Any, data_set: DataSet) -> Publication:
-    return publication_of(
-        {
-            **dict(row),
-            "data_set": data_set.id,
-            "data_set_name": data_set.name,
-            "kind": "cells",
-            "published_at": data_set.registered_at,
-            "withdrawn_at": None,
-        }
-    )
-
-
-def data_set_object(data_set: UUID) -> str:
-    """Where the rows of a data set lie, sealed."""
-    return f"processing/data-sets/{data_set}"
-
-
-def rows_object(publication: UUID) -> str:
-    """Where the published rows lie."""
-    return f"processing/publications/{publication}.csv"

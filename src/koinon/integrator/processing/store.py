@@ -333,3 +333,46 @@ async def use_case(connection: Connection, case: UUID, at: datetime) -> bool:
         at,
     )
     return done.endswith(" 1")
+
+
+_DRAFT = """
+    SELECT r.*, d.name AS data_set_name FROM processing.draft r JOIN processing.data_set d ON d.id = r.data_set
+"""
+
+
+async def insert_draft(connection: Connection, values: Mapping[str, Any]) -> None:
+    """Something waits for a second operator's word."""
+    places = ", ".join(f"${n}" for n in range(1, len(values) + 1))
+    await connection.execute(
+        f"INSERT INTO processing.draft ({', '.join(values)}) VALUES ({places})", *values.values()
+    )
+
+
+async def find_draft(connection: Connection, draft: UUID, *, hold: bool = False) -> Row | None:
+    """The draft; with `hold` nobody else changes it until this transaction ends."""
+    return await connection.fetchrow(f"{_DRAFT} WHERE r.id = $1{' FOR UPDATE OF r' if hold else ''}", draft)
+
+
+async def list_drafts(connection: Connection, limit: int = 50) -> Sequence[Row]:
+    """Drafts that were not published or thrown away, newest first."""
+    return await connection.fetch(f"{_DRAFT} WHERE r.ended_at IS NULL ORDER BY r.id DESC LIMIT $1", limit)
+
+
+async def count_drafts(connection: Connection) -> int:
+    """How many were not published or thrown away."""
+    return int(await connection.fetchval("SELECT count(*) FROM processing.draft WHERE ended_at IS NULL"))
+
+
+async def move_draft(
+    connection: Connection, draft: UUID, to: str, *, sources: Sequence[str], **values: Any
+) -> bool:
+    """The draft is in state `to`, with these columns; false when it was in none of `sources`."""
+    columns = "".join(f", {name} = ${n}" for n, name in enumerate(values, start=4))
+    done: str = await connection.execute(
+        f"UPDATE processing.draft SET state = $2{columns} WHERE id = $1 AND state = ANY($3)",
+        draft,
+        to,
+        list(sources),
+        *values.values(),
+    )
+    return done.endswith(" 1")

@@ -6,7 +6,18 @@ from koinon.integrator.processing.anonymise.model import (
     Hierarchy,
     Loss,
     Quasi,
+    read_hierarchy,
 )
 from koinon.integrator.processing.anonymise.run import STEPS, Tell, anonymise
 
-__all__ = ["STEPS", "Anonymised", "Anonymity", "Hierarchy", "Loss", "Quasi", "Tell", "anonymise"]
+__all__ = [
+    "STEPS",
+    "Anonymised",
+    "Anonymity",
+    "Hierarchy",
+    "Loss",
+    "Quasi",
+    "Tell",
+    "anonymise",
+    "read_hierarchy",
+]

@@ -110,9 +110,8 @@ class Categories:
         self._hierarchy = quasi.hierarchy
         if quasi.hierarchy is not None:
             missing = [value for value in values if value is not None and value not in quasi.hierarchy]
-            if missing or len({len(each) for each in quasi.hierarchy.values()}) > 1:
+            if missing:
                 raise Invalid("hierarchy_incomplete", column=quasi.column, missing=missing[:5])
-            _check_parents(quasi)
         paths = [self._path(value) for value in values]
         self.order = sorted(range(len(values)), key=lambda n: (values[n] is not None, paths[n]))
         self._values = [values[n] for n in self.order]
@@ -142,16 +141,6 @@ class Categories:
                 high - low + 1
             ) / count
         return EVERYTHING, 1.0
-
-
-def _check_parents(quasi: Quasi) -> None:
-    """Each group lies in one larger group: only then do the ends of a class tell what holds all of it."""
-    parents: dict[tuple[int, str], tuple[str, ...]] = {}
-    for groups in (quasi.hierarchy or {}).values():
-        for level, group in enumerate(groups):
-            above = groups[level + 1 :]
-            if parents.setdefault((level, group), above) != above:
-                raise Invalid("hierarchy_incomplete", column=quasi.column, missing=[group])
 
 
 def _group_sizes(hierarchy: Hierarchy, values: Sequence[str | None]) -> dict[str, int]:

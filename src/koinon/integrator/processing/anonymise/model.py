@@ -34,6 +34,56 @@ class Quasi(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     kind: Literal["number", "category"]
     hierarchy: Hierarchy | None = None
 
+    def __post_init__(self) -> None:
+        if self.hierarchy is not None:
+            check_hierarchy(self.column, self.hierarchy)
+
+    @property
+    def levels(self) -> int:
+        """How many levels of groups there are above the values."""
+        return len(next(iter(self.hierarchy.values()))) if self.hierarchy else 0
+
+
+def check_hierarchy(column: str, hierarchy: Hierarchy) -> None:
+    """Every value has as many groups, each group lies in one larger group and on one level.
+
+    Only then do the ends of a class tell what holds all of it, and a name in the result says which group it is.
+
+    Raises:
+        Invalid: `hierarchy_malformed`, with `why` (`empty`, `levels`, `parents`, `names`) and the value or group `at`.
+    """
+    if not hierarchy:
+        raise Invalid("hierarchy_malformed", column=column, why="empty", at="")
+    levels = len(next(iter(hierarchy.values())))
+    place: dict[str, int] = {}
+    parents: dict[str, tuple[str, ...]] = {}
+    for value, groups in hierarchy.items():
+        if len(groups) != levels or not groups or not all(groups):
+            raise Invalid("hierarchy_malformed", column=column, why="levels", at=value)
+        for level, group in enumerate(groups):
+            if place.setdefault(group, level) != level:
+                raise Invalid("hierarchy_malformed", column=column, why="names", at=group)
+            if parents.setdefault(group, groups[level + 1 :]) != groups[level + 1 :]:
+                raise Invalid("hierarchy_malformed", column=column, why="parents", at=group)
+
+
+def read_hierarchy(column: str, text: str) -> Hierarchy:
+    """The hierarchy as typed: a line for each value, `value; group; larger group`.
+
+    Raises:
+        Invalid: `hierarchy_malformed`, also for a value on two lines (`why` is `value`).
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for line in text.splitlines():
+        value, *groups = (word.strip() for word in line.split(";"))
+        if not line.strip():
+            continue
+        if value in found:
+            raise Invalid("hierarchy_malformed", column=column, why="value", at=value)
+        found[value] = tuple(groups)
+    check_hierarchy(column, found)
+    return found
+
 
 class Anonymity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is asked of a table.

@@ -12,10 +12,12 @@ from litestar.response import Redirect
 from koinon.base.errors import KoinonError
 from koinon.base.ids import parse_id
 from koinon.integrator.processing import api
-from koinon.integrator.processing.cluster import TOTAL, Cluster, PublishedTable
+from koinon.integrator.processing.cluster import TOTAL, Cluster
+from koinon.integrator.processing.drafts import Drafts
 from koinon.integrator.processing.model import MadeCells, MadeNoisy
 from koinon.integrator.processing.service import Processing
-from koinon.integrator.processing.web import noise, pseudonyms, rows
+from koinon.integrator.processing.web import drafts, noise, pseudonyms, rows
+from koinon.integrator.processing.web.grid import grid_of
 from koinon.integrator.processing.web.words import (
     KINDS,
     operates,
@@ -63,7 +65,7 @@ async def show_publication(
         publication=found,
         made=found.made,
         kinds=KINDS,
-        grid=_grid(found.table()) if isinstance(found.made, MadeCells) else None,
+        grid=grid_of(found.table()) if isinstance(found.made, MadeCells) else None,
         total=TOTAL,
         noisy_values=sorted(found.made.noisy.values.items(), key=lambda each: (each[0] == TOTAL, each[0]))
         if isinstance(found.made, MadeNoisy)
@@ -82,18 +84,18 @@ async def show_data_sets(
 
 
 @post("/processing/tables", status_code=200, include_in_schema=False)
-async def publish_table(
+async def propose_table(
     request: Request[Any, Any, Any],
     operator: NamedDependency[Author],
     processing: NamedDependency[Processing],
 ) -> Any:
-    """The table is published, or the form says why not. Records: `statistics.published`."""
+    """The table is made and waits for another operator, or the form says why not. Records: `statistics.proposed`."""
     sent = await request.form()
     form = typed(sent)
     try:
         minimum = int(form.get("minimum", "")) if form.get("minimum", "").isdecimal() else 0
         dimensions = tuple(word.strip() for word in form.get("dimensions", "").split(",") if word.strip())
-        made = await processing.publish_cells(
+        draft = await Drafts(processing).propose_cells(
             form.get("data_set", ""),
             Cluster(dimensions=dimensions, minimum=minimum),
             (),
@@ -102,7 +104,7 @@ async def publish_table(
         )
     except KoinonError as error:
         return await _page(request, processing, form, error)
-    return Redirect(f"/statistics/{made.id}", status_code=303)
+    return Redirect(f"/processing/drafts/{draft}", status_code=303)
 
 
 @post("/processing/publications/{publication:uuid}/withdraw", status_code=303, include_in_schema=False)
@@ -131,6 +133,8 @@ async def _page(
         data_sets=data_sets,
         names=[(each.name, each.name) for each, _ in data_sets],
         publications=await processing.list_publications(limit=_PAGE),
+        drafts=await Drafts(processing).list(),
+        states=drafts.STATES,
         kinds=KINDS,
         form={"minimum": "10", **form},
         message=message,
@@ -138,35 +142,14 @@ async def _page(
     )
 
 
-def _grid(table: PublishedTable) -> dict[str, Any]:
-    """The cells as rows and columns: the last dimension across, the others down."""
-    value = {cell.at: cell for cell in table.cells}
-    across: list[str | None] = [*table.categories[-1], *([TOTAL] if table.cluster.totals else [])]
-    if len(table.categories) == 1:
-        across = []
-    down: list[tuple[str | None, ...]] = []
-    for cell in table.cells:
-        head = cell.at[:-1] if across else cell.at
-        if head not in down[-1:]:
-            down.append(head)
-    return {
-        "heads": list(table.cluster.dimensions[: -1 if across else None]),
-        "across": across,
-        "across_name": table.cluster.dimensions[-1] if across else "",
-        "rows": [
-            (head, [value[(*head, each)] for each in across] if across else [value[head]]) for head in down
-        ],
-        "scale": 10**table.scale,
-    }
-
-
 handlers = [
     *api.handlers,
     show_statistics,
     show_publication,
     show_data_sets,
-    publish_table,
+    propose_table,
     withdraw_publication,
+    *drafts.handlers,
     *noise.handlers,
     *rows.handlers,
     *pseudonyms.handlers,

@@ -11,6 +11,7 @@ from litestar.params import FromPath
 from litestar.response import Redirect
 
 from koinon.base.errors import KoinonError
+from koinon.integrator.processing.drafts import Drafts
 from koinon.integrator.processing.model import DataSet
 from koinon.integrator.processing.privacy import Budget, Expected, Price, Query, Spending, check_budget
 from koinon.integrator.processing.privacy.mechanism import MOST_DELTA, MOST_EPSILON
@@ -91,18 +92,17 @@ async def ask_noise(
     operator: NamedDependency[Author],
     processing: NamedDependency[Processing],
 ) -> Any:
-    """The numbers are published and paid, or the page says why not.
-
-    Records: `privacy.spent` and `statistics.published`.
-    """
+    """The question waits for another operator, or the page says why not. Records: `statistics.proposed`."""
     form = typed(await request.form(), _MOST)
     try:
         data_set = await processing.get_data_set(name)
         query, filters, price = read_question(form, data_set)
-        made = await processing.publish_noisy(name, query, filters, price, title_of(form, name), operator)
+        draft = await Drafts(processing).propose_noise(
+            name, query, filters, price, title_of(form, name), operator
+        )
     except KoinonError as error:
         return await _page(request, processing, name, form, error)
-    return Redirect(f"/statistics/{made.id}", status_code=303)
+    return Redirect(f"/processing/drafts/{draft}", status_code=303)
 
 
 async def _page(

@@ -10,7 +10,8 @@ from litestar.params import FromPath
 from litestar.response import Redirect
 
 from koinon.base.errors import KoinonError
-from koinon.integrator.processing.anonymise import Anonymity, Quasi
+from koinon.integrator.processing.anonymise import Anonymity, Quasi, read_hierarchy
+from koinon.integrator.processing.drafts import Drafts
 from koinon.integrator.processing.makings import Makings
 from koinon.integrator.processing.model import DataSet, Making
 from koinon.integrator.processing.service import Processing
@@ -45,6 +46,7 @@ _REASONS: dict[str, Message] = {
     "values": N_("The column %(column)s has fewer than l = %(l)s different values."),
 }
 _ORDERED = ("int", "uint", "decimal", "date")
+_MOST = 20_000
 _FIRST = {"k": "10", "l": "1", "most_suppressed": "2"}
 
 
@@ -67,7 +69,7 @@ async def make_rows(
     processing: NamedDependency[Processing],
 ) -> Any:
     """The rows will be made, or the form says why not."""
-    form = typed(await request.form())
+    form = typed(await request.form(), _MOST)
     try:
         data_set = await processing.get_data_set(name)
         making = await Makings(processing).start(name, read_asked(form, data_set), operator)
@@ -102,22 +104,21 @@ async def show_progress(
     return answer
 
 
-@post("/processing/makings/{making:uuid}/publish", status_code=303, include_in_schema=False)
-async def publish_rows(
+@post("/processing/makings/{making:uuid}/propose", status_code=303, include_in_schema=False)
+async def propose_rows(
     request: Request[Any, Any, Any],
     making: FromPath[UUID],
     operator: NamedDependency[Author],
     processing: NamedDependency[Processing],
 ) -> Any:
-    """The rows are published as they were made, or the page says why not. Records: `statistics.published`."""
+    """The rows wait for another operator, or the page says why not. Records: `statistics.proposed`."""
     form = typed(await request.form())
-    makings = Makings(processing)
     try:
-        found = await makings.get(making)
-        done = await makings.publish(making, title_of(form, found.data_set_name), operator)
+        found = await Makings(processing).get(making)
+        draft = await Drafts(processing).propose_rows(making, title_of(form, found.data_set_name), operator)
     except KoinonError as error:
         return await _show(request, processing, making, form, error)
-    return Redirect(f"/statistics/{done.id}", status_code=303)
+    return Redirect(f"/processing/drafts/{draft}", status_code=303)
 
 
 @post("/processing/makings/{making:uuid}/discard", status_code=303, include_in_schema=False)
@@ -138,12 +139,14 @@ async def discard_rows(
 
 
 def read_asked(form: Mapping[str, str], data_set: DataSet) -> Anonymity:
-    """What the form asks of the rows. Raises `Invalid: anonymity_malformed`."""
+    """What the form asks of the rows. Raises `Invalid`: `anonymity_malformed`, `hierarchy_malformed`."""
     quasi, sensitive = [], []
     for column in data_set.columns:
         role = form.get(f"role.{column}", "out")
         if role in ("number", "category"):
-            quasi.append(Quasi(column=column, kind=role))  # type: ignore[arg-type]
+            groups = form.get(f"groups.{column}", "") if role == "category" else ""
+            hierarchy = read_hierarchy(column, groups) if groups else None
+            quasi.append(Quasi(column=column, kind=role, hierarchy=hierarchy))  # type: ignore[arg-type]
         elif role == "sensitive":
             sensitive.append(column)
     return Anonymity(
@@ -167,7 +170,7 @@ async def _page(
 ) -> Any:
     data_set = await processing.get_data_set(name)
     columns = [
-        (column, _roles(kind), form.get(f"role.{column}", "out"))
+        (column, _roles(kind), form.get(f"role.{column}", "out"), form.get(f"groups.{column}", ""))
         for column, kind in data_set.columns.items()
         if column != "subject"
     ]
@@ -228,12 +231,12 @@ def _roles(kind: str) -> list[tuple[str, Message]]:
     return [(role, label) for role, label in ROLES.items() if role != "number" or kind.startswith(_ORDERED)]
 
 
-def _asked(making: Making) -> list[tuple[str, Message]]:
-    """Each column, and what was to become of it."""
+def _asked(making: Making) -> list[tuple[str, Message, int]]:
+    """Each column, what was to become of it, and how many levels of groups were given."""
     return [
-        *((each.column, ROLES[each.kind]) for each in making.asked.quasi),
-        *((column, ROLES["sensitive"]) for column in making.asked.sensitive),
+        *((each.column, ROLES[each.kind], each.levels) for each in making.asked.quasi),
+        *((column, ROLES["sensitive"], 0) for column in making.asked.sensitive),
     ]
 
 
-handlers = [show_rows, make_rows, show_making, show_progress, publish_rows, discard_rows]
+handlers = [show_rows, make_rows, show_making, show_progress, propose_rows, discard_rows]

@@ -56,6 +56,20 @@ problems = {
     ),
     "anonymity_column_unknown": N_("The data set has no column %(column)s."),
     "anonymity_column_kind": N_("The column %(column)s has no order: it cannot be made a range."),
+    "hierarchy_malformed": N_(
+        "The groups of %(column)s do not fit together at “%(at)s”. Each value stands once, with as many groups as the "
+        "others; each group lies in one larger group, and no name stands on two levels."
+    ),
+    "hierarchy_incomplete": N_(
+        "Some values of %(column)s are in no group: give every value that the column has."
+    ),
+    "draft_unknown": N_("There is no such proposal."),
+    "draft_over": N_("This was published, thrown away or changed meanwhile."),
+    "draft_not_agreed": N_("No second operator has given their word for this."),
+    "draft_changed": N_("This is not what was agreed on: the word is void. Propose it anew."),
+    "drafts_too_many": N_("So many proposals wait already. Publish or throw away some."),
+    "word_of_another": N_("Only who gave the word can take it back."),
+    "word_lapsed": N_("Who gave the word may not act as an operator now: another one has to."),
     "making_unknown": N_("There are no such rows."),
     "making_not_ready": N_("These rows are not ready to be published, or were published or thrown away."),
     "making_failed": N_("Making them failed again and again; the operator of the platform looks into it."),
