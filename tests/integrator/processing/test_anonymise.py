@@ -16,8 +16,8 @@ from koinon.integrator.processing.anonymise import (
     Anonymity,
     Quasi,
     anonymise,
-    tuples,
     read_hierarchy,
+    tuples,
 )
 from koinon.integrator.processing.anonymise.tuples import Packing, encode
 

@@ -10,12 +10,19 @@ from koinon.integrator.operations.sandbox.personas import personas, refusals
 
 
 def expectations(flows: Mapping[str, Flow]) -> list[dict[str, Any]]:
-    """One question each: the body to send to `/api/exchanges`, and either `answer` or `code` and `status`."""
+    """One question each: the body to send to `/api/exchanges`, and either `answer` or `code` and `status`.
+
+    With an answer: what `in_year` adds to it in a year, and the fields that must be `unknown`.
+    """
     found: list[dict[str, Any]] = []
     for persona in personas().values():
         if persona.has_file:
             body = _body(flows[persona.flow], persona.number)
-            found.append({"text": persona.text, "question": body, "answer": dict(persona.answer)})
+            promised = {"answer": persona.answer, "in_year": persona.in_year, "unknown": persona.unknown}
+            found.append(
+                {"text": persona.text, "question": body}
+                | {k: v for k, v in promised.items() if v or k == "answer"}
+            )
     for each in refusals():
         body = _body(flows[each.flow], each.number) | {"case": each.case}
         if each.purpose is not None:
@@ -34,3 +41,16 @@ def _body(flow: Flow, number: str) -> dict[str, Any]:
         "case": "TRY-1",
         "subject": {"national_number": number},
     }
+
+
+def holds(promised: Any, told: Any) -> bool:
+    """Whether what was told is what was promised: of a record the parts that are named, of a list each place."""
+    if isinstance(promised, Mapping):
+        return isinstance(told, Mapping) and all(
+            holds(each, told.get(name)) for name, each in promised.items()
+        )
+    if isinstance(promised, list | tuple):
+        return (
+            isinstance(told, list | tuple) and len(promised) == len(told) and all(map(holds, promised, told))
+        )
+    return bool(promised == told)

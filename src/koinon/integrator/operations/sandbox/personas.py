@@ -1,6 +1,7 @@
 """The persons of a sandbox, with what flows must say about them."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -9,13 +10,18 @@ import msgspec
 
 from koinon.base.text import Text
 from koinon.integrator.drivers import HouseholdMember, PartialDate, Value, is_synthetic
+from koinon.integrator.operations.sandbox.said import said
 
 
 class Persona(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A person who shows one case.
 
     Attributes:
-        flow, answer: fields of that flow with the value that is promised.
+        flow, answer: fields of that flow with the value that is promised; of records those parts that are named.
+        in_year: what is promised besides in a year, where it rests on parameters of that year.
+        unknown: fields that must be unknown: a datum is missing.
+        income_cents: None: the source has no figure.
+        sources: by resource what a source says that only some flows ask; see `said.value_of`.
         has_file: whether a reset gives the sandbox a file on them.
     """
 
@@ -23,15 +29,24 @@ class Persona(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     text: Text
     birth_date: str
     register: str
-    income_cents: int
     flow: str
     answer: Mapping[str, Any]
+    income_cents: int | None = None
+    in_year: Mapping[str, Mapping[str, Any]] = {}
+    unknown: tuple[str, ...] = ()
+    sources: Mapping[str, Mapping[str, Any]] = {}
     full_ownership: bool = False
     has_file: bool = True
 
-    def values(self, resource: str) -> Mapping[str, Value] | None:
-        """What the source says about this person; None where it has nothing."""
+    def promised(self, year: int) -> Mapping[str, Any]:
+        """Field to value in that year."""
+        return {**self.answer, **self.in_year.get(str(year), {})}
+
+    def values(self, resource: str, at: datetime) -> Mapping[str, Value] | None:
+        """What the source says about this person at that moment; None where it has nothing."""
         born = PartialDate.parse(self.birth_date)
+        if resource in self.sources:
+            return said(resource, self.sources[resource], self.number, at)
         match resource:
             case "rijksregister/person":
                 names = f"Persona, {self.text.en}"
@@ -39,7 +54,7 @@ class Persona(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             case "rijksregister/household":
                 return {"members": (HouseholdMember(self.number, "reference", born, self.register),)}
             case "ksz/income":
-                return {"net_taxable_income": self.income_cents}
+                return None if self.income_cents is None else {"net_taxable_income": self.income_cents}
             case "ksz/property":
                 return {"full_ownership": self.full_ownership, "usufruct": False, "emphyteusis": False}
             case "ksz/social_status":

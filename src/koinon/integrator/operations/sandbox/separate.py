@@ -84,14 +84,14 @@ class Separate:
         if not await self._sandboxes.hold_number(context.party):
             return await self._source.fetch_many(service, subjects, fields, context)
         wanted = frozenset(fields)
-        return tuple(self._simulate(service, subject, wanted) for subject in subjects)
+        return tuple(self._simulate(service, subject, wanted, context) for subject in subjects)
 
-    def _simulate(self, service: str, subject: str, fields: frozenset[str]) -> SourceAnswer:
+    def _simulate(self, service: str, subject: str, fields: frozenset[str], context: Context) -> SourceAnswer:
         named: dict[str, Any] = {"source": self.name, "service": service, "subject": subject}
         persona = personas().get(subject)
         if persona is None:
             return SourceAnswer(**named, status="no_data", fault="unknown_subject")
-        values = persona.values(f"{self.name}/{service}")
+        values = persona.values(f"{self.name}/{service}", context.at)
         if values is None:
             return SourceAnswer(**named, status="no_data")
         return SourceAnswer(
