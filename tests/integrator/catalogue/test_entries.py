@@ -161,3 +161,15 @@ def texts_of(value: Any) -> Iterator[Text]:
     elif isinstance(value, dict):
         for each in value.values():
             yield from texts_of(each)
+
+
+def test_every_term_is_defined_in_three_languages_after_a_source_and_not_by_its_label() -> None:
+    catalogue = the_catalogue()
+    for name, term in catalogue.terms.items():
+        words = term.definition
+        for language in LANGUAGES:
+            said = words.text.in_(language)
+            assert len(said) > 30 and said != term.label.in_(language), (name, language)
+            assert said[0].isupper() and said.endswith("."), (name, language)
+        assert len({words.nl, words.fr, words.en}) == 3, name
+        assert words.source in catalogue.bases or any(c in words.source for c in ". "), name

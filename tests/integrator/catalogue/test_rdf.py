@@ -9,10 +9,18 @@ import pytest
 from pyshacl import validate
 from rdflib import Graph, Literal, URIRef
 from rdflib.namespace import DCAT, DCTERMS, RDF, SH, SKOS
+from tests.integrator.catalogue.test_decisions import designation
 
 from koinon.base.errors import Invalid
 from koinon.integrator.catalogue import Catalogue, the_catalogue
-from koinon.integrator.catalogue.rdf import SHAPES, describe_one, read_catalogue, serialise, to_graph
+from koinon.integrator.catalogue.rdf import (
+    SHAPES,
+    describe_one,
+    read_catalogue,
+    serialise,
+    to_graph,
+    whole_graph,
+)
 from koinon.integrator.catalogue.rdf.addresses import CPSV, CV, OWN, R5R, Addresses
 from koinon.integrator.catalogue.rdf.write import FORMATS
 
@@ -56,6 +64,34 @@ def test_what_is_published_says_all_that_the_catalogue_holds(syntax: str) -> Non
     published = serialise(the_catalogue, ORIGIN, syntax)
     again = Graph().parse(data=published, format=syntax)
     assert read_catalogue(again, ORIGIN) == the_catalogue()
+
+
+def test_a_term_without_a_definition_in_each_language_or_without_a_source_is_refused(
+    graph: Graph, shapes: Graph
+) -> None:
+    term = AT.of("term", "birth-date")
+    [french] = [each for each in graph.objects(term, SKOS.definition) if each.language == "fr"]  # type: ignore[attr-defined]
+    for triple in ((term, SKOS.definition, french), (term, DCTERMS.source, None)):
+        broken = copy_of(graph)
+        broken.remove(triple)
+        assert results(broken, shapes), triple
+
+
+def test_a_designation_in_force_stands_in_the_rdf_and_takes_nothing_from_it(
+    graph: Graph, shapes: Graph
+) -> None:
+    proposal = designation()
+    designated = whole_graph(the_catalogue, ORIGIN, (proposal,))
+    node = AT.of("designation", str(proposal.id))
+    assert (AT.of("source", "taxi"), DCTERMS.provenance, node) in designated
+    assert set(designated.objects(node, OWN.designates)) == {
+        AT.of("service", "taxi/driver"), AT.of("service", "taxi/rides")
+    }  # fmt: skip
+    assert designated.value(node, DCTERMS.rightsHolder) == AT.of("keeper", "brussels_mobility")
+    assert str(designated.value(node, DCTERMS.identifier)) == "BBHR / AGRBC 01.10.2026 (demo)"
+    assert len({each.language for each in designated.objects(node, DCTERMS.title)}) == 3  # type: ignore[attr-defined]
+    assert results(designated, shapes) == []
+    assert read_catalogue(designated, ORIGIN) == the_catalogue()
 
 
 def test_json_says_the_same(graph: Graph) -> None:

@@ -10,10 +10,12 @@ from litestar.openapi import ResponseSpec
 from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect
 
-from koinon.base.clock import Clock
+from koinon.base.clock import Clock, civil_date
+from koinon.base.database import Database
 from koinon.base.errors import Invalid, NotFound
 from koinon.base.settings import Settings
 from koinon.integrator.catalogue.access import FieldRule, rules_for
+from koinon.integrator.catalogue.decisions import Proposal, in_force, list_decisions
 from koinon.integrator.catalogue.model import Catalogue, CatalogueField
 from koinon.integrator.catalogue.reading import the_catalogue
 from koinon.integrator.catalogue.search import Found, search
@@ -46,11 +48,17 @@ _CATALOGUE = {
 
 @get("/api/catalogue", opt={"public": True}, tags=["catalogue"], responses=_CATALOGUE)
 async def get_catalogue(
-    request: Request[Any, Any, Any], settings: NamedDependency[Settings], format: FromQuery[str | None] = None
+    request: Request[Any, Any, Any],
+    settings: NamedDependency[Settings],
+    database: NamedDependency[Database],
+    standing: NamedDependency[Standing],
+    clock: NamedDependency[Clock],
+    format: FromQuery[str | None] = None,
 ) -> Response[bytes]:
     """The whole catalogue, as `Accept` or `format` asks: `json` (as by default), `turtle`, `json-ld`, `xml` (RDF/XML).
 
-    All four say the same; RDF is DCAT-AP 3.0 and CPSV-AP 3.2.
+    All four say the same; RDF is DCAT-AP 3.0 and CPSV-AP 3.2, and names the decree that designates a source now. In
+    JSON that stands at `/api/catalogue/decisions`.
 
     Raises:
         Invalid: `catalogue_format_unknown`.
@@ -61,7 +69,10 @@ async def get_catalogue(
     from koinon.integrator.catalogue.rdf import serialise
 
     # A quarter of a second of pure Python the first time: not in the loop that serves others.
-    return _answer(await asyncio.to_thread(serialise, the_catalogue, settings.origin, chosen), chosen)
+    designations = await find_designations(database, standing, clock)
+    return _answer(
+        await asyncio.to_thread(serialise, the_catalogue, settings.origin, chosen, designations), chosen
+    )
 
 
 @get("/api/catalogue/search", opt={"public": True}, tags=["catalogue"], sync_to_thread=False)
@@ -106,6 +117,9 @@ async def resolve_address(
     request: Request[Any, Any, Any],
     part: FromPath[str],
     settings: NamedDependency[Settings],
+    database: NamedDependency[Database],
+    standing: NamedDependency[Standing],
+    clock: NamedDependency[Clock],
     rest: FromPath[str | None] = None,
     format: FromQuery[str | None] = None,
 ) -> Any:
@@ -120,8 +134,10 @@ async def resolve_address(
     address = f"{settings.origin}/id/{part}" + (f"/{code}" if code else "")
     from koinon.integrator.catalogue.rdf import describe_one, whole_graph
 
+    designations = await find_designations(database, standing, clock)
+
     def described() -> bytes | None:
-        found = describe_one(whole_graph(the_catalogue, settings.origin), address)
+        found = describe_one(whole_graph(the_catalogue, settings.origin, designations), address)
         return None if found is None else found.serialize(format=chosen, encoding="utf-8")
 
     chosen = _chosen(request, format, default="turtle")
@@ -141,7 +157,22 @@ def page_of(part: str, code: str) -> str:
             return f"/catalogue/sources/{code}"
         case "service" | "flow" | "term" | "field":
             return f"/catalogue/{part}s/{code}"
+        case "designation":
+            return f"/catalogue/decisions/{code}"
     return "/catalogue"
+
+
+async def find_designations(
+    database: Database, standing: Standing, clock: Clock, source: str | None = None
+) -> tuple[Proposal, ...]:
+    """The designations of sources that are in force today, or those of one source."""
+    async with database.acquire() as connection:
+        every = await list_decisions(connection, standing.chain)
+    return tuple(
+        each.proposal
+        for each in in_force(every, civil_date(clock.now()))
+        if each.proposal.designated is not None and source in (None, each.proposal.designated.source)
+    )
 
 
 def find_field(catalogue: Catalogue, resource: str, field: str) -> CatalogueField:

@@ -77,6 +77,24 @@ class Mapped(msgspec.Struct, frozen=True):
     match: Match
 
 
+class Definition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a term means, in our own words, in three languages.
+
+    Attributes:
+        source: code of a legal basis, or a citation.
+    """
+
+    nl: str
+    fr: str
+    en: str
+    source: str
+
+    @property
+    def text(self) -> Text:
+        """The words."""
+        return Text(self.nl, self.fr, self.en)
+
+
 class Term(msgspec.Struct, frozen=True, kw_only=True):
     """One meaning.
 
@@ -85,6 +103,7 @@ class Term(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     label: Text
+    definition: Definition
     core: Mapped | None = None
     oslo: Mapped | None = None
     no_core: str | None = None

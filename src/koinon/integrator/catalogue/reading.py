@@ -21,6 +21,7 @@ from koinon.integrator.catalogue.model import (
     CatalogueFlow,
     CatalogueService,
     CatalogueSource,
+    Definition,
     Keeper,
     Kind,
     LegalBasis,
@@ -106,6 +107,7 @@ class Entries(msgspec.Struct, frozen=True, kw_only=True):
     reasons: Mapping[str, Reason]
     vocabularies: Mapping[str, Vocabulary]
     terms: Mapping[str, TermEntry]
+    definitions: Mapping[str, Definition]
     sources: Mapping[str, SourceEntry]
     flows: Mapping[str, FlowEntry]
 
@@ -131,6 +133,7 @@ def read_entries(folder: Path = ENTRIES) -> Entries:
         reasons=read("reasons", Reason),
         vocabularies=read("vocabularies", Vocabulary),
         terms=read("terms", TermEntry),
+        definitions=read("definitions", Definition),
         sources=read("sources", SourceEntry),
         flows=read("flows", FlowEntry),
     )
@@ -202,6 +205,7 @@ def build_catalogue(
         terms={
             name: Term(
                 label=each.label or labels[name],
+                definition=entries.definitions[name],
                 core=Mapped(*each.core) if each.core else None,
                 oslo=Mapped(*each.oslo) if each.oslo else None,
                 no_core=None if each.core else each.no_core or each.none,
@@ -321,6 +325,13 @@ def _terms(entries: Entries) -> Iterator[str]:
     } | {term for flow in entries.flows.values() for term, _ in flow.fields.values()}
     for name in sorted(entries.terms.keys() - used):
         yield f"term {name}: no field has it"
+    yield from _compare("definition", entries.terms, entries.definitions)
+    for name, definition in entries.definitions.items():
+        if not all((definition.nl.strip(), definition.fr.strip(), definition.en.strip())):
+            yield f"term {name}: not defined in every language"
+        # A code that looks like one has to be one; what does not is a citation.
+        if is_code(definition.source) and definition.source not in entries.bases:
+            yield f"term {name}: basis {definition.source} is not described"
     for name, term in entries.terms.items():
         for level, mapped, reason in (
             ("core", term.core, term.no_core or term.none),

@@ -7,13 +7,12 @@ from litestar import Request, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 
-from koinon.base.clock import Clock, civil_date
+from koinon.base.clock import Clock
 from koinon.base.database import Database
 from koinon.base.errors import NotFound
 from koinon.base.settings import Settings
 from koinon.integrator.catalogue import api
 from koinon.integrator.catalogue.access import rules_for
-from koinon.integrator.catalogue.decisions import in_force, list_decisions
 from koinon.integrator.catalogue.decisions import web as decisions
 from koinon.integrator.catalogue.model import Catalogue
 from koinon.integrator.catalogue.reading import the_catalogue
@@ -110,15 +109,6 @@ async def show_source(
     """One source: its keeper, its law, its designation, what it can be asked, which flows ask it."""
     catalogue = the_catalogue()
     found = _entry(catalogue.sources, source, "source")
-    designations = []
-    if found.standing == "designation":
-        async with database.acquire() as connection:
-            every_decision = await list_decisions(connection, standing.chain)
-        designations = [
-            each.proposal
-            for each in in_force(every_decision, civil_date(clock.now()))
-            if each.proposal.designated is not None and each.proposal.designated.source == source
-        ]
     return _render(
         request,
         "catalogue/source.html",
@@ -126,7 +116,7 @@ async def show_source(
         source=found,
         address=f"{settings.origin}/id/source/{source}",
         asked_by=_asked_by(catalogue, f"{source}/"),
-        designations=designations,
+        designations=await api.find_designations(database, standing, clock, source),
     )
 
 

@@ -39,7 +39,7 @@ PREFIXES = {
 }
 PARTS = (
     "catalogue", "keeper", "basis", "kind", "reason", "vocabulary", "term", "source", "service", "flow", "field",
-    "rule", "requirement", "channel", "distribution", "scheme",
+    "rule", "requirement", "channel", "distribution", "scheme", "designation",
 )  # fmt: skip
 
 __all__ = [

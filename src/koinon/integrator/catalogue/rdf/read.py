@@ -1,5 +1,6 @@
 """From RDF back to the catalogue: what another catalogue would harvest says all that ours holds. Pure."""
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ from koinon.integrator.catalogue.model import (
     CatalogueFlow,
     CatalogueService,
     CatalogueSource,
+    Definition,
     Keeper,
     Kind,
     LegalBasis,
@@ -128,8 +130,12 @@ class _Reader:
                     each for each in vocabularies.items() if uri.startswith(each[1].bases)
                 )
                 mapped[vocabulary.level] = _made(Mapped, vocabulary=code, uri=uri, match=match)
+        words, source = self.text(node, SKOS.definition), self.one(node, DCTERMS.source)
+        with contextlib.suppress(ValueError):  # a citation
+            source = self.at.code(source, "basis")
         return Term(
             label=self.text(node, SKOS.prefLabel),
+            definition=Definition(nl=words.nl, fr=words.fr, en=words.en, source=source),
             core=mapped.get("core"),
             oslo=mapped.get("oslo"),
             no_core=self.maybe_code(node, OWN.noCore, "reason"),

@@ -8,6 +8,7 @@ from typing import Any
 from rdflib import Graph, Literal, URIRef
 
 from koinon.base.text import LANGUAGES, Text
+from koinon.integrator.catalogue.decisions.model import Proposal
 from koinon.integrator.catalogue.model import (
     Catalogue,
     CatalogueField,
@@ -69,15 +70,46 @@ def to_graph(catalogue: Catalogue, origin: str) -> Graph:
 
 
 @lru_cache(maxsize=2)
-def whole_graph(make: Callable[[], Catalogue], origin: str) -> Graph:
-    """The graph of what `make()` gives, to be read only; kept, since it does not change while a process runs."""
-    return to_graph(make(), origin)
+def whole_graph(make: Callable[[], Catalogue], origin: str, designations: tuple[Proposal, ...] = ()) -> Graph:
+    """The graph of what `make()` gives, to be read only, with the designations that are in force.
+
+    Kept: the catalogue does not change while a process runs, and a designation seldom.
+    """
+    graph = to_graph(make(), origin)
+    for each in designations:
+        _write_designation(graph, Addresses(origin), each)
+    return graph
 
 
 @lru_cache(maxsize=8)
-def serialise(make: Callable[[], Catalogue], origin: str, syntax: str) -> bytes:
-    """What `make()` gives, in a syntax of `FORMATS`; kept, since it does not change while a process runs."""
-    return whole_graph(make, origin).serialize(format=syntax, encoding="utf-8")
+def serialise(
+    make: Callable[[], Catalogue], origin: str, syntax: str, designations: tuple[Proposal, ...] = ()
+) -> bytes:
+    """The same in a syntax of `FORMATS`."""
+    return whole_graph(make, origin, designations).serialize(format=syntax, encoding="utf-8")
+
+
+def _write_designation(graph: Graph, at: Addresses, proposal: Proposal) -> None:
+    """By which decree the source is authentic, of which data and from when: where its standing comes from.
+
+    Source: DCAT-AP 3.0.1, `dct:provenance` of a data set.
+    """
+    designated = proposal.designated
+    assert designated is not None
+    node = at.of("designation", str(proposal.id))
+    graph.add((node, RDF.type, DCTERMS.ProvenanceStatement))
+    for language in LANGUAGES:
+        graph.add((node, DCTERMS.title, Literal(proposal.title.in_(language), lang=language)))
+    graph.add((node, DCTERMS.identifier, Literal(designated.decree)))
+    graph.add((node, DCTERMS.issued, Literal(designated.decreed_on)))
+    graph.add((node, OWN.validFrom, Literal(proposal.valid_from)))
+    if proposal.valid_until is not None:
+        graph.add((node, OWN.validUntil, Literal(proposal.valid_until)))
+    graph.add((node, DCTERMS.rightsHolder, at.of("keeper", designated.keeper)))
+    for resource in designated.resources:
+        graph.add((node, OWN.designates, at.of("service", resource)))
+    graph.add((node, FOAF.page, at.page(f"/catalogue/decisions/{proposal.id}")))
+    graph.add((at.of("source", designated.source), DCTERMS.provenance, node))
 
 
 def describe_one(graph: Graph, address: str) -> Graph | None:
@@ -154,6 +186,10 @@ class _Writer:
                 self.add(node, VOID.uriSpace, Literal(base))
         for code, term in catalogue.terms.items():
             node = self.concept("term", code, term.label)
+            self.text(node, SKOS.definition, term.definition.text)
+            source = term.definition.source
+            known = source in catalogue.bases
+            self.add(node, DCTERMS.source, self.at.of("basis", source) if known else Literal(source))
             for mapped in (term.core, term.oslo):
                 if mapped is not None:
                     self.add(node, MATCHES[mapped.match], URIRef(mapped.uri))
