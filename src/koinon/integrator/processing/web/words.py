@@ -63,7 +63,7 @@ problems = {
     "hierarchy_incomplete": N_(
         "Some values of %(column)s are in no group: give every value that the column has."
     ),
-    "draft_unknown": N_("There is no such proposal."),
+    "draft_unknown": N_("There is no such draft."),
     "draft_over": N_("This was published, thrown away or changed meanwhile."),
     "draft_not_agreed": N_("No second operator has given their word for this."),
     "draft_changed": N_("This is not what was agreed on: the word is void. Propose it anew."),
