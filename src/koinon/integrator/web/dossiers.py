@@ -14,7 +14,8 @@ from koinon.base.clock import Clock, civil_date
 from koinon.base.database import Database
 from koinon.base.errors import KoinonError, NotAllowed
 from koinon.base.ids import parse_id
-from koinon.integrator.directory import end_dossier, keep_dossier, page_dossiers
+from koinon.base.settings import Settings
+from koinon.integrator.directory import DirectoryKeys, end_dossier, keep_dossier, page_dossiers
 from koinon.integrator.registration import DossierRequest, RegisteredDossier, register_dossier
 from koinon.integrator.service import Integrator
 from koinon.integrator.web.consult import actor_of, may_consult
@@ -126,7 +127,7 @@ async def stop_dossier(
 async def affirm_dossier(
     session: NamedDependency[Session],
     dossier: str,
-    integrator: NamedDependency[Integrator],
+    settings: NamedDependency[Settings],
     database: NamedDependency[Database],
     sealer: NamedDependency[Sealer],
     clock: NamedDependency[Clock],
@@ -136,8 +137,10 @@ async def affirm_dossier(
     Records: `dossier.kept` in the exchange log, about the person.
     """
     party = _keeper(session)
+    # Not the integrator: what asks no source has none at hand.
+    keys = DirectoryKeys.load(settings.home)
     async with database.transaction() as connection:
-        subject = await keep_dossier(connection, integrator.keys, party, parse_id(dossier, "dossier"))
+        subject = await keep_dossier(connection, keys, party, parse_id(dossier, "dossier"))
         entry = Entry(
             log=Log.EXCHANGE,
             kind="dossier.kept",
