@@ -5,9 +5,9 @@ from uuid import uuid4
 
 import pytest
 from tests.integrator.mutations.conftest import Bureau, changed, numbers, replaced
-from tests.region import NORTH, PURPOSE
 
 from koinon.base.errors import Conflict, KoinonError, NotAllowed, NotFound
+from koinon.demo.region import NORTH, PURPOSE
 from koinon.integrator.directory import ReferenceDirectory, keep_dossier
 from koinon.integrator.mutations import Mutation, Separating
 from koinon.trust.parties import Author
