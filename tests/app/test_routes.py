@@ -40,6 +40,7 @@ PUBLIC = {
     "GET /ledger/{entry:str}",
     "GET /cameras",
     "GET /cameras.geojson",
+    "GET /maps/base.pmtiles",
     "GET /register",
     "GET /register/authorisations/{year:int}/{serial:str}",
     "GET /rules",

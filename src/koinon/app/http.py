@@ -94,6 +94,10 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
     health.add("database", lambda: _ask_database(platform))
     health.add("standing", lambda: _ask_standing(platform))
     health.add("certificates", watch_certificates(settings, platform.clock))
+    base_map = cameras.BaseMap(settings.home / settings.map_tiles if settings.map_tiles else None)
+    if base_map.configured:
+        base_map.tell()
+        health.add("base_map", base_map.check)
 
     report = {200: ResponseSpec(dict[str, Any], description="What was looked at, and how it is.")}
     late = {503: ResponseSpec(dict[str, Any], description="What is not ready, and why.")}
@@ -187,6 +191,7 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
                 "mutations": mutations,
                 "rights": platform.rights,
                 "visible": _visible(platform),
+                "base_map": base_map,
                 "playback": platform.playback,
                 "live": platform.live,
                 "steering": platform.steering,

@@ -99,6 +99,14 @@ class TooLarge(KoinonError):
     title = "Too large"
 
 
+class RangeNotSatisfiable(KoinonError):
+    """Nothing of what is asked for exists; the fact `size` says how many bytes there are."""
+
+    status = 416
+    exit_code = 65
+    title = "Range not satisfiable"
+
+
 class TooMany(KoinonError):
     """The caller is over its rate; the fact `retry_after_seconds` says when to come back."""
 

@@ -48,6 +48,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         recorder_processes: number of recorder processes that `koinon run platform` starts; one a core of cameras.
         recorder_tap: where a recorder offers live frames to web processes on other machines, `tcp:host:0`; by
             default a Unix socket under home.
+        map_tiles: the site's own base map for its maps of cameras, a PMTiles file (version 3, vector or raster tiles),
+            relative to home; empty for cells of municipalities.
         decision_sample: the decisions of one in so many exchanges are kept for replay, without subjects; 0 for none.
     """
 
@@ -75,6 +77,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     recordings_url: str = ""
     recorder_processes: int = 0
     recorder_tap: str = ""
+    map_tiles: str = ""
     decision_sample: int = 20
 
     @property

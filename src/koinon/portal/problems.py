@@ -12,7 +12,7 @@ import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
-from koinon.base.errors import PROBLEM_TYPE, KoinonError
+from koinon.base.errors import PROBLEM_TYPE, KoinonError, RangeNotSatisfiable
 from koinon.base.ids import new_id
 from koinon.base.text import Language, Text
 from koinon.portal.languages import N_, Message
@@ -92,6 +92,7 @@ PROBLEMS: dict[str, Message] = {
     "csrf_token_wrong": N_("Your session has changed since this page was opened. Reload it and try again."),
     "malformed_request": N_("The request does not have the form that is expected here."),
     "no_such_page": N_("There is no page at this address."),
+    "range_not_satisfiable": N_("It has %(size)s bytes, and none where you asked for some."),
     "method_not_allowed": N_("This address does not accept that kind of request."),
 }
 
@@ -129,6 +130,8 @@ def describe(error: Exception) -> Problem:
         if error.status < 500 or error.status == 503:
             retry = error.facts.get("retry_after_seconds")
             headers = {"Retry-After": str(retry)} if isinstance(retry, int) else {}
+            if isinstance(error, RangeNotSatisfiable):
+                headers["Content-Range"] = f"bytes */{error.facts['size']}"  # RFC 9110 section 15.5.17
             return Problem(error.status, error.code, error.title, error.facts, headers=headers)
     elif isinstance(error, HTTPException) and error.status_code < 500:
         status = error.status_code

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.video.cameras.base_maps import PICTURE, WATER, write_base_map
 
 from koinon.app.http import build_app
 from koinon.app.wiring import open_platform
@@ -16,6 +17,7 @@ from koinon.trust.parties import LOCAL_ISSUER
 from koinon.trust.parties.sign_in.edge import SESSION_COOKIE, SignIn
 from koinon.trust.parties.sign_in.sessions import Sessions, csrf_token
 from koinon.video.cameras import service, store
+from koinon.video.cameras.territory import in_region
 
 LANGUAGES = ("nl", "fr", "en")
 HEADER = "code,name,latitude,longitude,place_kind,municipality,sensor"
@@ -72,7 +74,8 @@ class Site:
 @pytest.fixture
 async def site(world):
     async with AsyncExitStack() as stack:
-        settings = Settings(home=world.home, epoch_limit_seconds=30.0)  # a busy machine is no lost database
+        # A busy machine is no lost database. No test but those of the base map puts a file there.
+        settings = Settings(home=world.home, epoch_limit_seconds=30.0, map_tiles="maps/base.pmtiles")
         platform = await stack.enter_async_context(open_platform(settings, url=world.url, sources={}))
         sign_in = SignIn(platform.database, platform.sealer, settings, platform.clock)
         stack.push_async_callback(sign_in.close)
@@ -279,9 +282,13 @@ async def test_the_operator_allows_networks_and_makes_groups(site):
 
 async def shows_colours(page, owners):
     """The chart is drawn: each owner's colour is on it, as far as a picture of it shows."""
+    await shows(page, [(0x0B, 0x5F, 0x93), (0xB0, 0x4A, 0x00), (0x00, 0x6B, 0x4F)][:owners])
+
+
+async def shows(page, wanted):
+    """Each of the colours is on the chart."""
     from PIL import Image
 
-    wanted = [(0x0B, 0x5F, 0x93), (0xB0, 0x4A, 0x00), (0x00, 0x6B, 0x4F)][:owners]
     async with asyncio.timeout(20):
         while True:
             picture = Image.open(io.BytesIO(await page.locator(".camera-chart").screenshot())).convert("RGB")
@@ -398,3 +405,66 @@ async def test_the_pages_of_a_camera_manager_are_in_order(site, serve, new_page,
         assert await page.locator("h1").count() == 1
         assert await find_barriers(page) == [], path
         assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+
+
+async def test_the_base_map_is_sent_in_ranges_and_nothing_else_is(site, tmp_path):
+    place = site.world.home / "maps" / "base.pmtiles"
+    whole = write_base_map(place)
+    async with site.client() as client:
+        page = (await client.get("/cameras")).text
+        address = page.partition('data-tiles="')[2].partition('"')[0]
+        first = await client.get(address, headers={"Range": "bytes=0-126"})
+        assert (first.status_code, first.content) == (206, whole[:127])
+        assert first.headers["content-range"] == f"bytes 0-126/{len(whole)}"
+        assert first.headers["content-type"] == "application/vnd.pmtiles"
+        again = {"Range": "bytes=-5", "If-Range": first.headers["etag"]}
+        assert (await client.get(address, headers=again)).content == whole[-5:]
+        assert (await client.get(address)).content == whole
+        beyond = await client.get(address, headers={"Range": f"bytes={len(whole)}-"})
+        assert (beyond.status_code, beyond.headers["content-range"]) == (416, f"bytes */{len(whole)}")
+        for other in ("/maps/municipalities.geojson", "/maps/..%2Fkoinon.toml", "/maps/base.pmtiles/x"):
+            assert (await client.get(other)).status_code == 404
+        # Another file under that name: of what the asker has a part of nothing is added to it.
+        write_base_map(tmp_path / "other", vector=False)
+        (tmp_path / "other").replace(place)
+        changed = await client.get(address, headers=again)
+        assert changed.status_code == 200 and changed.headers["etag"] != first.headers["etag"]
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [(None, "base_map_missing"), (b"PK\3\4" * 100, "base_map_malformed"), ("cut", "base_map_malformed")],
+)
+async def test_without_a_sound_base_map_municipalities_are_drawn_and_health_says_why(site, data, code):
+    place = site.world.home / "maps" / "base.pmtiles"
+    if data is not None:
+        whole = write_base_map(place)
+        place.write_bytes(whole[:-1] if data == "cut" else data)
+    async with site.client() as client:
+        assert "data-tiles" not in (await client.get("/cameras")).text
+        answer = await client.get("/maps/base.pmtiles", headers={"Range": "bytes=0-10"})
+        assert (answer.status_code, answer.json()["code"]) == (503, code)
+        ready = await client.get("/health/ready")
+        assert ready.status_code == 200 and ready.json()["checks"]["base_map"]["warning"] == code
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("vector", [True, False])
+async def test_the_sites_base_map_lies_below_the_cameras(site, serve, new_page, find_barriers, vector):
+    write_base_map(site.world.home / "maps" / "base.pmtiles", vector=vector)
+    origin = await serve(site.app)
+    page = await new_page(locale="fr")
+    for login, path in ((None, "/cameras"), ("wim", "/video"), ("cato", "/video/new-camera")):
+        if login is not None:
+            await page.context.add_cookies(
+                [{"name": SESSION_COOKIE, "value": await site.token(login), "url": origin}]
+            )
+        await page.goto(f"{origin}{path}")
+        await page.wait_for_selector(".camera-map.charted[data-base]")
+        await shows(page, [WATER if vector else PICTURE])
+        assert await page.locator(".map-source").inner_text() == "Drawn for a test"
+        assert await find_barriers(page) == [], path
+    await page.locator(".maplibregl-canvas").click(position={"x": 200, "y": 150})
+    latitude = float(await page.input_value("[name=latitude]"))
+    longitude = float(await page.input_value("[name=longitude]"))
+    assert in_region(latitude, longitude)

@@ -1,7 +1,9 @@
-// The camera map: MapLibre over our own GeoJSON, in place of the drawing that the page came with. Nothing is fetched
-// from elsewhere; where WebGL is missing the drawing stays. Markers have the numbers of the list beside the map.
+// The camera map: MapLibre over our own GeoJSON, in place of the drawing that the page came with. Below it lies the site's
+// base map where there is one, else cells of municipalities. Nothing is fetched from elsewhere; where WebGL is missing the
+// drawing stays. Markers have the numbers of the list beside the map.
 import {
   type ExpressionSpecification,
+  type GeoJSONSource,
   type LayerSpecification,
   LngLatBounds,
   Map as Chart,
@@ -10,6 +12,7 @@ import {
   ScaleControl,
   setWorkerUrl,
 } from "maplibre-gl";
+import { type BaseMap, openBaseMap } from "./base-map";
 
 // As --owner-0 to --owner-7 in map.css. Source: M. Okabe and K. Ito, Color Universal Design; darkened for white digits.
 const COLOURS = ["#0b5f93", "#b04a00", "#006b4f", "#8a3b73", "#7a5a00", "#3b3f9e", "#9c1f2e", "#3d4452"];
@@ -39,14 +42,20 @@ export function mount(root: HTMLElement): void {
   const worker = root.dataset.worker;
   if (!source || !worker || !document.createElement("canvas").getContext("webgl2")) return;
   setWorkerUrl(new URL(worker, location.href).href);
-  void fetch(source, { headers: { Accept: "application/geo+json" } })
-    .then((answer) => (answer.ok ? answer.json() : Promise.reject(new Error(String(answer.status)))))
-    .then((data: { features: Feature[] }) => show(root, data.features))
+  const cameras = fetch(source, { headers: { Accept: "application/geo+json" } }).then(
+    (answer): Promise<{ features: Feature[] }> =>
+      answer.ok ? answer.json() : Promise.reject(new Error(String(answer.status))),
+  );
+  const tiles = root.dataset.tiles;
+  const base = tiles ? openBaseMap(tiles, document.documentElement.lang) : null;
+  void Promise.all([cameras, base])
+    .then(([data, found]) => show(root, data.features, found))
     .catch(() => undefined); // the drawing stays
 }
 
-function show(root: HTMLElement, features: Feature[]): void {
+function show(root: HTMLElement, features: Feature[], base: BaseMap | null): void {
   const said = root.dataset;
+  root.closest("[hidden]")?.removeAttribute("hidden");
   const frame = document.createElement("div");
   frame.className = "camera-chart";
   root.append(frame);
@@ -59,11 +68,14 @@ function show(root: HTMLElement, features: Feature[]): void {
     "to-color",
     ["at", ["coalesce", ["get", "colour"], 0], ["literal", COLOURS]],
   ];
-  const layers: LayerSpecification[] = [
-    { id: "ground", type: "background", paint: { "background-color": "#eef0f5" } },
+  const cells: LayerSpecification[] = [
     { id: "cells", type: "fill", source: "cells", paint: { "fill-color": "#fff" } },
     { id: "borders", type: "line", source: "cells", paint: { "line-color": "#b9bdcf", "line-width": 1.2 } },
     { id: "lines", type: "line", source: "lines", paint: { "line-color": "#dfe2ec", "line-width": 0.7 } },
+  ];
+  const layers: LayerSpecification[] = [
+    { id: "ground", type: "background", paint: { "background-color": "#eef0f5" } },
+    ...(base?.layers ?? cells),
     { id: "views", type: "fill", source: "views", paint: { "fill-color": colour, "fill-opacity": 0.28 } },
     { id: "edges", type: "line", source: "views", paint: { "line-color": colour, "line-width": 1.2 } },
     {
@@ -87,11 +99,13 @@ function show(root: HTMLElement, features: Feature[]): void {
   ];
   const bounds = new LngLatBounds();
   for (const each of cameras) bounds.extend(each.geometry.coordinates as [number, number]);
+  if (bounds.isEmpty()) bounds.extend([4.24, 50.76]).extend([4.49, 50.92]); // the Region
   const chart = new Chart({
     container: frame,
     style: {
       version: 8,
       sources: {
+        ...(base ? { base: base.source } : {}),
         cells: { type: "geojson", data: of("cell") },
         lines: { type: "geojson", data: graticule(bounds) },
         views: { type: "geojson", data: of("view") },
@@ -121,7 +135,15 @@ function show(root: HTMLElement, features: Feature[]): void {
   chart.on("load", () => {
     root.classList.add("charted"); // hides the drawing
     root.dataset.ready = "";
+    if (base) root.dataset.base = ""; // which of the two is shown
   });
+  if (base?.attribution) {
+    const source = document.createElement("p");
+    source.className = "small muted map-source";
+    source.textContent = base.attribution;
+    root.after(source);
+  }
+  if (root.dataset.pick !== undefined) pick(chart);
   tie(root, chart, cameras);
 }
 
@@ -171,6 +193,40 @@ function tie(root: HTMLElement, chart: Chart, cameras: Feature[]): void {
   root.addEventListener("keydown", (event) => {
     if (event.key === "Escape") popup?.remove();
   });
+}
+
+/** A click fills in latitude and longitude of the form on this page, and what is typed there is shown. */
+function pick(chart: Chart): void {
+  const fields = ["latitude", "longitude"].map((name) => document.querySelector<HTMLInputElement>(`input[name="${name}"]`));
+  const [latitude, longitude] = fields;
+  if (!latitude || !longitude) return;
+  const read = (field: HTMLInputElement) => (field.value.trim() ? Number(field.value.replace(",", ".")) : Number.NaN);
+  const place = (): [number, number][] => {
+    const [x, y] = [read(longitude), read(latitude)];
+    return Math.abs(x) <= 180 && Math.abs(y) <= 85 ? [[x, y]] : [];
+  };
+  const data = () => ({
+    type: "Feature" as const,
+    properties: {},
+    geometry: { type: "MultiPoint" as const, coordinates: place() },
+  });
+  chart.on("load", () => {
+    chart.addSource("picked", { type: "geojson", data: data() });
+    chart.addLayer({
+      id: "picked",
+      type: "circle",
+      source: "picked",
+      paint: { "circle-radius": 9, "circle-color": "#ffd400", "circle-stroke-color": "#1c2030", "circle-stroke-width": 3 },
+    });
+    const show = () => chart.getSource<GeoJSONSource>("picked")?.setData(data());
+    for (const field of [latitude, longitude]) field.addEventListener("input", show);
+    chart.on("click", (event) => {
+      latitude.value = event.lngLat.lat.toFixed(6);
+      longitude.value = event.lngLat.lng.toFixed(6);
+      show();
+    });
+  });
+  chart.getCanvas().style.cursor = "crosshair";
 }
 
 function still(): boolean {

@@ -5,6 +5,7 @@
 from typing import Any
 
 from koinon.portal import NavigationItem
+from koinon.video.cameras.tiles import BaseMap
 from koinon.video.cameras.web import administration, api, maps, stations
 from koinon.video.cameras.web.maps import VisibleTo
 from koinon.video.cameras.web.words import problems
@@ -14,6 +15,7 @@ handlers: list[Any] = [
     maps.show_map_data,
     maps.show_public_map,
     maps.show_public_data,
+    maps.send_tiles,
     *administration.handlers,
     *stations.handlers,
     *api.handlers,
@@ -24,4 +26,4 @@ navigation: list[NavigationItem] = [
     *stations.navigation,
 ]
 
-__all__ = ["VisibleTo", "handlers", "navigation", "problems"]
+__all__ = ["BaseMap", "VisibleTo", "handlers", "navigation", "problems"]

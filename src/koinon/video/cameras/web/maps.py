@@ -7,9 +7,11 @@ import msgspec
 from litestar import Request, Response, get
 from litestar.di import NamedDependency
 from litestar.openapi import ResponseSpec
+from litestar.response import Stream
 
 from koinon.base.clock import Clock
 from koinon.base.database import Connection, Database
+from koinon.base.ranges import find_piece
 from koinon.base.settings import Settings
 from koinon.base.text import Text
 from koinon.portal import N_, NavigationItem, Viewer, portal_of, render
@@ -21,6 +23,7 @@ from koinon.video.cameras.health import Told, find_health
 from koinon.video.cameras.mapping import Marker, cells_for, collection, draw, load_cells, mark
 from koinon.video.cameras.model import Camera, CameraId, GroupKind, State, observation
 from koinon.video.cameras.policy import sees_all
+from koinon.video.cameras.tiles import BaseMap
 from koinon.video.cameras.web.words import HEALTH, OBSERVATIONS, PLACES, SENSORS, STATES, wind
 
 
@@ -36,6 +39,7 @@ class VisibleTo:
 
 
 GEOJSON = "application/geo+json"
+TILES = "application/vnd.pmtiles"
 
 
 def _has_cameras(viewer: Viewer | None) -> bool:
@@ -141,6 +145,7 @@ async def show_map(
     settings: NamedDependency[Settings],
     clock: NamedDependency[Clock],
     visible: NamedDependency[VisibleTo],
+    base_map: NamedDependency[BaseMap],
 ) -> Response[bytes]:
     """The cameras that the viewer may know of, on a map and in a list."""
     choice = _choice(request)
@@ -165,6 +170,7 @@ async def show_map(
         state_options=[(state.value, STATES[state][0]) for state in STATES]
         + [(code, label) for code, (label, _) in HEALTH.items()],
         source=f"/video/map.geojson?{query}",
+        tiles=await address_of(base_map),
         states=STATES,
         health=HEALTH,
         sensors=SENSORS,
@@ -194,6 +200,7 @@ async def show_public_map(
     request: Request[Any, Any, Any],
     database: NamedDependency[Database],
     settings: NamedDependency[Settings],
+    base_map: NamedDependency[BaseMap],
 ) -> Response[bytes]:
     """Which shared cameras there are in public places, whose, what they record, and what one may do about it."""
     async with database.acquire() as connection:
@@ -208,6 +215,7 @@ async def show_public_map(
         markers=markers,
         legend=_legend(markers),
         source="/cameras.geojson",
+        tiles=await address_of(base_map),
         places=PLACES,
         sensors=SENSORS,
         wind=wind,
@@ -232,6 +240,26 @@ async def show_public_data(
         cameras = await list_public(connection)
         names = await _names(connection)
     return _answer(request, mark(cameras, names, Told(), {}), settings, public=True)
+
+
+@get("/maps/base.pmtiles", opt={"public": True}, include_in_schema=False)
+async def send_tiles(request: Request[Any, Any, Any], base_map: NamedDependency[BaseMap]) -> Stream:
+    """The site's base map, or one range of it: the only file that this address ever leads to."""
+    opened = await base_map.open()
+    ask = request.headers.get
+    piece = find_piece(ask("range"), ask("if-range"), opened.tag, opened.size)
+    return Stream(
+        opened.send(piece),
+        status_code=piece.status,
+        media_type=TILES,
+        headers=piece.headers(opened.tag) | {"Cache-Control": "public, max-age=86400"},
+    )
+
+
+async def address_of(base_map: BaseMap) -> str:
+    """Where the map's script finds the base map; empty where there is none that can be drawn."""
+    version = await base_map.find_version()
+    return f"/maps/base.pmtiles?{version}" if version else ""
 
 
 def _answer(

@@ -134,6 +134,8 @@ problems: dict[str, Message] = {
     "value_missing": N_("A value is missing."),
     "number_malformed": N_("This is not a number."),
     "word_unknown": N_("This word is not known here."),
+    "base_map_missing": N_("The base map of this site cannot be found."),
+    "base_map_malformed": N_("The base map of this site cannot be read."),
 }
 
 

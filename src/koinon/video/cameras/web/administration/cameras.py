@@ -30,6 +30,7 @@ from koinon.video.cameras.model import (
 from koinon.video.cameras.policy import MANAGER, OPERATOR, sees_all
 from koinon.video.cameras.sources import SourceKey
 from koinon.video.cameras.territory import MUNICIPALITIES
+from koinon.video.cameras.tiles import BaseMap
 from koinon.video.cameras.web.administration.forms import (
     CHANGES,
     Change,
@@ -39,7 +40,7 @@ from koinon.video.cameras.web.administration.forms import (
     list_owners,
     read_form,
 )
-from koinon.video.cameras.web.maps import VisibleTo, list_known
+from koinon.video.cameras.web.maps import VisibleTo, address_of, list_known
 from koinon.video.cameras.web.words import (
     DRIVERS,
     FIELDS,
@@ -73,6 +74,7 @@ async def add_camera(
     sealer: NamedDependency[Sealer],
     settings: NamedDependency[Settings],
     clock: NamedDependency[Clock],
+    base_map: NamedDependency[BaseMap],
 ) -> Response[Any]:
     """The camera of the form is in the register; what is wrong with it stands at its field otherwise."""
     author = session.author()
@@ -99,7 +101,7 @@ async def add_camera(
     except KoinonError as error:
         if error.status not in (400, 409) and error.code != "address_not_allowed":
             raise
-        return await _new_page(request, author, database, clock, typed=typed, error=error)
+        return await _new_page(request, author, database, base_map, typed=typed, error=error)
     return Redirect(f"/video/cameras/{camera.code}", status_code=303)
 
 
@@ -108,10 +110,10 @@ async def show_new(
     request: Request[Any, Any, Any],
     session: NamedDependency[Session],
     database: NamedDependency[Database],
-    clock: NamedDependency[Clock],
+    base_map: NamedDependency[BaseMap],
 ) -> Response[bytes]:
     """The form on which a camera is registered."""
-    return await _new_page(request, session.author(), database, clock, typed={})
+    return await _new_page(request, session.author(), database, base_map, typed={})
 
 
 @get("/video/cameras/{code:str}", include_in_schema=False)
@@ -203,7 +205,7 @@ async def _new_page(
     request: Request[Any, Any, Any],
     author: Author,
     database: Database,
-    clock: Clock,
+    base_map: BaseMap,
     *,
     typed: dict[str, str],
     error: KoinonError | None = None,
@@ -218,6 +220,7 @@ async def _new_page(
         problem=words_for(request, error),
         field=error.facts.get("field", "") if error else "",
         owners=await list_owners(database, author),
+        tiles=await address_of(base_map),
         **_options(),
     )
 
