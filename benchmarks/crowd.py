@@ -31,7 +31,7 @@ from koinon.base.clock import SystemClock
 from koinon.base.crypto import SigningKey, VerifyKey
 from koinon.base.database import Database
 from koinon.demo.region import FLOW, PURPOSE, load_key
-from koinon.integrator.signed import MOST_AT_ONCE
+from koinon.trust.gate.signed import MOST_AT_ONCE
 from koinon.trust.ledger.sequencing.running import run_sequencer
 
 CROWD = 10_000

@@ -11,7 +11,7 @@ from koinon.base import http_signatures
 from koinon.base.crypto import SigningKey
 from koinon.base.http_signatures import parse_response
 from koinon.integrator.api import ExchangeApi
-from koinon.integrator.signed import COME_BACK_SECONDS, LONGEST_COME_BACK_SECONDS
+from koinon.trust.gate.signed import COME_BACK_SECONDS, LONGEST_COME_BACK_SECONDS
 
 CROWD, PLACES = 500, 40
 

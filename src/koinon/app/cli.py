@@ -17,6 +17,7 @@ PARTS = {
         "koinon.client.mutations_cli",
         "that something changed, keys only: publish, subscribe, follow",
     ),
+    "cameras": ("koinon.client.cameras_cli", "a party's own cameras, handed in by its system"),
     "rules": (
         "koinon.trust.oversight.rules_cli",
         "the rule bank: check, explain, replay, export, propose, follow",

@@ -54,6 +54,8 @@ from koinon.trust.rules import web as rules
 from koinon.trust.standing import Standing, StandingKeeper
 from koinon.video.cameras import CameraId
 from koinon.video.cameras import web as cameras
+from koinon.video.cameras.systems import PREFIX as CAMERAS_PREFIX
+from koinon.video.cameras.systems import CamerasApi
 from koinon.video.exports import web as exports
 from koinon.video.live import web as live
 from koinon.video.live.socket import LiveSocket
@@ -223,6 +225,8 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
         mutations, publishing_of(platform), key=platform.key, authority=settings.authority
     )
 
+    cameras_api = CamerasApi(platform.gate, settings.home, key=platform.key, authority=settings.authority)
+
     sockets: dict[str, Asgi] = {
         "/video/live": _signed_in(
             sign_in,
@@ -269,6 +273,8 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
             await batch_api(scope, receive, send)
         elif scope["type"] == "http" and scope["path"].startswith(f"{MUTATIONS_PREFIX}/"):
             await mutations_api(scope, receive, send)
+        elif scope["type"] == "http" and scope["path"].startswith(CAMERAS_PREFIX):
+            await cameras_api(scope, receive, send)
         elif scope["type"] == "websocket":
             await sockets.get(scope["path"], _refuse)(scope, receive, send)
         else:

@@ -16,8 +16,8 @@ from koinon.base.errors import Invalid
 from koinon.integrator.model import ExchangeRequest
 from koinon.integrator.registration import DossierRequest, register_dossier
 from koinon.integrator.service import Integrator, answer_of
-from koinon.integrator.signed import Accepts, Call, Receive, Scope, SignedApi, decode, encode
 from koinon.trust.gate import Cut, EndReason
+from koinon.trust.gate.signed import Accepts, Call, Receive, Scope, SignedApi, decode, encode
 
 # Pace of a governed stream: what a cut may leave behind in buffers grows with it.
 STREAM_BYTES_PER_SECOND = 512 * 1024

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from koinon.base.errors import Invalid, TooLarge
 from koinon.base.text import Text
 from koinon.trust.parties import INSTALLER
-from koinon.video.cameras import Role, importing, service, store
-from koinon.video.cameras.importing import Outcome, RowReport, plain_cell, read_csv, read_geojson, report_csv
+from koinon.video.cameras import Role, importing, rows, service, store
+from koinon.video.cameras.importing import Outcome, RowReport, plain_cell, report_csv
 from koinon.video.cameras.model import Group, GroupKind
+from koinon.video.cameras.rows import read_csv, read_geojson
 
 HEADER = "code,name,latitude,longitude,place_kind,municipality,sensor,declaration,direction_deg,groups,source"
 GOOD = "a-1,Plein / place,50.85,4.35,public_open,21004,fixed,D-1,90,,"
@@ -208,7 +209,7 @@ def test_semicolons_a_byte_order_mark_and_decimal_commas_are_read():
 
 
 def test_too_many_rows_are_refused(monkeypatch):
-    monkeypatch.setattr(importing, "MAX_ROWS", 2)
+    monkeypatch.setattr(rows, "MAX_ROWS", 2)
     with pytest.raises(TooLarge) as refusal:
         list(read_csv(csv_of(GOOD, GOOD, GOOD)))
     assert refusal.value.code == "too_many_rows"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.video.cameras.samples import facts
 
-from koinon.base.errors import Conflict, Invalid, KoinonError, NotAllowed
+from koinon.base.errors import Conflict, Invalid, KoinonError, NotAllowed, NotFound
 from koinon.base.ids import new_id
 from koinon.trust.parties import INSTALLER, Author
 from koinon.video.cameras import Camera, PlaceKind, Sensor, State, observation, policy
@@ -205,3 +205,13 @@ def test_changes_name_what_differs_and_nothing_else():
     assert policy.changes(before, after) == {"name": "Other", "sensor": Sensor.PTZ}
     assert policy.changes(before, before) == {}
     assert "shared" not in FACTS and "state" not in FACTS and "owner" not in FACTS
+
+
+def test_a_system_changes_only_its_own_partys_cameras_and_only_while_somebody_answers_for_it():
+    owner = new_id()
+    system = Author(party=owner, profile="system")
+    policy.check_may_change(system, owner, managed=True)
+    with pytest.raises(NotAllowed):
+        policy.check_may_change(system, owner, managed=False)
+    with pytest.raises(NotFound):
+        policy.check_may_change(system, new_id(), managed=True)

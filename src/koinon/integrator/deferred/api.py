@@ -22,8 +22,8 @@ from koinon.base.errors import Invalid, NotFound
 from koinon.base.ids import parse_id
 from koinon.integrator.deferred.model import PIECE_BYTES, BatchRequest
 from koinon.integrator.deferred.service import Deferred
-from koinon.integrator.signed import JSON, Accepts, Call, Scope, SignedApi, decode, encode
 from koinon.trust.gate import Actor
+from koinon.trust.gate.signed import JSON, Accepts, Call, Scope, SignedApi, decode, encode
 
 PREFIX = "/api/batches"
 OCTETS = "application/octet-stream"

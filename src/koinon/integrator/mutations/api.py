@@ -31,8 +31,8 @@ from koinon.integrator.mutations.model import (
 )
 from koinon.integrator.mutations.publishing import Publishing
 from koinon.integrator.mutations.service import Mutations
-from koinon.integrator.signed import MOST_AT_ONCE, Accepts, Call, Scope, SignedApi, decode, encode
 from koinon.trust.gate import Actor
+from koinon.trust.gate.signed import MOST_AT_ONCE, Accepts, Call, Scope, SignedApi, decode, encode
 
 PREFIX = "/api/mutations"
 # A thousand mutations with everything that they may have.

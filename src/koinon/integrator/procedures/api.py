@@ -27,8 +27,8 @@ from koinon.integrator.procedures.model import (
     WithdrawalRequest,
 )
 from koinon.integrator.procedures.service import Debts, Done
-from koinon.integrator.signed import Accepts, Call, Scope, SignedApi, decode, encode
 from koinon.trust.gate import Actor
+from koinon.trust.gate.signed import Accepts, Call, Scope, SignedApi, decode, encode
 
 PREFIX = "/api/debts/"
 # By the last part of the path: how the body is read, and what is done.

@@ -182,9 +182,11 @@ class Author(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         person, party: none of both for somebody at the machine's own command line.
         profile: in which the person acts.
+        system: of the party, where one acts by itself.
     """
 
     person: PersonId | None = None
+    system: SystemId | None = None
     party: PartyId | None = None
     profile: str
 

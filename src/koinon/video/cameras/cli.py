@@ -24,6 +24,7 @@ from koinon.video.cameras import importing, service, store
 from koinon.video.cameras.health import find_health
 from koinon.video.cameras.importing import Outcome, RowReport
 from koinon.video.cameras.model import Camera, Driver, Network, PlaceKind, Role, Sensor, State, observation
+from koinon.video.cameras.rows import reader_of
 from koinon.video.cameras.sources import SourceKey
 
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]
@@ -173,7 +174,7 @@ def import_file(
     as_json: Json = False,
 ) -> None:
     """Register or change a party's cameras from a file; tells for each row what became of it."""
-    read = importing.reader_of(file.name)
+    read = reader_of(file.name)
 
     async def main(opened: Opened) -> None:
         at = SystemClock().now()
@@ -198,23 +199,25 @@ def import_file(
             async for each in rows:
                 reports.append(each)
                 progress.advance(task)
-        if report is not None:
-            report.write_text(importing.report_csv(reports), encoding="utf-8", newline="")
-        totals = importing.count(reports)
-        if as_json:
-            _print({"dry_run": dry_run, **totals, "rows": reports})
-        else:
-            for each in reports:
-                if each.outcome is Outcome.REFUSED:
-                    facts = ", ".join(f"{name}={value}" for name, value in each.facts.items())
-                    print(
-                        f"line {each.line}: {each.camera or '-'}: {each.code} {each.field} {facts}".rstrip()
-                    )
-            print(", ".join(f"{number} {outcome}" for outcome, number in totals.items()))
-        if totals["refused"]:
-            raise typer.Exit(Invalid.exit_code)
+        tell_report(importing.summarise(reports, dry_run=dry_run), report, as_json=as_json)
 
     run(main)
+
+
+def tell_report(told: importing.ImportReport, report: Path | None, *, as_json: bool) -> None:
+    """The report is printed, and written to the file `report` if one is named. Exits 65 when a row was refused."""
+    if report is not None:
+        report.write_text(importing.report_csv(told.rows), encoding="utf-8", newline="")
+    if as_json:
+        _print(told)
+    else:
+        for each in told.rows:
+            if each.outcome is Outcome.REFUSED:
+                facts = ", ".join(f"{name}={value}" for name, value in each.facts.items())
+                print(f"line {each.line}: {each.camera or '-'}: {each.code} {each.field} {facts}".rstrip())
+        print(", ".join(f"{number} {outcome}" for outcome, number in importing.count(told.rows).items()))
+    if told.refused:
+        raise typer.Exit(Invalid.exit_code)
 
 
 def list_cameras(

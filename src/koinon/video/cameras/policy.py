@@ -13,6 +13,7 @@ from koinon.video.cameras.territory import get_municipality, in_region, zone_of
 
 MANAGER = "camera_manager"
 OPERATOR = "operator"
+SYSTEM = "system"
 LAW = "law of 21 March 2007 on surveillance cameras, article 2; ordinance of 28 May 2015, articles 10/3 to 10/11"
 """What `place_not_shareable` names: the kinds of place, and the chapter on the platform."""
 
@@ -131,7 +132,8 @@ def check_may_change(author: Author, owner: PartyId, *, managed: bool) -> None:
     """The author may change what that party has: cameras, streams, control centres, work stations.
 
     The owner keeps the initiative: from the day on which the party has a camera manager of its own (`managed`),
-    the platform's operator has no hand in its cameras.
+    the platform's operator has no hand in its cameras. A system of the party changes them only while somebody holds
+    that office, who answers for what it does.
 
     Raises:
         NotAllowed: `camera_change_not_allowed` for somebody of that party, or an operator.
@@ -145,7 +147,7 @@ def check_may_change(author: Author, owner: PartyId, *, managed: bool) -> None:
         return
     if author.party != owner:
         raise NotFound("camera_unknown")
-    if author.profile != MANAGER:
+    if author.profile != MANAGER and not (author.profile == SYSTEM and managed):
         raise NotAllowed("camera_change_not_allowed", profile=author.profile)
 
 

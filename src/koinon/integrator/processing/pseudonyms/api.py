@@ -13,8 +13,8 @@ import msgspec
 from koinon.base.crypto import SigningKey
 from koinon.base.errors import Invalid, NotFound
 from koinon.integrator.processing.pseudonyms.service import GiveRequest, Pseudonyms, RenewRequest
-from koinon.integrator.signed import Accepts, Call, Scope, SignedApi, decode, encode
 from koinon.trust.gate import Actor
+from koinon.trust.gate.signed import Accepts, Call, Scope, SignedApi, decode, encode
 
 PREFIX = "/api/pseudonyms/"
 # A thousand pseudonyms of 71 characters, with what stands round them.

@@ -14,7 +14,7 @@ from koinon.trust.parties import Author, Party, PartyId
 from koinon.trust.parties.store import find_holder, find_party
 from koinon.video.cameras import store
 from koinon.video.cameras.model import Camera, CameraId
-from koinon.video.cameras.policy import MANAGER, OPERATOR, check_may_change
+from koinon.video.cameras.policy import MANAGER, OPERATOR, SYSTEM, check_may_change
 
 CHANGED = "cameras"
 """Channel of the signal that the register of cameras changed (`koinon.base.signals`)."""
@@ -42,7 +42,7 @@ async def record(
             log=Log.EXCHANGE,
             kind=kind,
             public={"party": str(owner), "by": _by(by)} | ({"camera": str(camera.id)} if camera else {}),
-            private={**private, "person": None if by.person is None else str(by.person)},
+            private={**private, **_hand(by)},
             at=at,
         )
     ]
@@ -90,6 +90,11 @@ def _by(author: Author) -> dict[str, str | None]:
     return {"profile": author.profile, "party": None if author.party is None else str(author.party)}
 
 
+def _hand(author: Author) -> dict[str, str | None]:
+    hand = {"person": None if author.person is None else str(author.person)}
+    return hand if author.system is None else {**hand, "system": str(author.system)}
+
+
 async def get_party(connection: Connection, party: PartyId) -> Party:
     """The party. Raises `NotFound: party_unknown`."""
     found = await find_party(connection, party)
@@ -110,7 +115,8 @@ async def demand_change(connection: Connection, owner: PartyId, *, by: Author, a
         NotAllowed: `camera_change_not_allowed`.
         NotFound: `camera_unknown` for who may not know.
     """
-    check_may_change(by, owner, managed=by.profile == OPERATOR and await is_managed(connection, owner, at))
+    asked = by.profile in (OPERATOR, SYSTEM)  # for others nothing hangs on it
+    check_may_change(by, owner, managed=asked and await is_managed(connection, owner, at))
 
 
 async def get_own(connection: Connection, camera: CameraId, *, by: Author, at: datetime) -> Camera:

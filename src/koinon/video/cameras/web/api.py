@@ -15,6 +15,7 @@ from koinon.trust.ledger import Sealer
 from koinon.trust.parties.sign_in import Session
 from koinon.video.cameras import importing, store
 from koinon.video.cameras.model import Camera, observation
+from koinon.video.cameras.rows import reader_of
 from koinon.video.cameras.sources import SourceKey
 from koinon.video.cameras.web.administration.files import MAX_UPLOAD_BYTES
 from koinon.video.cameras.web.maps import VisibleTo, list_known
@@ -51,17 +52,6 @@ class CameraList(msgspec.Struct, frozen=True):
     """Cameras, by code."""
 
     cameras: list[CameraView]
-
-
-class ImportReport(msgspec.Struct, frozen=True):
-    """What became of each row."""
-
-    dry_run: bool
-    created: int
-    unchanged: int
-    changed: int
-    refused: int
-    rows: list[importing.RowReport]
 
 
 @get("/api/video/cameras", tags=["cameras"], summary="Cameras that one may know of")
@@ -106,7 +96,7 @@ async def import_cameras(
     clock: NamedDependency[Clock],
     kind: Literal["csv", "geojson"] = "csv",
     dry_run: bool = False,
-) -> ImportReport:
+) -> importing.ImportReport:
     """The body is a CSV or GeoJSON file of the party's cameras; tells for each row what became of it."""
     author = session.author()
     if author.party is None:
@@ -116,13 +106,13 @@ async def import_cameras(
         sealer,
         SourceKey.of(settings.home),
         author.party,
-        importing.reader_of(f".{kind}")(io.BytesIO(await request.body())),
+        reader_of(f".{kind}")(io.BytesIO(await request.body())),
         by=author,
         at=clock.now(),
         dry_run=dry_run,
     )
     reports = [each async for each in rows]
-    return ImportReport(dry_run=dry_run, rows=reports, **importing.count(reports))
+    return importing.summarise(reports, dry_run=dry_run)
 
 
 handlers: list[Any] = [list_cameras, import_cameras]

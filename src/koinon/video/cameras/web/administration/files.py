@@ -18,6 +18,7 @@ from koinon.trust.parties import Author, PartyId
 from koinon.trust.parties.sign_in import Session
 from koinon.video.cameras import importing
 from koinon.video.cameras.policy import MANAGER, OPERATOR
+from koinon.video.cameras.rows import COLUMNS, REQUIRED, reader_of
 from koinon.video.cameras.sources import SourceKey
 from koinon.video.cameras.web.administration.forms import demand_change, list_owners
 from koinon.video.cameras.web.words import (
@@ -65,7 +66,7 @@ async def import_file(
                 sealer,
                 SourceKey.of(settings.home),
                 owner,
-                importing.reader_of(file.filename)(io.BytesIO(await file.read())),
+                reader_of(file.filename)(io.BytesIO(await file.read())),
                 by=author,
                 at=clock.now(),
                 dry_run=form.get("trial") == "on",
@@ -105,8 +106,8 @@ async def _import_page(
         counts=importing.count(reports) if reports is not None else None,
         trial=trial,
         name=name,
-        columns=importing.COLUMNS,
-        required=importing.REQUIRED,
+        columns=COLUMNS,
+        required=REQUIRED,
         fields=FIELDS,
         owners=await list_owners(database, author),
     )
