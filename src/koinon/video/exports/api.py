@@ -80,20 +80,25 @@ async def fetch_package(
     exports: NamedDependency[Exports],
     token: str = "",
 ) -> Stream:
-    """The package, a ZIP. A cut resets the connection.
+    """The package, a ZIP, or one range of it (RFC 9110 section 14). A cut resets the connection.
 
-    Records: `exchange.begun` and `exchange.ended` for each camera, or `exchange.refused`.
+    Records: `exchange.begun` and `exchange.ended` for each camera, or `exchange.refused`; once for a download, in
+    however many ranges it is fetched.
     """
-    download = await exports.open(session, export, token)
+    ask = request.headers.get
+    asked, condition = ask("range"), ask("if-range")
+    resumes = asked is not None and not asked.replace(" ", "").lower().startswith("bytes=0-")
+    download = await exports.open(session, export, token, resumes=resumes)
+    piece = download.find_piece(asked, condition)
     transport = transport_of(request.scope)  # type: ignore[arg-type]
     if transport is not None:
         narrow(transport, _BUFFER_BYTES)
-        for view in download.views.values():
-            view.on_cut(lambda: reset(transport))
     return Stream(
-        download.send(),
+        download.send(piece, lambda: reset(transport) if transport is not None else None),
+        status_code=piece.status,
         media_type="application/zip",
-        headers={
+        headers=piece.headers(download.tag)
+        | {
             "Content-Disposition": f'attachment; filename="{download.name}"',
             "Cache-Control": "no-store",
         },

@@ -155,6 +155,7 @@ class ExportFile(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         pieces: in so many its bytes lie beside the recordings.
+        crc32: as a ZIP wants it; None for files of before it was kept.
     """
 
     export: ExportId
@@ -169,6 +170,7 @@ class ExportFile(msgspec.Struct, frozen=True, kw_only=True):
     pieces: int
     bytes: int
     sha256: Bytes
+    crc32: int | None = None
 
 
 class ExportView(msgspec.Struct, frozen=True, kw_only=True):

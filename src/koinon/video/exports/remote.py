@@ -7,10 +7,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from html import unescape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from koinon.base.errors import Invalid, KoinonError, NotIdentified, Unavailable
 from koinon.base.late import late
+from koinon.video.exports.verifying import read_keys, verify_package
 
 if TYPE_CHECKING:
     import httpx
@@ -20,6 +21,8 @@ else:
 ENDED: Final = frozenset({"ready", "done", "stopped", "failed", "deleted"})
 _COOKIE: Final = "koinon_session"
 _POLL_SECONDS: Final = 1.0
+_TRIES: Final = 5
+"""How often in a row a download may break without a byte that is new."""
 _TOKEN: Final = re.compile(r'name="csrf-token" content="([^"]*)"')
 
 
@@ -28,6 +31,14 @@ class Refused(KoinonError):
 
     exit_code = 77
     title = "Refused"
+
+
+class _Draft:
+    """A package of which a part is there, and the entity tag of the whole."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.tag = ""
 
 
 class Remote:
@@ -99,28 +110,59 @@ class Remote:
             time.sleep(_POLL_SECONDS)
 
     def save(self, export: str, path: Path, progress: Callable[[int], None]) -> None:
-        """The package is in the file; `progress` is told bytes that came. A part is never left under that name.
+        """The whole package is in the file; `progress` is told how many bytes are there.
+
+        What breaks is taken up where it broke, and all of it is held against its manifest at the end. A part is never
+        left under that name.
 
         Raises:
-            Refused: it may not be fetched. Unavailable: it was cut on the way.
+            Refused: it may not be fetched, or not any more.
+            Unavailable: `export_cut`: it broke again and again before anything more came.
+            Invalid: `package_differs`, with what does not agree: see `koinon video verify-export`.
         """
-        ticket = self.post(f"/api/video/exports/{export}/token", {})
-        draft = path.with_name(f".{path.name}.part")
-        done = 0
+        part = path.with_name(f".{path.name}.part")
+        tries = 0
         try:
-            with self._http.stream("GET", ticket["package"]) as answer, draft.open("wb") as file:
-                if answer.status_code >= 400:
-                    answer.read()
-                    _raise(answer)
-                for piece in answer.iter_bytes(1 << 16):
-                    file.write(piece)
-                    done += len(piece)
-                    progress(done)
-            draft.replace(path)
-        except httpx.HTTPError as error:
-            raise Unavailable("export_cut", bytes=done, why=type(error).__name__) from None
+            with part.open("wb") as file:
+                draft = _Draft(file)
+                while True:
+                    before = file.tell()
+                    try:
+                        self._fetch(export, draft, progress)
+                        break
+                    except (httpx.HTTPError, Unavailable) as error:
+                        tries = 1 if file.tell() > before else tries + 1
+                        if tries > _TRIES:
+                            why = type(error).__name__
+                            raise Unavailable("export_cut", bytes=file.tell(), why=why) from None
+                        time.sleep(_POLL_SECONDS * (tries - 1))
+            keys = read_keys(self._send("GET", "/api/keys").content)
+            found = verify_package(part, keys)
+            if not found.ok:
+                raise Invalid("package_differs", findings=sorted({each.code for each in found.findings}))
+            part.replace(path)
         finally:
-            draft.unlink(missing_ok=True)
+            part.unlink(missing_ok=True)
+
+    def _fetch(self, export: str, draft: _Draft, progress: Callable[[int], None]) -> None:
+        """What is missing in the draft is there. Each time under a new token."""
+        ticket = self.post(f"/api/video/exports/{export}/token", {})
+        file = draft.file
+        done = file.tell()
+        headers = {"Range": f"bytes={done}-", "If-Range": draft.tag} if done and draft.tag else {}
+        with self._http.stream("GET", ticket["package"], headers=headers) as answer:
+            if answer.status_code >= 400:
+                answer.read()
+                _raise(answer)
+            if (
+                answer.status_code != 206
+            ):  # all of it, also where it is not the package of which a part is there
+                file.seek(0)
+                file.truncate()
+            draft.tag = answer.headers.get("etag", "")
+            for piece in answer.iter_bytes(1 << 16):
+                file.write(piece)
+                progress(file.tell())
 
     def get(self, path: str) -> dict[str, Any]:
         """The answer. Raises `Refused`."""

@@ -1,19 +1,14 @@
 """What somebody does with exports: ask, look, fetch, delete. Nothing here makes one."""
 
-import asyncio
-import io
-import zipfile
-from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 import msgspec
-import structlog
 
-from koinon.base.crypto import b64url, constant_time_equal, from_b64url, hkdf, hmac_token, parse_jws
+from koinon.base.crypto import b64url, constant_time_equal, from_b64url, hkdf, hmac_token
 from koinon.base.database import Database
-from koinon.base.errors import Conflict, Invalid, KoinonError, NotAllowed, NotFound, TooMany
+from koinon.base.errors import Conflict, Invalid, NotAllowed, NotFound, TooMany
 from koinon.base.ids import new_id
 from koinon.base.jobs import enqueue
 from koinon.trust.gate import Actor, EndReason, Gate
@@ -23,7 +18,6 @@ from koinon.video.exports import policy, store
 from koinon.video.exports.jobs import MAKE
 from koinon.video.exports.model import (
     Export,
-    ExportFile,
     ExportId,
     ExportRequest,
     ExportView,
@@ -32,7 +26,8 @@ from koinon.video.exports.model import (
     State,
     view_of,
 )
-from koinon.video.exports.shelf import Shelf, names_of
+from koinon.video.exports.sending import Download
+from koinon.video.exports.shelf import Shelf
 from koinon.video.masks.policy import mask_of
 from koinon.video.masks.service import list_masks
 from koinon.video.playback import Playback
@@ -41,9 +36,6 @@ from koinon.video.rights import Entered, Rights, View, actor_of, confirmations
 
 LIFE: Final = timedelta(seconds=60)
 """How long a token opens an export to be fetched."""
-_SEND_BYTES: Final = 64 * 1024
-_WAIT_SECONDS: Final = 30.0
-_log = structlog.get_logger(__name__)
 
 
 class _Claims(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -52,10 +44,6 @@ class _Claims(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     export: UUID
     session: str
     expires: datetime
-
-
-class _Readme(msgspec.Struct):
-    readme: str
 
 
 _decode = msgspec.json.Decoder(_Claims).decode
@@ -77,6 +65,7 @@ class Exports:
         self._database, self._gate, self._rights = database, gate, rights
         self._playback, self._shelf = playback, shelf
         self._key = hkdf(secret, b"koinon export tokens")
+        self._running: dict[tuple[bytes, UUID], Download] = {}
 
     async def ask(self, session: Session, request: ExportRequest) -> ExportView:
         """The export will be made. All of its cameras are given, or none.
@@ -179,8 +168,11 @@ class Exports:
         body = b64url(msgspec.json.encode(claims))
         return f"{body}.{b64url(hmac_token(self._key, body))}"
 
-    async def open(self, session: Session, export: UUID, token: str) -> "Download":
+    async def open(self, session: Session, export: UUID, token: str, *, resumes: bool = False) -> Download:
         """The package can be sent: every camera in it was given anew, and a use of each runs.
+
+        Whoever asks for a part behind the beginning (`resumes`) goes on with the session's download of this export that
+        broke less than a minute ago, or is going on, if there is one in this process: it is one use, and traced once.
 
         Raises:
             NotFound: `export_unknown`: not theirs, or no good token for it in this session.
@@ -195,11 +187,18 @@ class Exports:
             raise Conflict("export_not_ready", state=found.state.value)
         async with self._database.acquire() as connection:
             files = await store.list_files(connection, found)
+            places = {each.id: each for each in await list_places(connection)}
         if not await self._shelf.has_all(files):
             raise Conflict("export_not_ready", state=State.DELETED.value)
+        known = (session.token_hash, export)
+        if resumes and (running := self._running.get(known)) is not None and not running.over:
+            return running
         station = await self._rights.find_station(session)
+        files = [await self._shelf.checked(places[each.place], each) for each in files]
         views: dict[CameraId, View] = {}
-        download = Download(self._database, self._shelf, found, files, views)
+        download = Download(
+            self._shelf, found, files, places, views, LIFE, on_end=lambda: self._forget(known, download)
+        )
         try:
             for part in parts:
                 view = await self._rights.open(
@@ -215,8 +214,13 @@ class Exports:
         except BaseException:
             await download.end(EndReason.FAILED)
             raise
-        download.wait()
+        download.begin()
+        self._running[known] = download
         return download
+
+    def _forget(self, known: tuple[bytes, UUID], download: Download) -> None:
+        if self._running.get(known) is download:
+            del self._running[known]
 
     def _check_token(self, session: Session, export: UUID, token: str) -> None:
         body, _, mark = token.partition(".")
@@ -253,115 +257,6 @@ class Exports:
             refusal = NotAllowed("original_masked")
             await self._gate.refuse(entered.passage.ask, refusal)
             raise refusal
-
-
-class Download:
-    """A package on its way: a ZIP, written as it is sent.
-
-    Attributes:
-        name: what the file is called.
-        views: the uses under which it is sent, by camera; a cut of any ends it.
-    """
-
-    def __init__(
-        self,
-        database: Database,
-        shelf: Shelf,
-        export: Export,
-        files: Sequence[ExportFile],
-        views: dict[CameraId, View],
-    ) -> None:
-        self.name = f"koinon-export-{export.id}.zip"
-        self.views = views
-        self._database, self._shelf, self._export, self._files = database, shelf, export, files
-        self._begun = False
-        self._ending: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-
-    def wait(self) -> None:
-        """Nobody who goes away before the first byte leaves uses behind that run for ever."""
-        self._timer = asyncio.get_running_loop().call_later(_WAIT_SECONDS, self._give_up)
-
-    async def send(self) -> AsyncIterator[bytes]:
-        """The bytes, in pieces; none after a view was cut.
-
-        Raises:
-            Cut: it was cut.
-        """
-        self._begun = True
-        how = EndReason.LEFT
-        try:
-            async for piece in self._pack():
-                for view in self.views.values():
-                    await view.go_on()
-                yield piece
-            how = EndReason.COMPLETED
-        except (KoinonError, OSError) as error:
-            how = EndReason.FAILED
-            _log.warning("export_not_sent", export=str(self._export.id), why=str(error))
-            raise
-        finally:
-            # Not awaited: whoever sends may be cancelled here, and the uses end all the same.
-            self._ending = asyncio.create_task(self.end(how), name="export-sent")
-
-    async def end(self, how: EndReason) -> None:
-        """No use of it runs any more."""
-        if self._timer is not None:
-            self._timer.cancel()
-        for view in self.views.values():
-            await view.end(how)
-
-    def _give_up(self) -> None:
-        if not self._begun:
-            self._ending = asyncio.create_task(self.end(EndReason.LEFT), name="export-not-fetched")
-
-    async def _pack(self) -> AsyncIterator[bytes]:
-        assert self._export.manifest is not None
-        async with self._database.acquire() as connection:
-            places = {each.id: each for each in await list_places(connection)}
-        sink = _Sink()
-        at = self._export.moved_at
-        stamp = (max(at.year, 1980), at.month, at.day, at.hour, at.minute, at.second)
-        payload = parse_jws(self._export.manifest).payload
-        readme = msgspec.json.decode(payload, type=_Readme).readme  # as it was signed
-        with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as package:
-            for name, data in (
-                ("manifest.json", payload),
-                ("manifest.jws", self._export.manifest.encode()),
-                ("README.txt", readme.encode()),
-            ):
-                package.writestr(zipfile.ZipInfo(name, stamp), data)
-            for file in self._files:
-                view = self.views[file.camera]
-                with package.open(zipfile.ZipInfo(file.name, stamp), "w", force_zip64=True) as entry:
-                    for name in names_of(file):
-                        data = await self._shelf.get(places[file.place], name)
-                        for start in range(0, len(data), _SEND_BYTES):
-                            part = data[start : start + _SEND_BYTES]
-                            entry.write(part)
-                            view.use.bytes += len(part)
-                            yield sink.take()
-        yield sink.take()
-
-
-class _Sink(io.RawIOBase):
-    """Takes what a ZIP writes, to be sent at once."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._parts: list[bytes] = []
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: "bytes | bytearray | memoryview") -> int:  # type: ignore[override]
-        part = bytes(data)
-        self._parts.append(part)
-        return len(part)
-
-    def take(self) -> bytes:
-        found, self._parts = b"".join(self._parts), []
-        return found
 
 
 def _new(session: Session, actor: Actor, request: ExportRequest, at: datetime) -> Export:

@@ -5,10 +5,13 @@ import contextlib
 import hashlib
 import os
 import secrets
+import zlib
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 from uuid import UUID
+
+import msgspec
 
 from koinon.base.clock import Clock
 from koinon.base.crypto import hkdf, open_sealed, seal
@@ -139,6 +142,15 @@ class Shelf:
                     return False
         return True
 
+    async def checked(self, place: Place, file: ExportFile) -> ExportFile:
+        """The file with its checksum, which is read where it was not kept. Raises as `get`."""
+        if file.crc32 is not None:
+            return file
+        check = 0
+        for name in names_of(file):
+            check = zlib.crc32(await self.get(place, name), check)
+        return msgspec.structs.replace(file, crc32=check)
+
     def _demand_room(self, place: Place) -> None:
         try:
             room = os.statvfs(self._folder)
@@ -201,12 +213,14 @@ class FileOut:
         self._camera, self._stream, self._until = camera, stream, until
         self._waiting = bytearray()
         self._hash = hashlib.sha256()
+        self._check = 0
         self._bytes = 0
         self._pieces = 0
 
     async def write(self, data: bytes) -> None:
         """The bytes follow those that were written before. Raises as `Shelf.put`."""
         self._hash.update(data)
+        self._check = zlib.crc32(data, self._check)
         self._bytes += len(data)
         self._waiting += data
         while len(self._waiting) >= PIECE_BYTES:
@@ -221,7 +235,7 @@ class FileOut:
         return ExportFile(
             export=self._export.id, attempt=self._export.attempt, number=self.number, camera=self._camera,
             stream=self._stream, name=self.name, start=self.start, end=end, place=self._place.id,
-            pieces=self._pieces, bytes=self._bytes, sha256=self._hash.digest(),
+            pieces=self._pieces, bytes=self._bytes, sha256=self._hash.digest(), crc32=self._check,
         )  # fmt: skip
 
     async def _put(self, data: bytes) -> None:

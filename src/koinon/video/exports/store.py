@@ -14,7 +14,7 @@ from koinon.trust.parties import PartyId, PersonId
 from koinon.video.exports.model import Export, ExportFile, Form, Part, State
 
 _EXPORT = ", ".join(f'"{name}"' for name in Export.__struct_fields__)
-_FILE = "export, attempt, number, camera, stream, name, start_at, end_at, place, pieces, bytes, sha256"
+_FILE = "export, attempt, number, camera, stream, name, start_at, end_at, place, pieces, bytes, sha256, crc32"
 _OPEN = (State.QUEUED.value, State.MAKING.value)
 
 
@@ -156,7 +156,7 @@ async def note_masked(connection: Connection, part: Part, masked: bool) -> None:
 async def insert_file(connection: Connection, file: ExportFile) -> None:
     """The file is whole."""
     await connection.execute(
-        f"INSERT INTO exports.file ({_FILE}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+        f"INSERT INTO exports.file ({_FILE}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
         *msgspec.structs.astuple(file),
     )
 
