@@ -75,7 +75,7 @@ def record(
         ],
         "frames": sum(unit.frames for unit in units),
         "bytes": sum(unit.bytes for unit in units),
-        "lost_packets": camera.counts.lost_packets,
+        "lost_packets": camera.counts.lost,
         "cpu_seconds": round(after.user + after.system - before.user - before.system, 3),
         "gaps": [
             {
@@ -109,7 +109,7 @@ def _show(told: dict[str, Any]) -> None:
         print(f"{unit['start']}  {unit['frames']:>6} frames  {unit['bytes']:>12} bytes  {unit['path']}")
     for gap in told["gaps"]:
         print(f"{gap['start']}  gap until {gap['end']}: {gap['reason']} {gap['detail']}".rstrip())
+    lost = "unknown" if told["lost_packets"] is None else told["lost_packets"]
     print(
-        f"{told['frames']} frames, {told['bytes']} bytes, {told['lost_packets']} packets lost, "
-        f"{told['cpu_seconds']} CPU s"
+        f"{told['frames']} frames, {told['bytes']} bytes, packets lost: {lost}, {told['cpu_seconds']} CPU s"
     )

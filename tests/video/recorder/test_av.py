@@ -1,8 +1,12 @@
 """The driver for what our own client does not speak: the same units and gaps, and failures by what they are."""
 
 import asyncio
+import io
 import itertools
+import socket
+from fractions import Fraction
 
+import av
 import pytest
 from tests.video.conftest import QUICK, Recording
 
@@ -106,6 +110,76 @@ async def test_a_frozen_camera_is_silent(cameras, record_av):
     told = await record_av(server.url("cam"), script=script, connect_seconds=5.0, silence_seconds=2.0)
     assert [unit.end_reason for unit in told.units if unit.end_reason] == ["silent"]
     assert told.reasons == ["silent"]
+
+
+@pytest.mark.parametrize("udp", [True, False])
+async def test_what_is_lost_on_the_way_is_counted_to_the_packet(cameras, record_av, read_all, udp):
+    server = await cameras(udp=udp)
+    camera = server.camera("cam")
+
+    async def script(told):
+        counts = told.camera.counts
+        async with asyncio.timeout(40):
+            while not told.units:  # noqa: ASYNC110 - the next one is being written
+                await asyncio.sleep(0.02)
+            camera.fault = Fault(lose=0.1)
+            while camera.lost < 8:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+            camera.fault = Fault()
+            while counts.lost_packets < camera.lost:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+
+    told = await record_av(server.url("cam"), script=script, connect_seconds=5.0, silence_seconds=5.0)
+    counts = told.camera.counts
+    # A busy system may lose datagrams of its own; over a connection nothing but what the camera left out.
+    assert counts.lost == camera.lost or (udp and counts.lost > camera.lost)
+    assert 0 < counts.damaged_frames <= counts.lost
+    assert (
+        sum(unit.lost_packets for unit in told.units) == counts.lost
+    )  # between two units nothing is left out
+    await read_all(told, decode=False)
+
+
+async def test_of_a_stream_without_numbers_it_is_unknown_what_was_lost_and_known_what_is_damaged(
+    clips, record_av, read_all
+):
+    data = as_transport_stream(clips())
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as spare:  # a port that nobody has
+        spare.bind(("127.0.0.1", 0))
+        port = spare.getsockname()[1]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+
+        async def script(told):
+            async with asyncio.timeout(40):
+                number = 0
+                while told.camera.counts.damaged_frames < 2 or len(told.units) < 1:
+                    for start in range(0, len(data), 7 * 188):
+                        number += 1
+                        if number < 300 or number % 60:
+                            sender.sendto(data[start : start + 7 * 188], ("127.0.0.1", port))
+                        await asyncio.sleep(4.0 * 7 * 188 / len(data))
+
+        told = await record_av(
+            f"udp://127.0.0.1:{port}", script=script, connect_seconds=8.0, silence_seconds=5.0
+        )
+    assert told.camera.counts.lost is None and told.camera.counts.damaged_frames >= 2
+    assert {unit.lost_packets for unit in told.units} == {None}
+    assert sum(unit.damaged_frames for unit in told.units) > 0
+    await read_all(told, decode=False)
+
+
+def as_transport_stream(clip):
+    out = io.BytesIO()
+    with av.open(out, "w", format="mpegts") as container:
+        stream = container.add_stream("h264", rate=25)
+        stream.width, stream.height = 1280, 720
+        for picture in clip.pictures:
+            packet = av.Packet(b"".join(b"\0\0\0\1" + nal for nal in picture.nals))
+            packet.stream, packet.time_base = stream, Fraction(1, 90_000)
+            packet.pts = packet.dts = picture.shown
+            packet.is_keyframe = picture.key
+            container.mux(packet)
+    return out.getvalue()
 
 
 def test_nals_are_found_in_both_forms():

@@ -44,6 +44,7 @@ class SourceUnit(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         whole: whether it is in the file as it is, from its first byte to its last.
+        lost: packets that never came; None where it is not known.
         clock_delta_us: how far the camera's own clock and ours went apart in it, as the recorder saw it.
     """
 
@@ -52,7 +53,7 @@ class SourceUnit(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
     sha256: str
     frames: int
-    lost: int
+    lost: int | None
     damaged: int
     clock_delta_us: int
     whole: bool

@@ -161,7 +161,8 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
             `start` gives it, before any correction: evidence about the camera's clock.
         camera_us: the camera's own time (RTCP sender report) less the server's, or None; evidence only.
         frames, key_frames: how many, and where reading can begin.
-        lost_packets, damaged_frames, bad_nals: what did not arrive whole, by sequence numbers and syntax.
+        lost_packets, damaged_frames, bad_nals: what did not arrive whole, by sequence numbers and syntax;
+            `lost_packets` is None where it is not known.
         codec: as RFC 6381 writes it. width, height: in pixels.
         bytes, sha256: of the whole file.
         end_reason: why the run ended with this unit, or None where it goes on.
@@ -182,7 +183,7 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     camera_us: int | None
     frames: int
     key_frames: tuple[KeyFrame, ...]
-    lost_packets: int
+    lost_packets: int | None
     damaged_frames: int
     bad_nals: int
     codec: str

@@ -140,7 +140,7 @@ def _read(path: Path) -> tuple[Unit, int, bool]:
         "stream": opening.get("stream", 0), "copy": opening.get("copy", 0),
         "wall_us": round(ticks / TICKS * 1e6),
         "delta_us": 0, "camera_us": None,
-        "lost_packets": 0, "damaged_frames": 0, "bad_nals": 0,
+        "lost_packets": None, "damaged_frames": 0, "bad_nals": 0,
         "end_reason": "crashed",
     }  # fmt: skip
     told |= {"path": str(path), "bytes": length, "sha256": digest, "frames": frames}

@@ -43,12 +43,22 @@ class Frame(msgspec.Struct, gc=False):
 
 
 class Counts(msgspec.Struct):
-    """What arrived since the beginning, and what did not arrive whole."""
+    """What arrived since the beginning, and what did not arrive whole.
+
+    Attributes:
+        loss_known: whether packets carry numbers, so that `lost_packets` says anything.
+    """
 
     frames: int = 0
     lost_packets: int = 0
     damaged_frames: int = 0
     bad_nals: int = 0
+    loss_known: bool = True
+
+    @property
+    def lost(self) -> int | None:
+        """Packets that never came; None where that cannot be known."""
+        return self.lost_packets if self.loss_known else None
 
 
 class SenderReport(msgspec.Struct, frozen=True):
@@ -133,8 +143,16 @@ class Depacketiser:
         if second & 0x80:
             self._finish()
 
-    def take_picture(self, stamp: int, nals: Iterable[bytes]) -> None:
-        """The NALs of a whole picture, which another put together, are taken in; the frame is delivered."""
+    def take_picture(
+        self, stamp: int, nals: Iterable[bytes], *, missed: int = 0, damaged: bool = False
+    ) -> None:
+        """The NALs of a picture, which another put together, are taken in; the frame is delivered if it is whole.
+
+        `missed` packets never came before its last: it, or the picture before it that it refers to, is not whole.
+        """
+        self.counts.lost_packets += missed
+        if missed or damaged:
+            self._lose()
         self._stamp = stamp.to_bytes(4, "big")
         for nal in nals:
             self._add(nal)

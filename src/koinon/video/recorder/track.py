@@ -86,6 +86,9 @@ class Track:
         self._monotonic = clock.monotonic
         self._codec: Codec = "h264"
         self._counts = Counts()
+        self._accounted = (
+            Counts()
+        )  # up to where units tell what did not come; between two units nothing is left out
         self._sets: list[bytes] = []
         self._pending: list[_Pending] = []
         self._pending_bytes = 0
@@ -117,6 +120,7 @@ class Track:
     def begin(self, codec: Codec, sets: list[bytes], counts: Counts) -> None:
         """A session has begun: a new run will begin with its first key frame."""
         self._codec, self._counts, self._sets = codec, counts, sets
+        self._accounted = msgspec.structs.replace(counts)
         self.format = None
         if sets:
             try:
@@ -345,7 +349,7 @@ class Track:
             init=self._init,
             origin=self._next_decode,
             rotate_at=self._monotonic() + self._until_rotation(start.timestamp()),
-            counts=msgspec.structs.replace(self._counts),
+            counts=self._accounted,
         )
         self._number += 1
         return unit
@@ -363,7 +367,8 @@ class Track:
         assert unit is not None
         spacing = self._clock.close_unit(self._next_decode, until)
         self._run_end = spacing.start + spacing.wall_seconds
-        start, now = self._datetime(spacing.start), self._counts
+        start, now = self._datetime(spacing.start), msgspec.structs.replace(self._counts)
+        self._accounted = now
         planned = self._next_decode - unit.origin
         camera_us, file, options = self._camera_us, unit.file, self._options
 
@@ -384,7 +389,7 @@ class Track:
                 camera_us=camera_us,
                 frames=file.frames,
                 key_frames=tuple(file.key_frames),
-                lost_packets=lost.lost_packets,
+                lost_packets=lost.lost,
                 damaged_frames=lost.damaged_frames,
                 bad_nals=lost.bad_nals,
                 codec=unit.format.codec_string,
@@ -400,6 +405,7 @@ class Track:
             lost_packets=now.lost_packets - unit.counts.lost_packets,
             damaged_frames=now.damaged_frames - unit.counts.damaged_frames,
             bad_nals=now.bad_nals - unit.counts.bad_nals,
+            loss_known=now.loss_known,
         )
 
         def done(digest: str | None) -> None:

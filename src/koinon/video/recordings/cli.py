@@ -69,9 +69,8 @@ def _show(told: list[Told]) -> None:
         fps = [f"{value:.1f}" if value else "-" for value in (each.fps_said, each.fps_measured)]
         state = f"{each.state} ({each.detail})" if each.detail else each.state
         who = each.recorder or "-"
-        rows.append(
-            (each.camera, each.role, str(each.copy), state, age, str(each.lost), *fps, who, each.alarm or "")
-        )
+        lost = "unknown" if each.lost is None else str(each.lost)
+        rows.append((each.camera, each.role, str(each.copy), state, age, lost, *fps, who, each.alarm or ""))
     widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
     for row in rows:
         print("  ".join(value.ljust(width) for value, width in zip(row, widths, strict=True)).rstrip())

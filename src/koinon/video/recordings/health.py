@@ -62,7 +62,7 @@ def health_of(
         state=state,
         detail=detail if detail is not None else camera.detail or _left_out(state, camera.left_out),
         last_unit_at=last.start + timedelta(microseconds=last.wall_us) if last else None,
-        lost=counts.lost_packets,
+        lost=counts.lost,
         damaged=counts.damaged_frames,
         bad_nals=counts.bad_nals,
         delta_us=last.delta_us if last else None,

@@ -78,7 +78,7 @@ class StoredUnit(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         file: relative to its place.
         wall_us, media_ticks: its duration by the server's and by the camera's clock.
-        lost: packets that never came. damaged: frames left out for that.
+        lost: packets that never came; None where it is not known. damaged: frames left out for that.
         key_frames: where reading can begin: ticks from the start, byte offset of the fragment.
         delta_us, camera_us: evidence about clocks, see `recorder.Unit`.
     """
@@ -90,7 +90,7 @@ class StoredUnit(msgspec.Struct, frozen=True, kw_only=True):
     media_ticks: int
     bytes: int
     frames: int
-    lost: int
+    lost: int | None
     damaged: int
     place: PlaceId
     file: str
@@ -126,6 +126,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         state: `connecting`, `recording`, or the reason why it is not.
+        lost: packets that never came since it began; None where it cannot be known.
         fps_said, fps_measured: frames a second, by the camera's description and by what came.
         alarm: what an operator must look at, or None: `disk_full`, `folder_gone`, `one_copy_only`, `fps_differs`, ...
     """
@@ -134,7 +135,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     detail: str = ""
     last_unit_at: datetime | None = None
-    lost: int = 0
+    lost: int | None = 0
     damaged: int = 0
     bad_nals: int = 0
     delta_us: int | None = None

@@ -212,7 +212,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     since: datetime
     last_unit_at: datetime | None
-    lost: int
+    lost: int | None
     fps_said: float | None
     fps_measured: float | None
     alarm: str | None

@@ -1,7 +1,8 @@
 """A camera read by PyAV in a thread of its own; its pictures become units as those of any other.
 
-Dearer than our own client, by two to five times, and it does not tell lost packets: only for what that client does
-not speak. What PyAV says of failures is not what happened; `_failure` tells what did.
+Dearer than our own client, by two to five times: only for what that client does not speak. Packets that were lost are
+counted from what FFmpeg says (`hearing`); of a stream without numbers (plain UDP) they are unknown. What PyAV says of
+failures is not what happened; `_failure` tells what did.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ import av
 import av.error
 
 from koinon.base.errors import Invalid
+from koinon.video.recorder.av.hearing import QUEUE, hear
 from koinon.video.recorder.camera import Camera
 from koinon.video.recorder.model import TICKS, Source
 from koinon.video.recorder.nal import Codec
@@ -36,6 +38,7 @@ _CODECS: Final[dict[str, tuple[Codec, type[Depacketiser]]]] = {
     "h264": ("h264", H264Depacketiser),
     "hevc": ("h265", H265Depacketiser),
 }
+_UNNUMBERED: Final = frozenset({"udp"})  # what did not come cannot be counted; what is damaged is marked
 _REPORT_SECONDS: Final = 5.0
 _MOST_AHEAD: Final = 500  # pictures read and not taken by the loop; then the thread waits
 
@@ -47,6 +50,7 @@ class AvCamera(Camera):
         source = await self._located()
         silent = await self._look(source)
         reader = _Reader(source, self._options.connect_seconds, self._options.silence_seconds)
+        self.counts.loss_known = urlsplit(source.url).scheme not in _UNNUMBERED
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[SessionFailed] = loop.create_future()
         taker: list[Depacketiser] = []
@@ -62,9 +66,9 @@ class AvCamera(Camera):
             track.await_key_frame()
             self.state, self.detail = "recording", ""
 
-        def take(stamp: int, nals: list[bytes]) -> None:
+        def take(stamp: int, nals: list[bytes], missed: int, damaged: bool) -> None:
             if not reader.stop.is_set():
-                taker[0].take_picture(stamp, nals)
+                taker[0].take_picture(stamp, nals, missed=missed, damaged=damaged)
             reader.room.release()
 
         def end(failure: SessionFailed) -> None:
@@ -79,7 +83,7 @@ class AvCamera(Camera):
             try:
                 reader.read(
                     lambda *facts: safely(begin, *facts),
-                    lambda stamp, nals: safely(take, stamp, nals),
+                    lambda *picture: safely(take, *picture),
                     lambda report: safely(self._report, track, reader, report),
                 )
                 failure = SessionFailed("camera_closed", "end of stream")
@@ -143,17 +147,23 @@ class _Reader:
     def read(
         self,
         begin: Callable[[Codec, list[bytes], float | None, tuple[str, ...]], None],
-        take: Callable[[int, list[bytes]], None],
+        take: Callable[[int, list[bytes], int, bool], None],
         report: Callable[[SenderReport], None],
     ) -> None:
-        """Pictures are given to `take` until the stream ends. Raises: SessionFailed."""
+        """Pictures are given to `take` until the stream ends, each with how many packets were missed before its end,
+        and whether it is known to be damaged. Raises: SessionFailed.
+        """
         began = time.monotonic()
         scheme = urlsplit(self._source.url).scheme
         options = {"protocol_whitelist": _PROTOCOLS[scheme], "fflags": "nobuffer"}
         if scheme in ("rtsp", "rtsps"):
             options["allowed_media_types"] = "video"  # sound is not even asked for
+            options["reorder_queue_size"] = QUEUE
         try:
-            with av.open(_address(self._source), options=options, timeout=self._timeout) as container:
+            with (
+                hear() as heard,
+                av.open(_address(self._source), options=options, timeout=self._timeout) as container,
+            ):
                 video = next((stream for stream in container.streams.video), None)
                 codec = _CODECS.get(video.codec_context.name) if video is not None else None
                 names = [stream.codec_context.name for stream in container.streams if stream.codec_context]
@@ -183,7 +193,8 @@ class _Reader:
                         into = float(seconds - (video.start_time or 0) * base)
                         report(SenderReport(clock / 1e6 + into, 0))
                     self.room.acquire()
-                    take(round(seconds * TICKS) & 0xFFFFFFFF, split(bytes(packet)))
+                    stamp = round(seconds * TICKS) & 0xFFFFFFFF
+                    take(stamp, split(bytes(packet)), heard.take(), packet.is_corrupt)
         except SessionFailed:
             raise
         except (av.error.FFmpegError, OSError, ValueError) as error:
