@@ -7,7 +7,8 @@ from tests.video.cameras.test_importing import csv_of, run
 from koinon.base.errors import Conflict, Invalid, KoinonError, NotAllowed, NotFound
 from koinon.trust.ledger import find_entries, read_private
 from koinon.video.cameras import Role, Sensor, controls, service
-from koinon.video.cameras.importing import Outcome, read_csv
+from koinon.video.cameras.importing import Outcome
+from koinon.video.cameras.rows import read_csv
 
 SECRET = "http://admin:hunter2@10.4.0.9:8080"
 HEADER = "code,name,latitude,longitude,place_kind,municipality,sensor,onvif"

@@ -3,6 +3,9 @@
 import asyncio
 import contextlib
 import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 from typer.testing import CliRunner
@@ -38,6 +41,14 @@ async def give_system(world, code=PARTY):
     return system, key_path(world.home, f"{code}-system")
 
 
+class Served(NamedTuple):
+    """The command, and where it goes."""
+
+    run: Callable[..., Awaitable[tuple[int, Any]]]
+    url: str
+    pins: Path
+
+
 @pytest.fixture
 async def served(world, make_gate, tmp_path, monkeypatch):
     """The signed API on a port, and `koinon cameras import` against it."""
@@ -47,7 +58,7 @@ async def served(world, make_gate, tmp_path, monkeypatch):
     key = SigningKey.generate()
     api = CamerasApi(gate, world.home, key=key, authority=f"127.0.0.1:{port}")
     running = server(api, host="127.0.0.1", port=port, uses=uses)
-    running.install_signal_handlers = lambda: None
+    running.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
     task = asyncio.create_task(running.serve(sockets=[listener]))
     while not running.started:  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.01)
@@ -63,8 +74,7 @@ async def served(world, make_gate, tmp_path, monkeypatch):
             raise done.exception
         return done.exit_code, json.loads(done.stdout)
 
-    run.url, run.pins = f"http://127.0.0.1:{port}", pins
-    yield run
+    yield Served(run, f"http://127.0.0.1:{port}", pins)
     running.should_exit = True
     with contextlib.suppress(asyncio.CancelledError):
         await task
@@ -79,10 +89,10 @@ async def test_a_system_tries_a_file_then_imports_it_and_the_entry_names_it(worl
     system, key = await give_system(world)
     file = tmp_path / "cameras.csv"
     file.write_text(f"{HEADER}\n{ROW}\n{ROW.replace('imported-1', '=cmd')}\n")
-    status, told = await served(file, key, "--dry-run")
+    status, told = await served.run(file, key, "--dry-run")
     assert (status, told["dry_run"], told["created"], told["refused"]) == (65, True, 1, 1)
     assert "imported-1" not in await codes(world)
-    status, told = await served(file, key, "--report", str(tmp_path / "report.csv"))
+    status, told = await served.run(file, key, "--report", str(tmp_path / "report.csv"))
     assert (told["created"], told["rows"][1]["code"], told["rows"][1]["line"]) == (
         1,
         "camera_value_invalid",
@@ -99,7 +109,7 @@ async def test_a_system_tries_a_file_then_imports_it_and_the_entry_names_it(worl
         if name not in ("latitude", "longitude")
     }
     points.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
-    status, told = await served(points, key)
+    status, told = await served.run(points, key)
     assert (status, told["changed"], told["rows"][0]["changed"]) == (0, 1, ["longitude"])
     async with world.database.acquire() as connection:
         entries = await find_entries(connection, kind="camera.changed", limit=1)
@@ -116,7 +126,7 @@ async def test_what_a_system_may_not_is_refused_and_nothing_changes(world, serve
 
     async def refusal(key):
         with pytest.raises(KoinonError) as caught:
-            await served(file, key)
+            await served.run(file, key)
         return caught.value.code
 
     # A party without a camera manager: nobody answers for what its system does.
@@ -127,7 +137,7 @@ async def test_what_a_system_may_not_is_refused_and_nothing_changes(world, serve
     wrong = tmp_path / "wrong.csv"
     wrong.write_text("code,colour\na,red\n")
     with pytest.raises(KoinonError) as caught:
-        await served(wrong, key)
+        await served.run(wrong, key)
     assert caught.value.code == "columns_unknown"
 
     def send(client, path, kind):
