@@ -1,5 +1,6 @@
 """Debts from a sale, through the gate: announced, told, answered in and after the term, stated, refused, traced."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -170,16 +171,24 @@ async def test_answers_are_ranked_and_stated_once_all_are_in(office: Office) -> 
     assert any("Regional tax service" in text.en for text in after["claims"].explanation)
 
 
-async def test_what_comes_after_the_term_is_out_and_shown(office: Office) -> None:
+async def test_what_comes_after_the_term_is_out_and_shown(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
     announced = await office.announce()
     await office.answer(announced.number, office.town)
     last = announced.terms[0].term_ends
+    before = await office.debts._told(announced.number, office.tax)
     office.move((last - civil_date(announced.sent_at)).days)
     in_time = await office.answer(announced.number, office.tax, principal_cents=1)
     assert in_time.late is False
     office.move((last - civil_date(announced.sent_at)).days + 1)
     # What was answered in time cannot be changed afterwards.
     with pytest.raises(Conflict) as refusal:
+        await office.answer(announced.number, office.tax, principal_cents=2)
+    assert refusal.value.code == "answer_final"
+    # Nor by somebody of the same creditor who began before it came.
+    with monkeypatch.context() as patch, pytest.raises(Conflict) as refusal:
+        patch.setattr(office.debts, "_told", lambda number, actor: asyncio.sleep(0, before))
         await office.answer(announced.number, office.tax, principal_cents=2)
     assert refusal.value.code == "answer_final"
     second = await office.announce(case="N-2026-2")
@@ -214,8 +223,18 @@ async def test_the_same_announcement_twice_tells_nobody_twice(office: Office) ->
         await office.announce()
     assert (refusal.value.code, refusal.value.facts) == ("announcement_exists", {"number": number})
     assert len((await office.debts.list_notices(office.tax))[0].notices) == 1
+    await office.announce(case="N-2026-2")
+    with pytest.raises(Conflict) as refusal:
+        await office.announce()
+    assert refusal.value.facts == {"number": number}, "also where another case came in between"
     office.move(93)
     assert (await office.announce()).number != number, "one that lapsed is made again"
+
+
+async def test_of_the_same_announcement_at_the_same_time_one_stands(office: Office) -> None:
+    done = await asyncio.gather(*(office.announce() for _ in range(3)), return_exceptions=True)
+    assert [each.code for each in done if isinstance(each, Conflict)] == ["announcement_exists"] * 2, done
+    assert len((await office.debts.list_notices(office.tax))[0].notices) == 1
 
 
 async def test_an_announcement_without_a_deed_lapses_after_three_months(office: Office) -> None:

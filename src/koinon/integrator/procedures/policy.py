@@ -5,7 +5,7 @@ from datetime import date, datetime
 
 from koinon.base.clock import civil_date
 from koinon.base.errors import Conflict, Invalid
-from koinon.integrator.entitlement.debts import RANKS
+from koinon.integrator.entitlement.debts import RANKS, is_lapsed
 from koinon.integrator.procedures.model import (
     ANSWER,
     CREDITOR_KINDS,
@@ -41,6 +41,29 @@ def demand_open(announcement: Announcement) -> None:
         "reason": announcement.reason,
     }
     raise Conflict("announcement_closed", **{name: value for name, value in facts.items() if value})
+
+
+def demand_new(same: Sequence[Announcement], today: date) -> None:
+    """None of these, which are open, of one case and kind and about one debtor, holds.
+
+    Raises:
+        Conflict: `announcement_exists`, with its number.
+    """
+    for each in same:
+        if not is_lapsed(civil_date(each.sent_at), each.deed_on, today):
+            raise Conflict("announcement_exists", number=each.number)
+
+
+def is_late(announcement: Announcement, notice: Notice, day: date) -> bool:
+    """Whether an answer on that day comes after the term.
+
+    Raises:
+        Conflict: `answer_final`: it would, and there is an answer already.
+    """
+    late = day > notice.term_ends
+    if late and notice.answered_at is not None:
+        raise Conflict("answer_final", number=announcement.number, term_ends=str(notice.term_ends))
+    return late
 
 
 def close(announcement: Announcement, notices: Sequence[Notice], today: date) -> Outcome:

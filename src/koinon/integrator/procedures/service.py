@@ -15,7 +15,7 @@ from koinon.base.errors import Conflict, Invalid, NotAllowed, NotFound
 from koinon.base.ids import new_id
 from koinon.integrator.directory import DirectoryKeys, end_dossiers, insert_dossiers, new_line
 from koinon.integrator.drivers import is_national_number
-from koinon.integrator.entitlement.debts import answer_term, is_lapsed, payment_term
+from koinon.integrator.entitlement.debts import answer_term, payment_term
 from koinon.integrator.model import FieldAnswer
 from koinon.integrator.procedures import policy, store
 from koinon.integrator.procedures.model import (
@@ -100,15 +100,9 @@ class Debts:
         if not creditors:
             raise Conflict("creditors_missing")
         terms = {party.id: answer_term(CREDITOR_KINDS[party.kind], sent) for party in creditors}
+        same = (actor.party, subject, passage.ask.case, request.kind)
         async with self.gate.database.acquire() as connection:
-            before = await store.find_newest(connection, self.keys, actor.party, subject)
-            if (
-                before is not None
-                and before.closed_at is None
-                and (before.case, before.kind) == (passage.ask.case, request.kind)
-                and not is_lapsed(civil_date(before.sent_at), before.deed_on, sent)
-            ):
-                raise Conflict("announcement_exists", number=before.number)
+            policy.demand_new(await store.list_open(connection, self.keys, *same), sent)
             number = await store.next_number(connection, sent.year)
         released = await passage.release(
             {"announcement": FieldAnswer(status="value", value=number)},
@@ -129,6 +123,7 @@ class Debts:
             price_cents=request.price_cents,
         )
         async with self.gate.database.transaction() as connection:
+            policy.demand_new(await store.list_open(connection, self.keys, *same, hold=True), sent)
             await store.insert_announcement(connection, self.keys, announcement)
             for party in creditors:
                 await self._tell(connection, announcement, party, terms[party.id][0])
@@ -221,9 +216,7 @@ class Debts:
             actor, ANSWER, policy.read_case(request.case), (announcement.subject,), {"answer"}
         )
         at = self.gate.clock.now()
-        late = civil_date(at) > notice.term_ends
-        if late and notice.answered_at is not None:
-            raise Conflict("answer_final", number=announcement.number, term_ends=str(notice.term_ends))
+        late = policy.is_late(announcement, notice, civil_date(at))
         released = await passage.release(
             {"answer": FieldAnswer(status="value", value=not late)},
             kind="debt.answered",
@@ -233,6 +226,10 @@ class Debts:
         async with self.gate.database.transaction() as connection:
             current = await store.get_announcement(connection, self.keys, request.number, lock=True)
             policy.demand_open(current)
+            # Whoever answers for this creditor at the same time, an answer in time stays.
+            now = await store.find_notice(connection, self.keys, announcement.id, actor.party)
+            assert now is not None
+            policy.is_late(announcement, now, civil_date(at))
             await store.record_answer(
                 connection, self.keys, announcement.id, actor.party, claim, at, late=late
             )

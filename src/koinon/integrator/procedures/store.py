@@ -13,6 +13,7 @@ from koinon.integrator.directory import DirectoryKeys
 from koinon.integrator.entitlement.debts import Kind
 from koinon.integrator.procedures.model import (
     Announcement,
+    AnnouncementKind,
     ClaimBody,
     Notice,
     Outcome,
@@ -79,11 +80,35 @@ async def get_announcement(
     return _announcement(keys, row)
 
 
-async def find_newest(
-    connection: Connection, keys: DirectoryKeys, party: PartyId, subject: str
-) -> Announcement | None:
-    """As `find_newest_many`, about one subject."""
-    return (await find_newest_many(connection, keys, party, (subject,))).get(subject)
+async def list_open(
+    connection: Connection,
+    keys: DirectoryKeys,
+    party: PartyId,
+    subject: str,
+    case: str,
+    kind: AnnouncementKind,
+    *,
+    hold: bool = False,
+) -> list[Announcement]:
+    """Those of that case and kind about the subject that nothing has ended. With `hold` nobody else announces anything
+    about the subject for this party until the transaction ends.
+    """
+    token = keys.token(subject)
+    if hold:
+        await connection.execute(
+            "SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended($1, 5))", f"{party}/{token.hex()}"
+        )
+    rows = await connection.fetch(
+        """
+        SELECT * FROM procedures.announcement
+        WHERE party = $1 AND subject = $2 AND "case" = $3 AND kind = $4 AND closed_at IS NULL ORDER BY id DESC
+        """,
+        party,
+        token,
+        case,
+        kind,
+    )
+    return [_announcement(keys, row) for row in rows]
 
 
 async def find_newest_many(
