@@ -273,6 +273,7 @@ BAD_BODIES: dict[str, tuple[Any, str, int]] = {
     "somebody_else": ({"subject": {"national_number": "90670112335"}}, "subject_not_registered", 403),
     "unknown_authorisation": ({"authorisation": "2020/001"}, "authorisation_missing", 403),
     "surrogate": (b'{"flow": "\\ud800"}', "body_malformed", 400),
+    "nul": ({"case": "A\0B"}, "body_malformed", 400),
     "deep": (b"[" * 5000 + b"]" * 5000, "body_malformed", 400),
 }
 

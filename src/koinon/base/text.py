@@ -1,11 +1,15 @@
 """Text in the three languages. Dutch and French are equals; English comes third."""
 
-from typing import Literal, get_args
+import re
+from typing import Final, Literal, get_args
 
 import msgspec
 
+from koinon.base.errors import Invalid
+
 Language = Literal["nl", "fr", "en"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
+_NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 class Text(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -18,3 +22,15 @@ class Text(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def in_(self, language: Language) -> str:
         """The words in `language`."""
         return str(getattr(self, language))
+
+
+def refuse_nul(json: bytes) -> None:
+    """No text in the JSON holds U+0000: PostgreSQL keeps none, and that would be found out after the ledger has it.
+
+    Raises:
+        Invalid: `body_malformed`.
+
+    Source: RFC 8259 section 7: in JSON it can stand only escaped; an escaped backslash before it makes it plain text.
+    """
+    if b"\\u0000" in json and _NUL.search(json):
+        raise Invalid("body_malformed", why="U+0000 in a text")

@@ -89,12 +89,13 @@ async def test_a_second_person_confirms_on_the_page_and_the_one_who_asked_learns
         r'csrf[^>]*value="([^"]+)"', mine.text
     )
     assert token
-    asked = await iris.post(
-        "/api/video/confirmations",
-        content=msgspec.json.encode(request),
-        headers={"content-type": "application/json", "x-csrf-token": token[1]},
-    )
+    headers = {"content-type": "application/json", "accept": "application/json", "x-csrf-token": token[1]}
+    asked = await iris.post("/api/video/confirmations", content=msgspec.json.encode(request), headers=headers)
     assert asked.status_code == 201, asked.text
+    # What PostgreSQL cannot keep is no fault of ours.
+    odd = msgspec.json.encode(msgspec.structs.replace(request, reason="a\0face"))
+    refused = await iris.post("/api/video/confirmations", content=odd, headers=headers)
+    assert (refused.status_code, refused.json()["code"]) == (400, "body_malformed")
     path = f"/api/video/confirmations/{asked.json()['confirmation']}"
     assert (await iris.get(path)).json()["state"] == "waiting"
     assert (await ivo.get(path)).status_code == 404

@@ -28,6 +28,7 @@ from koinon.base.errors import (
     Unavailable,
 )
 from koinon.base.metrics import counter
+from koinon.base.text import refuse_nul
 from koinon.trust.gate import Actor, Admission, ExchangeId, Gate
 from koinon.trust.parties import KeyUse
 
@@ -255,6 +256,7 @@ def decode(read: Callable[[bytes], Any], body: bytes) -> Any:
     Raises:
         Invalid: `body_malformed`.
     """
+    refuse_nul(body)
     try:
         return read(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -23,7 +23,7 @@ from litestar.connection import ASGIConnection
 
 from koinon.base.connection import reset, transport_of
 from koinon.base.errors import Invalid, KoinonError, NotFound, NotIdentified, TooMany
-from koinon.base.text import Language
+from koinon.base.text import Language, refuse_nul
 from koinon.portal import refuse_cross_origin
 from koinon.trust.gate import Cut, EndReason
 from koinon.trust.parties.sign_in import Session, viewer_of
@@ -136,6 +136,7 @@ class ViewSocket(ABC):
             await send({"type": "websocket.close", "code": _PROBLEM})
 
     def _decode(self, text: str) -> ViewRequest:
+        refuse_nul(text.encode("utf-8", "surrogatepass"))
         try:
             request = _read_request(text)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

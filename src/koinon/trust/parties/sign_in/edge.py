@@ -15,9 +15,9 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from koinon.base import metrics
 from koinon.base.clock import Clock
 from koinon.base.database import Database
-from koinon.base.errors import KoinonError, NotFound, NotIdentified
+from koinon.base.errors import Invalid, KoinonError, NotFound, NotIdentified
 from koinon.base.settings import Settings
-from koinon.base.text import Language
+from koinon.base.text import Language, refuse_nul
 from koinon.portal import portal_of
 from koinon.trust.ledger import Sealer
 from koinon.trust.parties.model import LOCAL_ISSUER
@@ -205,11 +205,21 @@ async def provide_session(request: Request[Any, Any, Any]) -> Session:
 
 
 async def read_whole(request: Request[Any, Any, Any]) -> None:
-    """What the request brings is there; who asks for it later gets it all the same."""
+    """What the request brings is there; who asks for it later gets it all the same.
+
+    Raises:
+        Invalid: `body_malformed`: it holds a text that cannot be kept, see `refuse_nul`.
+    """
     # Dependencies are made at once, and a body can be read once.
     async with request.scope["state"].setdefault(_READ, asyncio.Lock()):
         # A form that a guard has read is remembered as a form alone.
-        await (request.form() if request.content_type[0] in _FORMS else request.body())
+        if request.content_type[0] in _FORMS:
+            if any(
+                isinstance(each, str) and "\0" in each for _, each in (await request.form()).multi_items()
+            ):
+                raise Invalid("body_malformed", why="U+0000 in a text")
+        else:
+            refuse_nul(await request.body())
 
 
 def demand_session(connection: Connection, handler: BaseRouteHandler) -> None:
