@@ -68,6 +68,37 @@ def start_of(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=BRUSSELS).astimezone(UTC)
 
 
+def read_moment(text: str, *, last: bool = False) -> datetime:
+    """The instant at which `2026-11-24 10:30` (or with a T) is in Brussels, in UTC; of a time that comes twice, when
+    summer time ends, the first, or the `last`.
+
+    Raises:
+        ValueError: it is none, says an offset, or does not come.
+    """
+    civil = datetime.fromisoformat(text.strip())
+    if civil.tzinfo is not None:
+        raise ValueError("an offset")
+    try:
+        instant = civil.replace(tzinfo=BRUSSELS, fold=int(last)).astimezone(UTC)
+    except OverflowError:
+        raise ValueError("not of our time") from None
+    if instant.astimezone(BRUSSELS).replace(tzinfo=None) != civil:
+        raise ValueError("the clock goes forward over it")
+    return instant
+
+
+def end_of(day: date) -> datetime:
+    """The instant at which `day` ends in Brussels, in UTC.
+
+    Raises:
+        ValueError: not of our time.
+    """
+    try:
+        return start_of(day + timedelta(days=1))
+    except OverflowError:
+        raise ValueError("not of our time") from None
+
+
 def rfc3339(instant: datetime, *, minutes: bool = False) -> str:
     """`instant` as RFC 3339 in UTC with a `Z`; to the minute where the ledger must not tell more."""
     text = instant.astimezone(UTC).isoformat(timespec="minutes" if minutes else "microseconds")

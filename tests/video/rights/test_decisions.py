@@ -257,6 +257,8 @@ async def test_a_decision_is_recorded_seen_and_ended_on_the_pages_and_over_the_a
     assert wrong.status_code == 400 and "64 hexadecimal" in wrong.text and "PV-7" in wrong.text
     wrong = await ivo.post("/video/decisions/new", data={**form, **mark, "decided_on": "yesterday"})
     assert wrong.status_code == 400 and "today or earlier" in wrong.text
+    wrong = await ivo.post("/video/decisions/new", data={**form, **mark, "ends_at": "9999-12-31"})
+    assert wrong.status_code == 400 and "within 366 days" in wrong.text
     done = await ivo.post("/video/decisions/new", data={**form, **mark})
     assert done.status_code == 303, done.text
     listed = (await ivo.get("/video/decisions")).text

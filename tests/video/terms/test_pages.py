@@ -115,6 +115,8 @@ async def test_a_hold_is_placed_seen_and_ended_and_its_reason_is_for_its_own_par
         )
         nothing = await client.post("/video/holds/new", data={**form, "since": "yesterday"})
         assert nothing.status_code == 400 and "2026-11-24 10:30" in nothing.text
+        never = await client.post("/video/holds/new", data={**form, "ends_at": "9999-12-31"})
+        assert never.status_code == 400 and "2026-11-24 10:30" in never.text
         assert (await client.post("/video/holds/new", data=form)).status_code == 303
         listed = (await client.get("/video/holds")).text
         assert code in listed and "Broken window" in listed and "1 unit there" in listed
@@ -126,6 +128,11 @@ async def test_a_hold_is_placed_seen_and_ended_and_its_reason_is_for_its_own_par
         assert (await client.post(f"/video/holds/{hold}/end")).status_code == 303
         assert "Everything is deleted" in (await client.get("/video/holds")).text
         assert code in (await client.get("/video/holds", params={"over": "true"})).text
+        # The clock was set back that night: what may be meant is held.
+        night = {"since": "2025-10-26T02:10", "until": "2025-10-26T02:20"}
+        assert (await client.post("/video/holds/new", data={**form, **night})).status_code == 303
+        ((since, until),) = await pages.site.rows("SELECT since, until FROM terms.hold WHERE id <> $1", hold)
+    assert (f"{since:%H:%M}", f"{until:%H:%M}") == ("00:10", "01:20")
 
 
 async def test_masks_are_drawn_by_the_owners_manager_only(pages):

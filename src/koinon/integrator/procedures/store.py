@@ -96,7 +96,8 @@ async def list_open(
     token = keys.token(subject)
     if hold:
         await connection.execute(
-            "SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended($1, 5))", f"{party}/{token.hex()}"
+            "SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended($1, 5))",
+            f"{party}/{token.hex()}",
         )
     rows = await connection.fetch(
         """

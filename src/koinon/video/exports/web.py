@@ -201,9 +201,9 @@ def _moment(text: str) -> datetime | None:
     """A moment of the page's address, in Brussels; None where there is none."""
     try:
         at = datetime.fromisoformat(text)
-    except ValueError:
+        return at.astimezone(BRUSSELS) if at.tzinfo is not None else None
+    except (ValueError, OverflowError):
         return None
-    return at.astimezone(BRUSSELS) if at.tzinfo is not None else None
 
 
 handlers = [show_exports, show_form, fetch, delete, *api.handlers]

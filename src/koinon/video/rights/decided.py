@@ -1,7 +1,7 @@
 """Pages and API on which decisions of the public prosecutor are written down, seen and ended."""
 
 from collections.abc import Mapping
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -11,7 +11,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect
 
-from koinon.base.clock import Clock, start_of
+from koinon.base.clock import Clock, end_of
 from koinon.base.database import Database
 from koinon.base.errors import Invalid, KoinonError, NotAllowed, NotFound
 from koinon.base.ids import parse_id
@@ -215,9 +215,10 @@ async def write_decision(
             reference=form["reference"],
             decided_on=_day(form["decided_on"], "decision_date"),
             cameras=tuple(CameraId(parse_id(each, "camera")) for each in chosen),
-            since=read_moment(form["since"]),
+            # Nothing more is shown than was certainly meant: of a time that comes twice what makes it shorter.
+            since=read_moment(form["since"], last=True),
             until=read_moment(form["until"]),
-            ends_at=start_of(_day(form["ends_at"], "decision_end") + timedelta(days=1)),
+            ends_at=_end(form["ends_at"]),
             document_sha256=form["document_sha256"].strip(),
             party=PartyId(parse_id(form["party"], "party")) if form["party"] else None,
         )
@@ -289,6 +290,14 @@ def _day(text: str, code: str) -> date:
         return date.fromisoformat(text.strip())
     except ValueError:
         raise Invalid(code, longest_days=decisions.LONGEST.days) from None
+
+
+def _end(text: str) -> datetime:
+    """When that day is over."""
+    try:
+        return end_of(_day(text, "decision_end"))
+    except ValueError:
+        raise Invalid("decision_end", longest_days=decisions.LONGEST.days) from None
 
 
 handlers = [list_recorded, record_decision, show_decisions, show_decision_form, write_decision, end_decision]

@@ -1,16 +1,16 @@
 """Pages of terms: what each camera really keeps, drawn against what the law says; and holds, seen and placed."""
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from litestar import Request, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect
 
-from koinon.base.clock import BRUSSELS, Clock, start_of
+from koinon.base.clock import Clock, end_of
+from koinon.base.clock import read_moment as read_civil
 from koinon.base.database import Database
 from koinon.base.errors import Invalid, KoinonError, NotAllowed
 from koinon.base.ids import parse_id
@@ -242,7 +242,8 @@ async def place_hold(
         asked = NewHold(
             cameras=tuple(CameraId(parse_id(each, "camera")) for each in chosen),
             since=read_moment(form["since"]),
-            until=read_moment(form["until"]),
+            # What may be meant is held: of a time that comes twice the last.
+            until=read_moment(form["until"], last=True),
             basis=form["basis"],
             reason=form["reason"],
             case=form["case"],
@@ -301,29 +302,22 @@ async def _hold_form(
     )
 
 
-def read_moment(text: str, zone: ZoneInfo = BRUSSELS) -> datetime:
-    """The moment that `text` writes in Brussels' civil time: `2026-11-24 10:30`, or with a T.
-
-    Of a time that comes twice, when summer time ends, the first is meant; one that does not come is refused.
+def read_moment(text: str, *, last: bool = False) -> datetime:
+    """As `read_moment` of `base.clock`.
 
     Raises:
         Invalid: `hold_moment_malformed`.
     """
     try:
-        moment = datetime.fromisoformat(text.strip()).replace(tzinfo=zone)
+        return read_civil(text, last=last)
     except ValueError:
         raise Invalid("hold_moment_malformed") from None
-    if moment.astimezone(ZoneInfo("UTC")).astimezone(zone).replace(tzinfo=None) != moment.replace(
-        tzinfo=None
-    ):
-        raise Invalid("hold_moment_malformed")
-    return moment.astimezone(ZoneInfo("UTC"))
 
 
 def _read_end(text: str) -> datetime:
     """The end of the day that `text` writes."""
     try:
-        return start_of(datetime.fromisoformat(text.strip()).date() + timedelta(days=1))
+        return end_of(date.fromisoformat(text.strip()))
     except ValueError:
         raise Invalid("hold_moment_malformed") from None
 

@@ -194,7 +194,12 @@ def test_a_month_has_the_promise_that_began_last() -> None:
 
 
 def test_a_month_that_has_not_begun_or_is_deleted_is_not_reported() -> None:
-    for month, code in ((date(2026, 12, 1), "month_not_begun"), (date(2025, 9, 1), "month_not_kept")):
+    for month, code in (
+        (date(2026, 12, 1), "month_not_begun"),
+        (date(2025, 9, 1), "month_not_kept"),
+        (date(9999, 12, 1), "month_malformed"),
+        (date(1, 1, 1), "month_malformed"),
+    ):
         with pytest.raises(Invalid) as caught:
             period_of(month, AT)
         assert caught.value.code == code

@@ -3,9 +3,10 @@
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 
-from koinon.base.clock import BRUSSELS, civil_date, start_of
+from koinon.base.clock import civil_date, start_of
+from koinon.base.clock import read_moment as read_civil
 from koinon.base.errors import Invalid
 from koinon.base.text import LANGUAGES
 from koinon.integrator.operations.levels.model import (
@@ -50,9 +51,12 @@ def period_of(month: date, now: datetime) -> tuple[datetime, datetime]:
     """From where to where the month can be judged now.
 
     Raises:
-        Invalid: `month_not_begun`; `month_not_kept`: its numbers are deleted.
+        Invalid: `month_not_begun`; `month_not_kept`: its numbers are deleted; `month_malformed`: not of our time.
     """
-    since, end = start_of(month), start_of(next_month(month))
+    try:
+        since, end = start_of(month), start_of(next_month(month))
+    except OverflowError:
+        raise Invalid("month_malformed", expected="2026-11") from None
     if since < oldest_kept(now):
         raise Invalid("month_not_kept")
     until = min(end, now.replace(second=0, microsecond=0) - _LAG)
@@ -225,13 +229,9 @@ def read_moment(text: str) -> datetime:
         Invalid: `maintenance_malformed`, also for one that does not come.
     """
     try:
-        local = datetime.strptime(text.strip().replace("T", " "), "%Y-%m-%d %H:%M").replace(tzinfo=BRUSSELS)
+        return read_civil(text)
     except ValueError:
         raise Invalid("maintenance_malformed", expected="2026-11-24 10:30") from None
-    at = local.astimezone(UTC)
-    if at.astimezone(BRUSSELS).replace(tzinfo=None) != local.replace(tzinfo=None):
-        raise Invalid("maintenance_malformed", expected="2026-11-24 10:30")
-    return at
 
 
 def _covered(since: datetime, count: int, lives: Iterable[Life]) -> list[float]:
