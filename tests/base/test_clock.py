@@ -15,7 +15,8 @@ def test_a_time_that_comes_twice_is_the_first_or_the_last_of_the_two() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "tomorrow", "2027-03-28 02:30", "2026-11-24 10:30+05:00", "2026-11-24T10:30Z", "0001-01-01 00:00"]
+    "text",
+    ["", "tomorrow", "2027-03-28 02:30", "2026-11-24 10:30+05:00", "2026-11-24T10:30Z", "0001-01-01 00:00"],
 )
 @pytest.mark.parametrize("last", [False, True])
 def test_what_is_no_time_in_brussels_is_refused(text: str, last: bool) -> None:

@@ -203,6 +203,18 @@ async def test_an_operator_whom_the_commission_stopped_proposes_and_publishes_no
     assert refused.value.code == "person_suspended"
 
 
+async def test_a_manager_whom_the_commission_stopped_agrees_to_nothing_and_ends_nothing(
+    bureau: Bureau,
+) -> None:
+    order = await bureau.orders.propose(bureau.new, bureau.olga)
+    await bureau.office.world.act("chair", Deed.SUSPEND, TargetKind.PERSON, str(bureau.marc.person))
+    await bureau.office.gate.keeper.refresh((await bureau.office.gate.keeper.settle()).epoch)
+    assert await code_of(bureau.orders.agree(order.id, bureau.marc)) == "person_suspended"
+    assert await code_of(bureau.orders.end(order.id, bureau.marc)) == "person_suspended"
+    [found], _ = await bureau.orders.list_orders(bureau.olga)
+    assert found.state == "proposed"
+
+
 async def test_an_order_is_about_fields_that_the_flow_gives(bureau: Bureau) -> None:
     for changed, code in (
         ({"fields": ("income",)}, "field_unknown"),

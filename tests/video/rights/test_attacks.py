@@ -15,6 +15,7 @@ from koinon.demo.region.video import CRISIS, INVESTIGATION, ZONE_SOUTH
 from koinon.trust.parties import LOCAL_ISSUER
 from koinon.trust.rules import Obligations
 from koinon.trust.standing import Standing, StandingLoader
+from koinon.trust.standing.acts import Deed, TargetKind
 from koinon.video.cameras import store as cameras
 from koinon.video.rights import Action, actor_of, confirmations, emergencies, store
 
@@ -68,10 +69,36 @@ async def test_a_human_who_is_two_persons_reviews_no_emergency_of_either(
         async with world.database.transaction() as connection:
             [declared] = await store.list_emergencies(connection)
             await emergencies.review(
-                connection, world.sealer, film.session("axel", "security_adviser"), declared.id,
-                justified=True, note="", at=at,
+                connection, world.sealer, await rights._gate.keeper.settle(),
+                film.session("axel", "security_adviser"), declared.id, justified=True, note="", at=at,
             )  # fmt: skip
     assert caught.value.code == "review_by_oneself"
+
+
+async def test_an_adviser_whom_the_commission_stopped_looks_back_at_nothing(
+    world: Any, film: Any, make_rights: Any
+) -> None:
+    rights = await make_rights()
+    request = live(film.camera["south-1"], purpose=CRISIS, emergency=True, reason="a flood")
+    await (await rights.open(film.session("wim", "control_room_operator"), request)).end()
+    keeper, axel = rights._gate.keeper, film.session("axel", "security_adviser")
+    before = (await keeper.settle()).epoch
+    await world.act("chair", Deed.SUSPEND, TargetKind.PERSON, str(axel.person))
+    standing = await keeper.refresh(before)
+    with pytest.raises(NotAllowed) as caught:
+        async with world.database.transaction() as connection:
+            [declared] = await store.list_emergencies(connection)
+            await emergencies.review(
+                connection,
+                world.sealer,
+                standing,
+                axel,
+                declared.id,
+                justified=True,
+                note="",
+                at=datetime.now(UTC),
+            )
+    assert caught.value.code == "person_suspended"
 
 
 async def test_asking_for_a_second_person_does_not_tell_which_cameras_there_are(

@@ -17,6 +17,7 @@ from koinon.demo.cameras_seed import CAMERAS, seed_cameras
 from koinon.trust.parties import LOCAL_ISSUER
 from koinon.trust.parties.sign_in.edge import SESSION_COOKIE, SignIn
 from koinon.trust.parties.sign_in.sessions import Sessions, csrf_token
+from koinon.trust.standing.acts import Deed, TargetKind
 from koinon.video.terms.web import read_moment
 
 LANGUAGES = ("nl", "fr", "en")
@@ -156,6 +157,24 @@ async def test_masks_are_drawn_by_the_owners_manager_only(pages):
         ).status_code == 404
     async with pages.client("sofie", "control_room_supervisor") as client:
         assert (await client.get("/video/masks")).status_code == 403
+
+
+async def test_a_manager_whom_the_commission_stopped_shortens_no_term_and_uncovers_nothing(pages):
+    _, camera, _ = pages.cameras[0]
+    cato = pages.world.region.persons["cato"]
+    keeper = pages.platform.keeper
+    async with pages.client("cato", "camera_manager") as client:
+        before = (await keeper.settle()).epoch
+        await pages.world.act("chair", Deed.SUSPEND, TargetKind.PERSON, str(cato))
+        await keeper.refresh(before)
+        for path, data in (
+            (f"/video/terms/{camera}", {"days": "1"}),
+            (f"/video/masks/{camera}", {"points": "", "kind": "fill", "why": "x"}),
+        ):
+            answer = await client.post(path, data=data)
+            assert answer.status_code == 403, path
+    assert await pages.site.rows("SELECT FROM masks.mask") == []
+    assert await pages.site.rows("SELECT FROM terms.own_term") == []
 
 
 def test_a_moment_is_read_in_brussels_time_across_the_change_of_the_clocks():

@@ -159,8 +159,19 @@ class Standing:
         """
         if by.profile != OPERATOR or by.person is None or by.party is None:
             raise NotAllowed("profile_not_held", profile=OPERATOR)
-        self.check_actor(Actor(party=by.party, person=by.person, profile=by.profile), at)
+        self.check_author(by, at)
         return by.person
+
+    def check_author(self, by: Author, at: datetime) -> None:
+        """Who makes a change may act at `at`: for what is done without passing the gate.
+
+        A command at the machine, which has neither party nor person, may.
+
+        Raises:
+            NotAllowed: the codes of `check_actor`.
+        """
+        if by.party is not None and by.person is not None:
+            self.check_actor(Actor(party=by.party, person=by.person, profile=by.profile), at)
 
     def find_grounds(self, ask: Ask, at: datetime) -> Grounds:
         """On what the ask rests at `at`.

@@ -30,7 +30,8 @@ async def set_mask(
 ) -> Mask:
     """From `now` on pictures of the camera are masked so, all at once; no polygon at all: they are not.
 
-    In a transaction. What was recorded before stays under the mask of its time, and cannot be changed.
+    In a transaction; that the author may act now is the caller's to ask. What was recorded before stays under the mask
+    of its time, and cannot be changed.
 
     Records: `masks.set` (register log): that, and how much of the picture; where it lies is for who may see the camera,
         and which camera that is, unless it is shared.

@@ -14,6 +14,7 @@ from koinon.base.errors import Invalid, KoinonError, NotAllowed, NotFound
 from koinon.portal import N_, NavigationItem, Viewer, portal_of, render
 from koinon.trust.ledger import Sealer
 from koinon.trust.parties.sign_in import Session
+from koinon.trust.standing import Standing
 from koinon.video.cameras.model import Camera, CameraId
 from koinon.video.cameras.store import find_camera, list_cameras
 from koinon.video.masks import service
@@ -86,11 +87,13 @@ async def set_masks(
     camera: FromPath[UUID],
     session: NamedDependency[Session],
     database: NamedDependency[Database],
+    standing: NamedDependency[Standing],
     sealer: NamedDependency[Sealer],
     clock: NamedDependency[Clock],
 ) -> Any:
     """From now on the camera is masked as the form says. Records: `masks.set`."""
     author = session.author()
+    standing.check_author(author, clock.now())  # who was suspended uncovers nothing
     sent = await request.form()
     form = {name: str(sent.get(name, ""))[:20_000] for name in ("points", "kind", "why")}
     try:

@@ -7,6 +7,7 @@ from koinon.base.errors import Conflict, Invalid, NotAllowed, NotFound
 from koinon.trust.ledger import Entry, Log, Sealer, append
 from koinon.trust.parties.sign_in import Session
 from koinon.trust.parties.store import is_same_human
+from koinon.trust.standing import Standing
 from koinon.video.rights import store
 from koinon.video.rights.model import REASON_LIMIT, Emergency, EmergencyId
 from koinon.video.rights.policy import subject_of
@@ -29,6 +30,7 @@ def check_reviewer(session: Session, emergency: Emergency) -> None:
 async def review(
     connection: Connection,
     sealer: Sealer,
+    standing: Standing,
     session: Session,
     emergency: EmergencyId,
     *,
@@ -40,7 +42,7 @@ async def review(
 
     Raises:
         NotFound: see `check_reviewer`.
-        NotAllowed: `profile_not_chosen`, `review_by_oneself`.
+        NotAllowed: `profile_not_chosen`, `review_by_oneself`; the codes of `Standing.check_actor`.
         Invalid: `note_missing` for one that was not justified, `reason_too_long`.
         Conflict: `emergency_reviewed`.
 
@@ -53,6 +55,7 @@ async def review(
     if found is None:
         raise NotFound("emergency_unknown")
     check_reviewer(session, found)
+    standing.check_author(author, at)
     if await is_same_human(connection, found.person, author.person):
         raise NotAllowed("review_by_oneself")
     if not justified and not note.strip():

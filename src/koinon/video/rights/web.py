@@ -344,6 +344,7 @@ async def review_emergency(
     request: Request[Any, Any, Any],
     session: NamedDependency[Session],
     database: NamedDependency[Database],
+    standing: NamedDependency[Standing],
     sealer: NamedDependency[Sealer],
     clock: NamedDependency[Clock],
     emergency: FromPath[UUID],
@@ -357,6 +358,7 @@ async def review_emergency(
         await emergencies.review(
             connection,
             sealer,
+            standing,
             session,
             EmergencyId(emergency),
             justified=verdict == "yes",

@@ -12,7 +12,7 @@ from koinon.base.errors import Conflict, Invalid, NotAllowed, NotFound
 from koinon.base.ids import new_id
 from koinon.trust.ledger import Entry, Log, Sealer, append
 from koinon.trust.parties import Author, PartyId
-from koinon.trust.standing import Actor, Standing
+from koinon.trust.standing import Standing
 from koinon.video.cameras.model import CameraId
 from koinon.video.terms import policy
 from koinon.video.terms.deletion import regimes_of
@@ -49,7 +49,7 @@ async def place_hold(
     """
     bases = {each.code: each for each in bases_of(standing, author, now)}
     policy.check_hold(asked, bases.get(asked.basis), now)
-    _check_standing(standing, author, now)
+    standing.check_author(author, now)
     basis = bases[asked.basis]
     assert author.person is not None and author.party is not None
     await due.take_turn(connection)
@@ -114,7 +114,7 @@ async def end_hold(
         raise NotAllowed("hold_not_allowed", basis=found.hold.basis)
     if not found.hold.stands(now):
         raise Conflict("hold_over")
-    _check_standing(standing, author, now)
+    standing.check_author(author, now)
     assert author.person is not None
     await store.end_hold(connection, hold, author.person, now)
     entry = Entry(
@@ -124,11 +124,6 @@ async def end_hold(
     )  # fmt: skip
     await append(connection, sealer, [entry])
     return msgspec.structs.replace(found.hold, ended_at=now)
-
-
-def _check_standing(standing: Standing, author: Author, now: datetime) -> None:
-    if author.party is not None and author.person is not None:
-        standing.check_actor(Actor(party=author.party, person=author.person, profile=author.profile), now)
 
 
 async def list_holds(
@@ -152,7 +147,8 @@ async def set_own_term(
     Records: `terms.own_term_set` (register log).
 
     Raises:
-        NotAllowed: `camera_managers_only`.
+        NotAllowed: `camera_managers_only`; the codes of `Standing.check_actor`: who was suspended lets nothing be
+            deleted.
         NotFound: `camera_unknown`, also for another party's.
         Invalid: `own_term`: less than a day, or longer than the law allows now.
     """  # fmt: skip
@@ -161,6 +157,7 @@ async def set_own_term(
     kept = {each.camera: each for each in await due.list_kept(connection, author.party)}.get(camera)
     if kept is None or author.party is None:
         raise NotFound("camera_unknown")
+    standing.check_author(author, now)
     most = limits_of(kept.assignments, regimes_of(standing), now)[-1].days
     if days is not None and not 1 <= days <= most:
         raise Invalid("own_term", least=1, most=most)

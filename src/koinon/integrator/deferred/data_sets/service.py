@@ -112,7 +112,8 @@ class DataSetOrders:
 
         Raises:
             NotFound: `data_set_order_unknown`, also for another party's.
-            NotAllowed: `profile_not_held`; `second_person_same`: the human who proposed it.
+            NotAllowed: `profile_not_held`; `second_person_same`: the human who proposed it; the codes of
+                `Standing.check_actor`.
             Conflict: `data_set_order_over`: it was agreed on before, or has ended.
 
         Records: `data_set_order.agreed` in the exchange log.
@@ -121,6 +122,7 @@ class DataSetOrders:
             found = await self._hold(connection, order, by)
             if by.profile != AGREES or by.person is None or by.party != found.party:
                 raise NotAllowed("profile_not_held", profile=AGREES)
+            (await self._gate.keeper.settle()).check_author(by, self._gate.clock.now())
             if found.state != "proposed":
                 raise Conflict("data_set_order_over", state=found.state)
             if await is_same_human(connection, found.proposed_by, by.person):
@@ -133,7 +135,7 @@ class DataSetOrders:
 
         Raises:
             NotFound: `data_set_order_unknown`, also for another party's.
-            NotAllowed: `profile_not_held`.
+            NotAllowed: `profile_not_held`; the codes of `Standing.check_actor`.
             Conflict: `data_set_order_over`.
 
         Records: `data_set_order.ended` in the exchange log.
@@ -142,6 +144,7 @@ class DataSetOrders:
             found = await self._hold(connection, order, by)
             if by.profile not in (OPERATOR, AGREES):
                 raise NotAllowed("profile_not_held", profile=AGREES)
+            (await self._gate.keeper.settle()).check_author(by, self._gate.clock.now())
             if found.state == "ended":
                 raise Conflict("data_set_order_over", state=found.state)
             await store.end(connection, order, self._gate.clock.now())

@@ -231,9 +231,7 @@ class Pseudonyms:
         (await self.gate.keeper.settle()).check_actor(actor, self._clock.now())
 
     async def _check_human(self, human: Human) -> None:
-        author = human.author
-        if author.party is not None and author.person is not None:
-            await self._check(Actor(party=author.party, person=author.person, profile=author.profile))
+        (await self.gate.keeper.settle()).check_author(human.author, self._clock.now())
 
     async def get_case(self, case: UUID, party: PartyId) -> Case:
         """See `reidentify.get_case`."""
