@@ -23,7 +23,7 @@ PARTS = {
         "the rule bank: check, explain, replay, export, propose, follow",
     ),
     "ledger": ("koinon.trust.ledger.cli", "the ledger: verify, prove, fsck, export"),
-    "video": ("koinon.video.cli", "record a camera"),
+    "video": ("koinon.video.cli", "cameras: register, record, check, export"),
     "parties": ("koinon.trust.parties.cli", "organisations, persons, systems, keys"),
     "agreements": ("koinon.trust.agreements.cli", "conventions and authorisations"),
     "integrator": ("koinon.integrator.cli", "messages and stored answers of sources"),

@@ -149,17 +149,19 @@ async def work(settings: Settings) -> None:
             ],
             signals=signals,
         )
-        # In a releasing process of its own making: jobs go on while there is no standing to rely on.
-        batches = asyncio.create_task(run_batches(settings), name="batches")
-        pushes = asyncio.create_task(run_pushes(settings), name="pushes")
-        exports = asyncio.create_task(run_exports(settings), name="exports")
-        fetches = asyncio.create_task(run_fetches(settings), name="fetches")
+        tasks = [
+            asyncio.create_task(worker.run(), name="jobs"),
+            # In a releasing process of its own making: jobs go on while there is no standing to rely on.
+            asyncio.create_task(run_batches(settings), name="batches"),
+            asyncio.create_task(run_pushes(settings), name="pushes"),
+            asyncio.create_task(run_exports(settings), name="exports"),
+            asyncio.create_task(run_fetches(settings), name="fetches"),
+        ]
         try:
-            await worker.run()
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()  # none of them ends by itself: what went wrong ends the process, and is told
         finally:
-            worker.stop()
-            batches.cancel()
-            pushes.cancel()
-            exports.cancel()
-            fetches.cancel()
-            await asyncio.wait([batches, pushes, exports, fetches])
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)

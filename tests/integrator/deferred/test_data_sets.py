@@ -157,6 +157,24 @@ async def test_what_was_registered_by_a_process_that_did_not_live_to_say_so_is_s
     assert await bureau.lines() == [("registered", None)]
 
 
+async def test_a_fault_of_ours_with_one_result_is_tried_again_and_ends_nothing_else(
+    bureau: Bureau, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = numbers(6)
+    await bureau.office.know(people)
+    await bureau.agreed()
+    await bureau.answered(people)
+    with monkeypatch.context() as patch:
+        patch.setattr(bureau.processing, "register_data_set", None)
+        assert not await bureau.orders.register_next()
+    assert await bureau.lines() == [("waiting", None)]
+    assert not await bureau.orders.register_next(), "it waits for its turn"
+    async with bureau.office.world.database.acquire() as connection:
+        await connection.execute("UPDATE deferred.data_set_line SET at = at - interval '1 minute'")
+    assert await bureau.orders.register_next()
+    assert await bureau.lines() == [("registered", None)]
+
+
 async def test_nothing_is_registered_without_the_partys_word_nor_after_the_end_nor_under_a_suspension(
     bureau: Bureau,
 ) -> None:

@@ -120,6 +120,11 @@ def test_a_period_is_neither_empty_nor_without_end() -> None:
         check_period(NOON, NOON + timedelta(days=32), "hour")
     assert caught.value.code == "period_too_long"
     check_period(NOON, NOON + timedelta(days=400), "day")
+    for far in ("0001-01-01T00:00:00+14:00", "9999-12-31T12:00:00+00:00"):
+        since = datetime.fromisoformat(far)
+        with pytest.raises(Invalid) as caught:
+            check_period(since, since + timedelta(hours=1), "day")
+        assert caught.value.code == "period_out_of_time"
 
 
 def test_thirteen_whole_months_are_kept() -> None:

@@ -9,7 +9,9 @@ import pytest
 from tests.app.conftest import application  # noqa: F401 - the fixture
 from tests.integrator.processing.test_web import client, processing, publish, sign_in  # noqa: F401 - the fixtures
 
+from koinon.base.errors import Invalid
 from koinon.integrator.processing.service import Processing
+from koinon.integrator.processing.web.words import decimal
 from koinon.trust.ledger import find_entries
 from koinon.trust.parties.sign_in.edge import SESSION_COOKIE
 from koinon.trust.standing.acts import Deed, TargetKind
@@ -81,6 +83,12 @@ WRONG = [
     ({"categories": ""}, "not whole"),
     ({"only_column": "age", "only_is": "<", "only_value": "old"}, "does not fit the column"),
 ]
+
+
+@pytest.mark.parametrize("text", ["", "much", "inf", "NaN", "sNaN"])
+def test_what_is_typed_as_a_number_and_is_none_is_refused(text: str) -> None:
+    with pytest.raises(Invalid):
+        decimal(text, "anonymity_malformed")
 
 
 async def test_what_cannot_be_asked_is_refused_with_its_reason_and_costs_nothing(

@@ -58,6 +58,13 @@ async def test_what_is_shown_is_exported_fetched_and_deleted(
     await page.click(".export-ask .actions button")
     await page.wait_for_selector("#exports table")
     assert "en file d’attente" in await page.inner_text("#exports")
+    # The list is drawn anew while something is made: who is at a button with the keyboard stays there.
+    await page.focus("#exports td form button >> nth=-1")
+    held = await page.evaluate(
+        "() => new Promise(done => document.addEventListener('htmx:afterSettle', () => done(document.activeElement.id),"
+        " {once: true}))"
+    )
+    assert held.startswith("delete-")
     await page.screenshot(**keep("export-queued"))
     [id_] = await made(studio)
     await page.wait_for_selector("text=prêt")  # the list asks by itself

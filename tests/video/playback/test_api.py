@@ -268,6 +268,9 @@ async def test_the_timeline_stops_where_the_viewer_may_not_look(client: Client, 
     assert abs(depth / 86_400_000_000 - 30) < 0.01
     assert "recorded" in {span["state"] for span in spans}
     assert sum(span["end"] - span["start"] for span in spans) == 40 * 86_400_000_000
+    never = {"since": "0001-01-01T00:00:00+14:00", "until": "9999-12-31T23:59:59-11:00"}
+    got = await client.http.get("/api/video/timelines", params={**asked, **never})
+    assert (got.status_code, got.json()["code"]) == (400, "interval_malformed")
     for purpose in ("traffic_management", ""):
         got = await client.http.get("/api/video/timelines", params={**asked, "purpose": purpose})
         assert [span["state"] for span in got.json()["cameras"][camera]["spans"]] == ["not_yours"]

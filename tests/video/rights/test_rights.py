@@ -20,6 +20,7 @@ from koinon.video.rights import Action, ViewRequest, actor_of, confirmations, st
 from koinon.video.rights.model import CONFIRMED_FOR, LONGEST
 
 NOW = datetime.now(UTC)
+LONG_AGO = datetime.fromisoformat("0001-01-01T00:00:00+14:00")
 
 
 def live(of: Any, **changes: Any) -> ViewRequest:
@@ -162,6 +163,7 @@ async def test_without_charter_or_training_no_camera_is_told_from_none(
         {"action": Action.VIEW_RECORDING, "since": NOW + timedelta(days=1), "until": NOW + timedelta(days=2)},
         {"action": Action.VIEW_RECORDING, "since": NOW - LONGEST - timedelta(days=1), "until": NOW},
         {"action": Action.VIEW_RECORDING, "since": NOW.replace(tzinfo=None), "until": NOW},
+        {"action": Action.VIEW_RECORDING, "since": LONG_AGO, "until": LONG_AGO + timedelta(hours=1)},
     ],
 )
 async def test_an_interval_that_means_nothing_is_told(film: Any, make_rights: Any, wrong: Any) -> None:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from koinon.base.clock import BRUSSELS
+from koinon.base.clock import BRUSSELS, is_of_our_time
 from koinon.base.errors import Invalid, KoinonError
 from koinon.integrator.operations.model import (
     BEYOND_MS,
@@ -76,8 +76,10 @@ def check_period(since: datetime, until: datetime, step: Step) -> None:
     """Returns only for a period that may be asked at once.
 
     Raises:
-        Invalid: `period_empty`, `period_too_long`.
+        Invalid: `period_empty`, `period_too_long`, `period_out_of_time`.
     """
+    if not is_of_our_time(since, until):
+        raise Invalid("period_out_of_time")
     if until <= since:
         raise Invalid("period_empty")
     if until - since > LONGEST[step]:

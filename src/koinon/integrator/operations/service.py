@@ -116,7 +116,7 @@ class Monitoring:
         Raises:
             NotFound: `flow_unknown`.
             NotAllowed: `not_a_participant`.
-            Invalid: `period_empty`, `period_too_long` (31 days by the hour, 400 by the day).
+            Invalid: `period_empty`, `period_too_long` (31 days by the hour, 400 by the day), `period_out_of_time`.
         """
         flow = await self.demand_visible(flow_name, by)
         check_period(since, until, step)

@@ -46,6 +46,7 @@ problems = {
     "alert_rule_unknown": N_("There is no such rule, or it has ended."),
     "alert_unknown": N_("There is no such alert, or it is over or was seen."),
     "period_empty": N_("The period ends before it begins."),
+    "period_out_of_time": N_("No numbers are of that time."),
     "period_too_long": N_("The period is longer than %(limit_days)s days."),
     **levels.problems,
     **sandbox.problems,

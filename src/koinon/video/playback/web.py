@@ -9,7 +9,7 @@ from litestar import MediaType, Request, Response, get
 from litestar.di import NamedDependency
 from litestar.params import Parameter
 
-from koinon.base.clock import Clock
+from koinon.base.clock import Clock, is_of_our_time
 from koinon.base.database import Database
 from koinon.base.errors import Invalid, NotFound
 from koinon.base.ids import parse_id
@@ -116,6 +116,8 @@ async def show_timelines(
         raise Invalid("too_many_cameras", most=MOST_STREAMS)
     if since.tzinfo is None or until.tzinfo is None:
         raise Invalid("interval_malformed", why="times need an offset")
+    if not is_of_our_time(since, until):
+        raise Invalid("interval_malformed", why="not of our time")
     if action not in (Action.VIEW_RECORDING, Action.UNMASK):
         raise Invalid("action_not_here", action=action, only=Action.VIEW_RECORDING)
     since, until = since.astimezone(UTC), until.astimezone(UTC)

@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 
 from koinon.base.canonical import canonical
-from koinon.base.clock import rfc3339
+from koinon.base.clock import is_of_our_time, rfc3339
 from koinon.base.errors import Invalid
 from koinon.trust.parties import PartyId, PersonId
 from koinon.video.cameras import CameraId
@@ -101,6 +101,8 @@ def check_request(request: ViewRequest, at: datetime) -> None:
         raise Invalid("interval_malformed", why="since and until are needed")
     if since.tzinfo is None or until.tzinfo is None:
         raise Invalid("interval_malformed", why="times need an offset")
+    if not is_of_our_time(since, until):
+        raise Invalid("interval_malformed", why="not of our time")
     if not since < until:
         raise Invalid("interval_malformed", why="since is not before until")
     if since > at:

@@ -201,6 +201,10 @@ class DataSetOrders:
             name, code = (name_of(batch), None) if mine else (None, error.code)
         except KoinonError as error:
             code = error.code
+        except Exception:
+            # A fault of ours with one result must not keep others from theirs, nor end the work on batches.
+            _log.exception("data_set_postponed", batch=str(line.batch))
+            return False
         async with self._database.transaction() as connection:
             await store.end_line(connection, line.batch, self._gate.clock.now(), name=name, code=code)
         return True

@@ -1,7 +1,6 @@
 """Pages of orders: an operator proposes and sees what came of them, a manager of the party agrees or ends them."""
 
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
 from typing import Any
 from uuid import UUID
 
@@ -11,13 +10,14 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect
 
-from koinon.base.errors import Invalid, KoinonError, NotAllowed, NotFound
+from koinon.base.errors import KoinonError, NotAllowed, NotFound
 from koinon.base.ids import parse_id
-from koinon.base.text import Text
+from koinon.base.text import LANGUAGES
 from koinon.integrator.deferred.data_sets.model import NewOrder
 from koinon.integrator.deferred.data_sets.service import AGREES, DataSetOrders, columns_of
 from koinon.integrator.model import Flow
-from koinon.integrator.processing.privacy import Price
+from koinon.integrator.processing.web.noise import read_price
+from koinon.integrator.processing.web.words import title_of, typed
 from koinon.portal import N_, Message, NavigationItem, Viewer, portal_of, render
 from koinon.trust.parties import OPERATOR, PartyId
 from koinon.trust.parties.sign_in import Session
@@ -78,7 +78,7 @@ async def propose_order(
     """The order waits for the party. Records: `data_set_order.proposed`."""
     _demand(session)
     sent = await request.form()
-    form = {name: str(value)[:200].replace("\0", "").strip() for name, value in sent.items()}
+    form = typed(sent)
     fields = tuple(str(each)[:64] for each in sent.getall("fields", []))
     try:
         await orders.propose(_read(form, fields, orders.flows), session.author())
@@ -134,25 +134,14 @@ async def list_orders(
 
 def _read(form: Mapping[str, str], fields: tuple[str, ...], flows: Mapping[str, Flow]) -> NewOrder:
     flow = flows.get(form.get("flow", ""))
-    titles = [form.get(f"title_{language}", "") for language in ("nl", "fr", "en")]
-    first = next((each for each in titles if each), "")
-    if first:
-        title = Text(*(each or first for each in titles))
-    elif flow is not None:
-        title = flow.title
-    else:
-        title = Text("", "", "")
-    try:
-        epsilon, delta = (Decimal((form.get(name) or "0").replace(",", ".")) for name in ("epsilon", "delta"))
-    except InvalidOperation:
-        raise Invalid("privacy_price_malformed", most_epsilon="10", most_delta="0.00001") from None
+    named = any(form.get(f"title_{language}") for language in LANGUAGES)
     return NewOrder(
         party=parse_id(form.get("party", ""), "party"),
         flow=form.get("flow", ""),
         purpose=form.get("purpose", ""),
         fields=fields,
-        title=title,
-        budget=Price(epsilon=epsilon, delta=delta),
+        title=flow.title if flow is not None and not named else title_of(form, form.get("flow", "")),
+        budget=read_price(form),
     )
 
 

@@ -154,13 +154,7 @@ def read_question(form: Mapping[str, str], data_set: DataSet) -> tuple[Query, tu
     """
     kind = form.get("kind", "")
     wrong: dict[str, Any] = {"code": "privacy_query_malformed", "kind": kind}
-    limits: dict[str, Any] = {
-        "code": "privacy_price_malformed", "most_epsilon": str(MOST_EPSILON), "most_delta": str(MOST_DELTA),
-    }  # fmt: skip
-    price = Price(
-        epsilon=decimal(form.get("epsilon", ""), **limits),
-        delta=decimal(form.get("delta") or "0", **limits),
-    )
+    price = read_price(form)
     column = form.get("column") or None
     if kind == "sum":
         lower, upper = (whole(form.get(each, ""), **wrong) for each in ("lower", "upper"))
@@ -172,6 +166,17 @@ def read_question(form: Mapping[str, str], data_set: DataSet) -> tuple[Query, tu
     else:
         query = Query(kind="count")
     return query, _filters(form, data_set), price
+
+
+def read_price(form: Mapping[str, str]) -> Price:
+    """What the form pays. Raises `Invalid: privacy_price_malformed`."""
+    limits: dict[str, Any] = {
+        "code": "privacy_price_malformed", "most_epsilon": str(MOST_EPSILON), "most_delta": str(MOST_DELTA),
+    }  # fmt: skip
+    return Price(
+        epsilon=decimal(form.get("epsilon", ""), **limits),
+        delta=decimal(form.get("delta") or "0", **limits),
+    )
 
 
 def _filters(form: Mapping[str, str], data_set: DataSet) -> tuple[Filter, ...]:

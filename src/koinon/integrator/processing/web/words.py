@@ -130,6 +130,9 @@ def whole(text: str, code: str, **facts: Any) -> int:
 def decimal(text: str, code: str, **facts: Any) -> Decimal:
     """A number as typed, with a point or a comma. Raises `Invalid` with `code`."""
     try:
-        return Decimal(text.replace(",", "."))
+        found = Decimal(text.replace(",", "."))
     except InvalidOperation:
         raise Invalid(code, **facts) from None
+    if not found.is_finite():
+        raise Invalid(code, **facts)
+    return found
