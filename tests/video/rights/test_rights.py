@@ -279,6 +279,21 @@ async def test_a_confirmation_runs_out(world: Any, film: Any, make_rights: Any) 
     assert await refusal(rights, iris, pending) == "second_person_missing"
 
 
+async def test_a_view_that_nobody_was_given_does_not_run_on(
+    world: Any, film: Any, make_rights: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rights, camera = await make_rights(), film.camera["west-1"]
+
+    async def cancelled(use: Any) -> None:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(rights._watch, "run", cancelled)
+    with pytest.raises(asyncio.CancelledError):
+        await rights.open(film.session("wim", "control_room_operator"), live(camera))
+    [(entry, _)] = await trace(world, "exchange.ended", camera)
+    assert entry.public["reason"] == "failed"
+
+
 async def test_a_declared_emergency_gives_needs_a_reason_and_waits_for_its_review(
     world: Any, film: Any, make_rights: Any
 ) -> None:

@@ -1,6 +1,8 @@
 """Views: opened through the gate, running as its uses, cut with them."""
 
-from collections.abc import Mapping, Sequence
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -42,6 +44,16 @@ from koinon.video.rights.watching import Watch
 from koinon.video.terms import list_regimes
 
 _log = structlog.get_logger()
+
+
+@contextlib.asynccontextmanager
+async def _ended_if_it_fails(use: ImageUse) -> AsyncIterator[None]:
+    """A use that nobody was given, whatever went wrong or was cancelled, does not run on by itself."""
+    try:
+        yield
+    except BaseException:
+        await asyncio.shield(use.end(EndReason.FAILED))
+        raise
 
 
 class Rights:
@@ -136,14 +148,11 @@ class Rights:
                 await confirmations.use(connection, request.confirmation, at)
         use = await self._uses.begin(entered.passage, note=note)
         view = View(entered.camera, request, use, session, self._watch.forget, station, entered.decision)
-        await self._watch.run(view)
-        if request.emergency:
-            try:
+        async with _ended_if_it_fails(view):
+            await self._watch.run(view)
+            if request.emergency:  # one that nobody could look back at does not run
                 async with self._database.transaction() as connection:
                     await self.note_emergency(connection, entered, at)
-            except BaseException:
-                await view.end(EndReason.FAILED)  # an emergency that nobody could look back at does not run
-                raise
         return view
 
     async def open_for(self, entered: Entered, request: ViewRequest, *, note: Mapping[str, Any]) -> ImageUse:
@@ -156,7 +165,8 @@ class Rights:
         """
         begun = await self._uses.begin(entered.passage, note=note)
         use = ImageUse(entered.camera, request, begun, self._watch.forget, entered.decision)
-        await self._watch.run(use)
+        async with _ended_if_it_fails(use):
+            await self._watch.run(use)
         return use
 
     async def demand_known(self, session: Session, request: ViewRequest) -> None:
