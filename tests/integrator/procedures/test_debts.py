@@ -271,6 +271,7 @@ async def test_a_malformed_announcement_is_refused(
         ({"principal_cents": 1, "rank": "first"}, "rank_unknown"),
         ({"principal_cents": 1, "rank": "registered"}, "registered_on_missing"),
         ({"principal_cents": 1, "interest_from": date(2999, 1, 1)}, "claim_in_future"),
+        ({"principal_cents": 1, "interest_from": date(2000, 1, 1)}, "interest_rate_unknown"),
     ],
 )
 async def test_a_malformed_claim_is_refused(office: Office, changes: dict[str, Any], code: str) -> None:
@@ -278,6 +279,9 @@ async def test_a_malformed_claim_is_refused(office: Office, changes: dict[str, A
     with pytest.raises(Invalid) as refusal:
         await office.answer(number, office.tax, **changes)
     assert refusal.value.code == code
+    assert (await office.state()).released.value["claims"].status == "value", (
+        "it takes nothing from the statement"
+    )
 
 
 async def test_who_was_not_told_of_it_knows_no_announcement(office: Office) -> None:

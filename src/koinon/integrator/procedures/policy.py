@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from datetime import date, datetime
 
 from koinon.base.clock import civil_date
-from koinon.base.errors import Conflict, Invalid
-from koinon.integrator.entitlement.debts import RANKS, is_lapsed
+from koinon.base.errors import Conflict, Invalid, NotFound
+from koinon.integrator.entitlement.debts import RANKS, Kind, book, is_lapsed
 from koinon.integrator.procedures.model import (
     ANSWER,
     CREDITOR_KINDS,
@@ -152,6 +152,20 @@ def read_claim(request: ClaimRequest, today: date) -> ClaimBody | None:
         rank=request.rank,
         registered_on=request.registered_on,
     )
+
+
+def demand_rate(claim: ClaimBody | None, kind: Kind) -> None:
+    """A rate is known for the day from which interest is claimed: without one nobody's share could be stated.
+
+    Raises:
+        Invalid: `interest_rate_unknown`, with that day.
+    """
+    if claim is None or claim.interest_from is None:
+        return
+    try:
+        book().on(f"interest_{kind}", claim.interest_from)
+    except NotFound:
+        raise Invalid("interest_rate_unknown", interest_from=str(claim.interest_from)) from None
 
 
 def show_open(announcement: Announcement, notice: Notice, today: date) -> OpenNotice:

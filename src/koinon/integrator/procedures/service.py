@@ -200,7 +200,7 @@ class Debts:
 
         Raises:
             Invalid: `case_missing`, `case_too_long`, `amount_out_of_range`, `rank_unknown`, `registered_on_missing`,
-                `claim_in_future`.
+                `claim_in_future`, `interest_rate_unknown`.
             NotFound: `announcement_unknown`, also for one that this party was not told of.
             Conflict: `answer_final`; `announcement_closed`, in the term or not: see `policy.demand_open`.
             NotAllowed, Unavailable: see `Gate.open` and `Passage.release`.
@@ -212,6 +212,7 @@ class Debts:
         announcement, notice = await self._told(request.number, actor)
         # Before the gate: the creditor's line has ended with the announcement, and this says why.
         policy.demand_open(announcement)
+        policy.demand_rate(claim, notice.kind)
         passage = await self._open(
             actor, ANSWER, policy.read_case(request.case), (announcement.subject,), {"answer"}
         )

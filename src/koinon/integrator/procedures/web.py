@@ -70,6 +70,9 @@ problems = {
     "rank_unknown": N_("There is no such rank."),
     "registered_on_missing": N_("Give the day on which the mortgage was registered."),
     "claim_in_future": N_("A claim cannot start in the future."),
+    "interest_rate_unknown": N_(
+        "No rate of interest is known for that day. Let interest begin later, and add what is older to the costs."
+    ),
     "deed_in_future": N_("The deed cannot lie in the future."),
     "deed_before_announcement": N_("The deed cannot lie before the announcement."),
     "property_missing": N_("Say what is sold or seized."),
