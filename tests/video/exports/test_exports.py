@@ -28,7 +28,6 @@ from koinon.base.ids import new_id
 from koinon.base.jobs import Worker
 from koinon.base.objects import LocalObjects
 from koinon.demo.region.video import VIDEO, ZONE_SOUTH
-from koinon.trust.gate import Cut, EndReason
 from koinon.trust.standing.acts import Deed, TargetKind
 from koinon.video.cameras import CameraId
 from koinon.video.exports import store, verify_package
@@ -586,10 +585,3 @@ async def test_pieces_lie_in_the_bucket_where_no_folder_is_mounted(studio: Studi
     with pytest.raises(NotFound) as caught:
         await shelf.put(place, stream, unit.start - timedelta(days=2), unit.end, f"{name}x", b"pictures")
     assert caught.value.code == "source_gone"
-
-
-def test_a_cut_that_says_nothing_against_it_is_begun_again() -> None:
-    from koinon.video.exports.policy import BEGIN_AGAIN
-
-    assert Cut(EndReason.UNCONFIRMED, "standing_unconfirmed").code in BEGIN_AGAIN
-    assert "authorisation_suspended" not in BEGIN_AGAIN

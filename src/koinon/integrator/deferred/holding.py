@@ -7,11 +7,11 @@ from uuid import UUID
 
 from koinon.base.database import Database
 from koinon.base.errors import KoinonError
-from koinon.integrator.deferred import policy, store
+from koinon.integrator.deferred import store
 from koinon.integrator.deferred.model import Batch, BatchState
 from koinon.integrator.deferred.service import ask_of
 from koinon.integrator.model import Flow
-from koinon.trust.gate import EndReason, Gate, Use, Uses, open_batch
+from koinon.trust.gate import BEGIN_AGAIN, EndReason, Gate, Use, Uses, open_batch
 
 GOING = (BatchState.RECEIVED, BatchState.CHECKED, BatchState.QUEUED, BatchState.RUNNING)
 
@@ -95,7 +95,7 @@ class Holding:
         Where the cut only asks for a new decision, it goes on to the point where it needs one.
         """
         assert use.cut is not None
-        if use.cut.code not in policy.BEGIN_AGAIN:
+        if use.cut.code not in BEGIN_AGAIN:
             self._cancel(batch)
         dealing = asyncio.ensure_future(self._deal_with(batch, use))
         self._cuts.add(dealing)
@@ -104,7 +104,7 @@ class Holding:
     async def _deal_with(self, batch: UUID, use: Use) -> None:
         cut = use.cut
         assert cut is not None
-        if cut.code not in policy.BEGIN_AGAIN:
+        if cut.code not in BEGIN_AGAIN:
             await self._stop(batch, cut)
         if self.uses.get(batch) is use:
             del self.uses[batch]

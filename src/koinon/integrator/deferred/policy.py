@@ -29,10 +29,6 @@ MOST_ATTEMPTS = 10
 # Dates of reference that a batch may ask for, around today.
 _BACK, _AHEAD = timedelta(days=366), timedelta(days=31)
 
-# What takes a batch's grounds away for good, against what only asks for a new decision in this process.
-BEGIN_AGAIN = frozenset(
-    {"standing_moved", "standing_unconfirmed", "use_not_running", "not_renewed", "service_stopping"}
-)
 # Faults after which asking again may help.
 PASSING = frozenset({"timeout", "unreachable", "busy", "crowded", "truncated", "paused", "http_status"})
 # A source that failed for more than this share of a chunk is down; for fewer it is asked about them once more.

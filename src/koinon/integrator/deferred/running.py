@@ -32,7 +32,7 @@ from koinon.integrator.deferred.finishing import sign_receipt, total, write_resu
 from koinon.integrator.deferred.holding import GOING, Holding
 from koinon.integrator.deferred.model import Batch, BatchId, BatchState, Task
 from koinon.integrator.deferred.sealed import PiecesIn, SealedObjects, chunk_name, part_name, piece_name
-from koinon.trust.gate import BatchPassage, Cut, EndReason, Gate, Screened, Uses
+from koinon.trust.gate import BEGIN_AGAIN, BatchPassage, Cut, EndReason, Gate, Screened, Uses
 from koinon.trust.ledger import Promise
 
 if TYPE_CHECKING:
@@ -303,7 +303,7 @@ class Runner:
                 use.bytes += written
                 return counts
             except Cut as cut:
-                if cut.code not in policy.BEGIN_AGAIN:
+                if cut.code not in BEGIN_AGAIN:
                     raise
             except Unavailable as error:
                 if error.code != "standing_unconfirmed":

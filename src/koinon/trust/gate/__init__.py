@@ -11,10 +11,11 @@ from koinon.trust.gate.release import Released
 from koinon.trust.gate.sampling import DecisionSample
 from koinon.trust.gate.service import Directory, Gate, Passage
 from koinon.trust.gate.store import forget, is_running
-from koinon.trust.gate.uses import Cut, Use, Uses, reap
+from koinon.trust.gate.uses import BEGIN_AGAIN, Cut, Use, Uses, reap
 from koinon.trust.standing import Actor, Ask, Images, Second
 
 __all__ = [
+    "BEGIN_AGAIN",
     "REGISTER",
     "Actor",
     "Admission",

@@ -36,6 +36,19 @@ RENEW_AFTER = timedelta(minutes=5)
 _SEEN_EVERY_SECONDS = 5.0
 
 
+BEGIN_AGAIN = frozenset(
+    {
+        "standing_moved",
+        "standing_unconfirmed",
+        "use_not_running",
+        "use_ended",
+        "not_renewed",
+        "service_stopping",
+    }
+)
+"""Codes of a cut that say nothing against the use itself: work that outlasts a process asks for a new decision."""
+
+
 class Cut(KoinonError):
     """The use was ended while it ran; `end` tells how, `code` what took its grounds away."""
 

@@ -13,13 +13,13 @@ from koinon.base.crypto import SigningKey
 from koinon.base.database import Database
 from koinon.base.errors import KoinonError, NotAllowed, NotFound, Unavailable
 from koinon.base.metrics import counter
-from koinon.trust.gate import Cut, EndReason, ExchangeId, Gate
+from koinon.trust.gate import BEGIN_AGAIN, Cut, EndReason, ExchangeId, Gate
 from koinon.video.cameras.model import StreamId
 from koinon.video.exports import store
 from koinon.video.exports.filming import ClipFilm, EvidenceFilm, Film, film
 from koinon.video.exports.manifest import MadeCamera, sign, write
 from koinon.video.exports.model import Export, ExportFile, ExportId, Form, Part, State
-from koinon.video.exports.policy import BEGIN_AGAIN, file_name, fill_holes, gone_at, mark_of
+from koinon.video.exports.policy import file_name, fill_holes, gone_at, mark_of
 from koinon.video.exports.shelf import KIND, FileOut, Shelf, prefix_of
 from koinon.video.masks.policy import mask_of
 from koinon.video.masks.service import list_masks

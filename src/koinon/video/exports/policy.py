@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from koinon.base.errors import Invalid
 from koinon.video.exports.model import Export, ExportRequest, Form
+from koinon.video.rights.model import check_interval
 
 MOST_CAMERAS: Final = 9
 LONGEST: Final = timedelta(hours=4)
@@ -21,17 +22,6 @@ SETTLING: Final = timedelta(minutes=2)
 ATTEMPTS: Final = 5
 PIECE_BYTES: Final = 4 << 20
 
-# Codes with which a use is cut that say nothing against the export: it is begun anew.
-BEGIN_AGAIN: Final = frozenset(
-    {
-        "standing_unconfirmed",
-        "standing_moved",
-        "service_stopping",
-        "use_not_running",
-        "use_ended",
-        "not_renewed",
-    }
-)
 _HOLE: Final = timedelta(milliseconds=100)  # less is the length of a picture
 
 
@@ -49,11 +39,7 @@ def check_request(request: ExportRequest, at: datetime) -> None:
         raise Invalid("too_many_cameras", most=MOST_CAMERAS)
     if len(set(cameras)) < len(cameras):
         raise Invalid("camera_twice")
-    for each in (request.since, request.until):
-        if each.tzinfo is None:
-            raise Invalid("interval_malformed", why="times need an offset")
-    if not request.since < request.until:
-        raise Invalid("interval_malformed", why="since is not before until")
+    check_interval(request.since, request.until)
     if request.until > at:
         raise Invalid("interval_malformed", why="it is not over yet")
     if (request.until - request.since) * len(cameras) > LONGEST:

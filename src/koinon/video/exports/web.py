@@ -159,7 +159,7 @@ async def show_form(
     language = portal.language_of(request)
     asked = request.query_params.getall("camera", [])
     owners = standing.register.parties
-    begin, end = _moment(since), _moment(until)
+    begin, end = moment_of(since), moment_of(until)
     return render(
         request,
         "exports/new.html",
@@ -197,7 +197,7 @@ async def delete(
     return Redirect("/video/exports", status_code=303)
 
 
-def _moment(text: str) -> datetime | None:
+def moment_of(text: str) -> datetime | None:
     """A moment of the page's address, in Brussels; None where there is none."""
     try:
         at = datetime.fromisoformat(text)

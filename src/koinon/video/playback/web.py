@@ -9,7 +9,7 @@ from litestar import MediaType, Request, Response, get
 from litestar.di import NamedDependency
 from litestar.params import Parameter
 
-from koinon.base.clock import Clock, is_of_our_time
+from koinon.base.clock import Clock
 from koinon.base.database import Database
 from koinon.base.errors import Invalid, NotFound
 from koinon.base.ids import parse_id
@@ -28,7 +28,7 @@ from koinon.video.playback.service import Playback
 from koinon.video.playback.words import PROBLEMS, WORDS
 from koinon.video.recordings.timeline import Stretch, gather
 from koinon.video.rights import Action, Rights, ViewRequest, actor_of, choices_of
-from koinon.video.rights.model import Decided
+from koinon.video.rights.model import Decided, check_interval
 
 MOST_CAMERAS: Final = 9
 _MOST_SPANS: Final = 2000
@@ -114,10 +114,7 @@ async def show_timelines(
     asked = list(dict.fromkeys(CameraId(parse_id(each, "camera")) for each in camera))
     if len(asked) > MOST_STREAMS:
         raise Invalid("too_many_cameras", most=MOST_STREAMS)
-    if since.tzinfo is None or until.tzinfo is None:
-        raise Invalid("interval_malformed", why="times need an offset")
-    if not is_of_our_time(since, until):
-        raise Invalid("interval_malformed", why="not of our time")
+    check_interval(since, until)
     if action not in (Action.VIEW_RECORDING, Action.UNMASK):
         raise Invalid("action_not_here", action=action, only=Action.VIEW_RECORDING)
     since, until = since.astimezone(UTC), until.astimezone(UTC)

@@ -24,7 +24,7 @@ from koinon.base.errors import Invalid, KoinonError, NotAllowed, NotFound, Unava
 from koinon.base.files import fsync_folder
 from koinon.base.lease import Lease, hold
 from koinon.base.metrics import counter
-from koinon.trust.gate import Cut, EndReason, ExchangeId
+from koinon.trust.gate import BEGIN_AGAIN, Cut, EndReason, ExchangeId
 from koinon.video.cameras import Camera, SourceKey
 from koinon.video.cameras import store as cameras
 from koinon.video.cameras.networks import check_address
@@ -286,7 +286,7 @@ class Running:
             await self._stop_ask(ask.id, refusal.code)
             return
         except Unavailable as error:
-            if error.code in policy.BEGIN_AGAIN:
+            if error.code in BEGIN_AGAIN:
                 raise _BeginAgain(error.code) from None
             raise
         self.uses[ask.id] = use
@@ -327,7 +327,7 @@ class Running:
         while self._cuts:
             ask, use, code = self._cuts.pop()
             await use.end(EndReason.CUT)
-            if code not in policy.BEGIN_AGAIN:
+            if code not in BEGIN_AGAIN:
                 await self._stop_ask(ask, code)
             elif not self.uses:
                 raise _BeginAgain(code)

@@ -9,6 +9,7 @@ from koinon.video.recorder import Gap, Reason
 from koinon.video.recorder.replay import Outcome
 from koinon.video.recordings.timeline import Stretch, uncovered
 from koinon.video.remote.model import AskRequest, RemoteSource
+from koinon.video.rights.model import check_interval
 from koinon.video.terms.model import Limit
 from koinon.video.terms.policy import limit_at
 
@@ -29,17 +30,6 @@ TRANSIENT: Final = frozenset({"unreachable", "silent", "camera_closed"})
 LACKING: Final = frozenset({"disk_full", "disk_error", "disk_slow", "folder_gone", "crashed"})
 """What says nothing of the owner's system: it is ours that could not take it."""
 
-# Codes with which a use is cut that say nothing against the ask: it is begun anew.
-BEGIN_AGAIN: Final = frozenset(
-    {
-        "standing_unconfirmed",
-        "standing_moved",
-        "service_stopping",
-        "use_not_running",
-        "use_ended",
-        "not_renewed",
-    }
-)
 _LEAST: Final = timedelta(milliseconds=100)  # less is the length of a picture
 
 
@@ -49,11 +39,7 @@ def check_request(request: AskRequest, at: datetime) -> None:
     Raises:
         Invalid: `interval_malformed` (with why), `ask_too_long` (with the longest, in minutes).
     """
-    for each in (request.since, request.until):
-        if each.tzinfo is None:
-            raise Invalid("interval_malformed", why="times need an offset")
-    if not request.since < request.until:
-        raise Invalid("interval_malformed", why="since is not before until")
+    check_interval(request.since, request.until)
     if request.until > at:
         raise Invalid("interval_malformed", why="it is not over yet")
     if request.until - request.since > LONGEST:

@@ -1,7 +1,7 @@
 """The pages of recordings that stay with their owner: to ask for some, what was asked, where a camera's are."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -26,6 +26,7 @@ from koinon.video.cameras import store as cameras
 from koinon.video.cameras.service.record import demand_change
 from koinon.video.cameras.web.administration.forms import read_form
 from koinon.video.cameras.web.words import words_for
+from koinon.video.exports.web import moment_of
 from koinon.video.remote import api, policy, store
 from koinon.video.remote.model import AskView, RemoteSource
 from koinon.video.remote.service import ANSWERING, Asks
@@ -191,8 +192,8 @@ async def show_form(
             for each in visible
         ],
         choices=choices_of(offers, (), labels, codes),
-        begin=_moment(since),
-        end=_moment(until),
+        begin=moment_of(since),
+        end=moment_of(until),
         today=clock.now().astimezone(BRUSSELS),
         minutes=int(policy.LONGEST.total_seconds() // 60),
         words=msgspec.json.encode(
@@ -320,18 +321,9 @@ def _local(text: str) -> datetime | None:
     if not text:
         return None
     try:
-        return datetime.fromisoformat(text).replace(tzinfo=BRUSSELS).astimezone(UTC)
+        return read_moment(text)
     except ValueError:
         raise Invalid("holds_from_malformed", field="holds_from") from None
-
-
-def _moment(text: str) -> datetime | None:
-    """A moment of the page's address, in Brussels; None where there is none."""
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return at.astimezone(BRUSSELS) if at.tzinfo is not None else None
 
 
 handlers = [

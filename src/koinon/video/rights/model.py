@@ -99,16 +99,25 @@ def check_request(request: ViewRequest, at: datetime) -> None:
         return
     if since is None or until is None:
         raise Invalid("interval_malformed", why="since and until are needed")
+    check_interval(since, until)
+    if since > at:
+        raise Invalid("interval_malformed", why="it lies in the future")
+    if until - since > LONGEST:
+        raise Invalid("interval_malformed", why=f"longer than {LONGEST.days} days")
+
+
+def check_interval(since: datetime, until: datetime) -> None:
+    """[since, until) is one.
+
+    Raises:
+        Invalid: `interval_malformed` (with why).
+    """
     if since.tzinfo is None or until.tzinfo is None:
         raise Invalid("interval_malformed", why="times need an offset")
     if not is_of_our_time(since, until):
         raise Invalid("interval_malformed", why="not of our time")
     if not since < until:
         raise Invalid("interval_malformed", why="since is not before until")
-    if since > at:
-        raise Invalid("interval_malformed", why="it lies in the future")
-    if until - since > LONGEST:
-        raise Invalid("interval_malformed", why=f"longer than {LONGEST.days} days")
 
 
 class Confirmation(msgspec.Struct, frozen=True, kw_only=True):
