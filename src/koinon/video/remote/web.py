@@ -11,7 +11,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.response import Redirect
 
-from koinon.base.clock import BRUSSELS, Clock
+from koinon.base.clock import BRUSSELS, Clock, read_moment
 from koinon.base.database import Database
 from koinon.base.errors import Invalid, KoinonError, NotAllowed, NotFound
 from koinon.base.settings import Settings
