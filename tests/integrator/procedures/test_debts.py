@@ -237,6 +237,28 @@ async def test_of_the_same_announcement_at_the_same_time_one_stands(office: Offi
     assert len((await office.debts.list_notices(office.tax))[0].notices) == 1
 
 
+async def test_a_day_of_the_deed_that_goes_by_without_one_ends_no_interest(office: Office) -> None:
+    today = civil_date(office.gate.clock.now())
+    with pytest.raises(Invalid) as refusal:
+        await office.announce(deed_on=today - timedelta(days=1))
+    assert refusal.value.code == "deed_before_announcement"
+    number = (await office.announce(deed_on=today + timedelta(days=30))).number
+    await office.answer(number, office.tax, principal_cents=100_000, interest_from=today)
+
+    async def told() -> tuple[date, bool]:
+        stated = (await office.state()).released.value
+        return stated["claims"].value[0].interest_to, stated["lapsed"].value
+
+    office.move(40)
+    assert await told() == (today + timedelta(days=40), False)
+    office.move(93)
+    assert await told() == (today + timedelta(days=93), True)
+    await office.debts.record_deed(
+        DeedRequest(number=number, deed_on=today + timedelta(days=31), price_cents=1), office.notary
+    )
+    assert await told() == (today + timedelta(days=31), False)
+
+
 async def test_an_announcement_without_a_deed_lapses_after_three_months(office: Office) -> None:
     await office.announce()
     office.move(93)

@@ -79,12 +79,14 @@ def _stated(statement: Statement, day: date, notes: tuple[Text, ...]) -> Combine
     if announcement.closed_at is not None and announcement.outcome == "withdrawn":
         return _withdrawn(announcement, civil_date(announcement.closed_at), notes)
     sent = civil_date(announcement.sent_at)
-    lapsed = is_lapsed(sent, announcement.deed_on, day)
+    today = civil_date(statement.read_at)
+    deed_on = announcement.deed_by(today)
+    lapsed = is_lapsed(sent, deed_on, day)
     closed = None if announcement.closed_at is None else civil_date(announcement.closed_at)
     # Interest runs to the deed where it was passed or to the end of the procedure, else to the day.
-    until = min(each for each in (day, announcement.deed_on, closed) if each is not None)
+    until = min(each for each in (day, deed_on, closed) if each is not None)
     # Whether a creditor may still answer is a matter of today, whatever day the interest is asked to.
-    rows = _rows(statement, sent, civil_date(statement.read_at), until)
+    rows = _rows(statement, sent, today, until)
     waiting = [row for row in rows if row.state == "waiting"]
     claims = [row for row in rows if row.state == "claim"]
     total = sum(row.due_cents or 0 for row in claims)

@@ -171,6 +171,12 @@ class Announcement(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome | None = None
     reason: WithdrawalReason | None = None
 
+    def deed_by(self, today: date) -> date | None:
+        """The day of the deed: as it was recorded, or as it was named beforehand while it has not gone by."""
+        if self.deed_recorded_at is None and self.deed_on is not None and self.deed_on < today:
+            return None
+        return self.deed_on
+
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
     """What one creditor was asked and answered, opened."""

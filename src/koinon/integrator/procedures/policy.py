@@ -50,7 +50,7 @@ def demand_new(same: Sequence[Announcement], today: date) -> None:
         Conflict: `announcement_exists`, with its number.
     """
     for each in same:
-        if not is_lapsed(civil_date(each.sent_at), each.deed_on, today):
+        if not is_lapsed(civil_date(each.sent_at), each.deed_by(today), today):
             raise Conflict("announcement_exists", number=each.number)
 
 

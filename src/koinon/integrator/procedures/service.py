@@ -75,7 +75,7 @@ class Debts:
 
         Raises:
             Invalid: `subject_malformed`, `case_missing`, `case_too_long`, `property_missing`, `property_too_long`,
-                `amount_out_of_range`.
+                `amount_out_of_range`, `deed_before_announcement`.
             NotFound: `parameter_not_in_force`.
             NotAllowed, Unavailable: see `Gate.open` and `Passage.release`.
             Conflict: `creditors_missing`: nobody is competent, so nobody would be told; `announcement_exists`, with
@@ -96,6 +96,8 @@ class Debts:
         )
         at = self.gate.clock.now()
         sent = civil_date(at)
+        if request.deed_on is not None and request.deed_on < sent:
+            raise Invalid("deed_before_announcement")
         creditors = policy.list_competent(passage.standing)
         if not creditors:
             raise Conflict("creditors_missing")
