@@ -35,6 +35,7 @@ from koinon.video import terms
 from koinon.video.exports.jobs import sweep_handlers
 from koinon.video.exports.shelf import open_shelf
 from koinon.video.remote.jobs import sweep_handlers as remote_handlers
+from koinon.video.rights import confirmations
 
 
 def handlers(sealer: Sealer, objects: Objects, home: Path) -> list[Handler]:
@@ -58,6 +59,12 @@ def handlers(sealer: Sealer, objects: Objects, home: Path) -> list[Handler]:
         """Sessions, sign-ins and attempts that are over are gone."""
         async with run.database.acquire() as connection:
             await purge(connection, clock.now())
+
+    @job("rights.forget", every=timedelta(hours=1))
+    async def forget_requests(run: Run) -> None:
+        """What people asked each other to confirm a day ago is gone."""
+        async with run.database.acquire() as connection:
+            await confirmations.forget(connection, clock.now())
 
     @job("rules.forget", every=timedelta(hours=1))
     async def forget_decisions(run: Run) -> None:
@@ -124,6 +131,7 @@ def handlers(sealer: Sealer, objects: Objects, home: Path) -> list[Handler]:
         reap_uses,
         forget_nonces,
         purge_sign_in,
+        forget_requests,
         forget_decisions,
         forget_events,
         count_yesterday,

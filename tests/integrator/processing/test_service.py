@@ -17,6 +17,7 @@ from koinon.base.text import Text
 from koinon.integrator.processing.anonymise import Anonymity, Quasi
 from koinon.integrator.processing.cluster import Cluster
 from koinon.integrator.processing.export import as_json, cells_csv, neutral
+from koinon.integrator.processing.makings import Makings
 from koinon.integrator.processing.model import MadeCells, MadeNoisy, MadeRows, NewDataSet
 from koinon.integrator.processing.privacy import Price, Query
 from koinon.integrator.processing.service import Processing
@@ -149,20 +150,22 @@ async def test_of_two_tables_at_once_that_do_not_go_together_one_is_published(pr
     assert len(await processing.list_publications()) == 1
 
 
-async def test_anonymous_rows_are_published_once(processing: Processing) -> None:
+async def test_anonymous_rows_are_published(processing: Processing) -> None:
     await processing.register_data_set(NEW, rows(), BY)
     asked = Anonymity(
         quasi=(Quasi(column="age", kind="number"), Quasi(column="zone", kind="category")),
         sensitive=("kind",),
         k=10,
     )
-    published = await processing.publish_rows("debts-2026", asked, TITLE, BY)
+    makings = Makings(processing)
+    making = await makings.start("debts-2026", asked, BY)
+    await makings.make(making)
+    published = await makings.publish(making, TITLE, BY)
     found = await processing.get_publication(published.id)
     assert isinstance(found.made, MadeRows)
     assert found.made.k >= 10 and 0 < found.made.loss.certainty_penalty < 1
     lines = list(csv.reader(io.StringIO((await processing.read_rows(found)).decode())))
     assert lines[0] == ["age", "zone", "kind"] and len(lines) == 258
-    assert await code_of(processing.publish_rows("debts-2026", asked, TITLE, BY)) == "publication_rows_exist"
 
 
 async def test_noise_is_paid_for_and_ends_with_the_budget(processing: Processing) -> None:

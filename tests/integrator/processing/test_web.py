@@ -12,6 +12,7 @@ from tests.app.conftest import application  # noqa: F401 - the fixture
 from koinon.base.text import Text
 from koinon.integrator.processing.anonymise import Anonymity, Quasi
 from koinon.integrator.processing.cluster import Cluster
+from koinon.integrator.processing.makings import Makings
 from koinon.integrator.processing.model import NewDataSet
 from koinon.integrator.processing.privacy import Price, Query
 from koinon.integrator.processing.service import Processing
@@ -94,7 +95,10 @@ async def test_rows_and_noisy_numbers_have_a_page_too(
     client: httpx.AsyncClient, processing: Processing
 ) -> None:
     asked = Anonymity(quasi=(Quasi(column="age", kind="number"),), sensitive=("kind",), k=5)
-    rows = await processing.publish_rows("debts-2026", asked, TITLE, BY)
+    makings = Makings(processing)
+    making = await makings.start("debts-2026", asked, BY)
+    await makings.make(making)
+    rows = await makings.publish(making, TITLE, BY)
     query = Query(kind="histogram", column="zone", categories=("north",))
     noisy = await processing.publish_noisy("debts-2026", query, (), Price(epsilon=Decimal(1)), TITLE, BY)
     for published, word in ((rows, "Discernibility"), (noisy, "Value with noise")):

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from koinon.base.database import Database
 from koinon.base.errors import Invalid, NotAllowed, NotFound
 from koinon.base.ids import new_id
 from koinon.demo.region.video import CRISIS, INVESTIGATION, PUBLIC_ORDER, VIDEO, ZONE_SOUTH
@@ -277,6 +278,10 @@ async def test_a_confirmation_runs_out(world: Any, film: Any, make_rights: Any) 
         await connection.execute("UPDATE rights.confirmation SET expires_at = $2 WHERE id = $1", asked.id, at)
     pending = msgspec.structs.replace(request, confirmation=asked.id)
     assert await refusal(rights, iris, pending) == "second_person_missing"
+    async with await Database.open(world.url, kind="worker") as worker, worker.acquire() as connection:
+        for hours, left in ((23, 1), (25, 0)):
+            await confirmations.forget(connection, at + timedelta(hours=hours))
+            assert await connection.fetchval("SELECT count(*) FROM rights.confirmation") == left
 
 
 async def test_a_view_that_nobody_was_given_does_not_run_on(

@@ -19,7 +19,6 @@ from koinon.base.late import late
 from koinon.base.objects import Objects
 from koinon.base.text import Text
 from koinon.integrator.processing import store
-from koinon.integrator.processing.anonymise import Anonymity
 from koinon.integrator.processing.cluster import Cluster, PublishedTable
 from koinon.integrator.processing.computing import Computing, open_rows, rounded
 from koinon.integrator.processing.engine import temp_folder
@@ -211,27 +210,6 @@ class Processing:
         made = MadeCells(filters=tuple(filters), accounts=coarse, **told)
         return made, msgspec.to_builtins(table.cells), [each.id for each in earlier]
 
-    async def publish_rows(self, name: str, asked: Anonymity, title: Text, by: Author) -> Publication:
-        """An anonymous table of rows is published, by the platform. One for each data set: two could be joined.
-
-        Raises:
-            NotAllowed: `profile_not_held`.
-            NotFound: `data_set_unknown`.
-            Conflict: `publication_rows_exist`; `anonymity_not_reachable`.
-            Invalid, TooLarge: as `anonymise`.
-
-        Records: `statistics.published` in the exchange log.
-        """
-        await self.demand_word(by, None)
-        data_set = await self.get_data_set(name)
-        rows = await self.load_rows(data_set)
-        identifier = new_id()
-        await self.check_no_rows(data_set)
-        made, written = await self.work(self.computing.make_rows, rows, asked)
-        await self.objects.put(rows_object(identifier), written, if_absent=True)
-        async with self.database.transaction() as connection:
-            return await self.publish_made(connection, data_set, made, title, by, identifier)
-
     async def publish_made(
         self,
         connection: Connection,
@@ -242,7 +220,8 @@ class Processing:
         identifier: UUID,
         word: Word | None = None,
     ) -> Publication:
-        """The rows that lie under `identifier` are published, in the caller's transaction.
+        """The rows that lie under `identifier` are published, in the caller's transaction; one table a data set, since
+        two could be joined.
 
         Raises:
             Conflict: `publication_rows_exist`, `draft_changed`, `draft_over`.

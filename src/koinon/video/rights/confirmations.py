@@ -121,6 +121,11 @@ async def list_open(connection: Connection, actor: Actor, at: datetime) -> Seque
     return await store.list_confirmations(connection, actor.party, at - timedelta(days=1))
 
 
+async def forget(connection: Connection, at: datetime) -> None:
+    """Requests that ran out a day ago are gone, and their words; what they led to stands in the ledger."""
+    await store.forget_confirmations(connection, at - timedelta(days=1))
+
+
 def _entry(kind: str, confirmation: Confirmation, actor: Actor, at: datetime) -> Entry:
     request = confirmation.request
     return Entry(

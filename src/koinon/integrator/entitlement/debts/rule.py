@@ -11,7 +11,7 @@ illustrative.
 """
 
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date
 from typing import Literal
 
 import msgspec
@@ -181,8 +181,3 @@ def _shared(amount: int, due: Sequence[int]) -> list[int]:
     for place in by_remainder[: amount - sum(parts)]:
         parts[place] += 1
     return parts
-
-
-def day_after(day: date) -> date:
-    """The first day on which a term that ends with `day` is over."""
-    return day + timedelta(days=1)

@@ -281,11 +281,6 @@ class ActState(msgspec.Struct, frozen=True, dict=True):
         )
 
     @cached_property
-    def favoured_advisers(self) -> frozenset[str]:
-        """Digests of all appointments for which `advised_adviser` holds."""
-        return frozenset(filter(self.advised_adviser, self.advisers))
-
-    @cached_property
     def demo(self) -> bool:
         """Whether a demo key is in office."""
         return any(signer.demo for signer in self.signers.values())
