@@ -1,9 +1,9 @@
 """10,000 consumers ask at the same moment: what one web process does with them, and what they get.
 
 Each is a connection of its own with one signed question. All connect first; then all questions are sent at once. Who
-is sent away (503) comes back when `Retry-After` says, with the same idempotency key and a fresh signature, as often as
-it takes. Every answer is verified against its request, and the ledger must hold a release for each consumer, or there
-is no result.
+is sent away (429, since the crowd is of one party and has its share of the places; or 503) comes back when
+`Retry-After` says, with the same idempotency key and a fresh signature, as often as it takes. Every answer is verified
+against its request, and the ledger must hold a release for each consumer, or there is no result.
 
 The web process, PostgreSQL, the sequencer and the crowd are processes of their own, on one machine: the crowd takes its
 share of the processor too. Times are wall times, as good as the machine is quiet.
@@ -73,12 +73,14 @@ async def _measure(bench: Bench, crowd: int, mark: str) -> dict[str, Any]:
                 [crowd - told["served"] + max(0, crowd - made)], "<= 0"),
             row("again", "entries beyond one for each: recorded, and the answer did not leave, since the database had "
                 "not said so in time", "", [made - crowd]),
-            row("dishonest", "refusals that were not 503 with a code and Retry-After; connections cut", "",
+            row("dishonest", "refusals that were not 429 or 503 with a code and Retry-After; connections cut", "",
                 [told["mute"] + told["cut"]], "<= 0"),
-            row("sent_away", "times that somebody was sent away: no place (`platform_busy`), or the process was too "
-                "far behind to know that nothing was suspended meanwhile (`standing_unconfirmed`)", "", [refusals]),
-            row("sent_away_behind", "of them for the second reason", "", [codes.get("standing_unconfirmed", 0)]),
-            row("served_at_first", f"answered at the first try; {MOST_AT_ONCE} places", "", [told["at_first"]]),
+            row("sent_away", "times that somebody was sent away: the party had its share (`share_taken`), there was no "
+                "place (`platform_busy`), or the process was too far behind to know that nothing was suspended "
+                "meanwhile (`standing_unconfirmed`)", "", [refusals]),
+            row("sent_away_behind", "of them for the last reason", "", [codes.get("standing_unconfirmed", 0)]),
+            row("served_at_first", f"answered at the first try; {MOST_AT_ONCE} places, half of them for one party", "",
+                [told["at_first"]]),
             row("refused_p99_ms", "from sending to the whole refusal, 99th percentile, in the first wave", "ms",
                 [told["refused_p99"]]),
             row("answered_p99_ms", "from sending to the whole answer of who was not sent away, 99th percentile", "ms",
@@ -189,7 +191,7 @@ class _Consumer:
         head, _, body = answer.partition(b"\r\n\r\n")
         code = msgspec.json.decode(body).get("code", "none")
         later = _fields(head + b"\r\n\r\n").get(b"retry-after", b"")
-        known = answer.startswith(b"HTTP/1.1 503") and later.isdigit()
+        known = answer.startswith((b"HTTP/1.1 429", b"HTTP/1.1 503")) and later.isdigit()
         self._crowd.mute += not known or code == "none"
         self._crowd.codes[code] += 1
         return float(later) if later.isdigit() else 1.0

@@ -90,6 +90,9 @@ _TITLES = {kind.status: kind.title for kind in KoinonError.__subclasses__()}
 PROBLEMS: dict[str, Message] = {
     "cross_origin": N_("The request came from another site than this one and was not carried out."),
     "csrf_token_wrong": N_("Your session has changed since this page was opened. Reload it and try again."),
+    "share_taken": N_(
+        "You have as much under way as is left for all others. Wait until some of it is done, and try again."
+    ),
     "malformed_request": N_("The request does not have the form that is expected here."),
     "no_such_page": N_("There is no page at this address."),
     "range_not_satisfiable": N_("It has %(size)s bytes, and none where you asked for some."),

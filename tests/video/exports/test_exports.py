@@ -237,6 +237,27 @@ async def test_exports_leave_the_recorder_its_room(studio: Studio, monkeypatch: 
     assert refused.value.code == "place_full" and await studio.pieces() == []
 
 
+async def test_what_is_kept_for_one_person_is_bounded_and_of_the_disk_a_party_leaves_as_much_as_it_has(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("koinon.video.exports.making._TELL_SECONDS", 0.0)
+    first = await studio.make()
+    assert first["state"] == "ready"
+    # It would grow past what is free.
+    with monkeypatch.context() as patch:
+        patch.setattr(Shelf, "find_room", lambda *_: asyncio.sleep(0, first["bytes"]))
+        told = await studio.make()
+        assert (told["state"], told["code"]) == ("stopped", "share_taken")
+    # It would grow past what one person may keep; the next one is not even begun, and says when there is room.
+    monkeypatch.setattr("koinon.video.exports.policy.MOST_BYTES", first["bytes"] + 1)
+    told = await studio.make()
+    assert (told["state"], told["code"]) == ("stopped", "exports_full")
+    refused = await studio.ask()
+    assert (refused.status_code, refused.json()["code"]) == (429, "exports_full")
+    assert int(refused.headers["retry-after"]) > 0
+    assert (await studio.look(first["id"]))["state"] == "ready"
+
+
 async def test_what_was_masked_when_it_was_recorded_is_masked_in_the_clip_and_its_original_stays(
     studio: Studio, tmp_path: Path
 ) -> None:

@@ -122,7 +122,7 @@ async def test_when_masking_dies_nothing_is_shown_and_it_begins_anew(masked_hub,
 async def test_when_all_slots_are_taken_it_is_said(masked_hub, wire, wait_until):
     hub, masks, pool, _ = masked_hub
     masks.append(mask(LEFT))
-    pool._each = 0
+    pool.places.most = 0
     seen = wire()
     hub.join(1, Viewer(seen), masked=CAMERA)
     await wait_until(lambda: {"away": "masks_full"} in seen.texts())

@@ -116,7 +116,7 @@ async def test_the_process_has_limits_of_memory_and_cpu_no_secrets_and_so_many_w
     assert cpu and int(cpu[1]) <= 60
     assert re.search(r"Max core file size +0 ", limits)
     assert "secret" not in await asyncio.to_thread((process / "environ").read_text)
-    monkeypatch.setattr(pictures, "MOST_WAITING", 0)
+    make.places.most = 0
     with pytest.raises(TooMany) as refused:
         await make.draw(format_, frames[0], [], width=160)
     assert refused.value.code == "pictures_busy"

@@ -187,7 +187,9 @@ class SlowMasker:
         self.asked = asyncio.Event()
         self.may = asyncio.Event()
 
-    async def mask(self, masks: Sequence[Mask], init: bytes, data: bytes, unit_us: int) -> Made:
+    async def mask(
+        self, masks: Sequence[Mask], init: bytes, data: bytes, unit_us: int, *whose: object
+    ) -> Made:
         self.asked.set()
         await self.may.wait()
         raise Unavailable("masking_failed", why="the test is over")
@@ -204,11 +206,17 @@ async def test_a_suspension_ends_a_segment_that_is_still_being_masked_and_so_man
     tasks = [asyncio.create_task(playlist.fetch(client, name)) for name in playlist.masked[:WAITING_A_VIEW]]
     async with asyncio.timeout(10):
         await slow.asked.wait()
-        while segments.waiting < WAITING_A_VIEW:  # noqa: ASYNC110 - nothing tells that the other is there
+        while segments.places.taken < WAITING_A_VIEW:  # noqa: ASYNC110 - nothing tells that the other is there
             await asyncio.sleep(0.01)
     busy = await playlist.fetch(client, playlist.masked[-1])
     assert (busy.status_code, busy.json()["code"]) == (TooMany.status, "masking_busy")
     assert int(busy.headers["retry-after"]) > 0
+    # Through another view the same person has no more than are left for all others.
+    monkeypatch.setattr(segments.places, "most", 2 * WAITING_A_VIEW)
+    other = await fetch_playlist(client)
+    told = await other.fetch(client, other.masked[0])
+    assert (told.status_code, told.json()["code"]) == (TooMany.status, "share_taken")
+    assert int(told.headers["retry-after"]) > 0
     await site.film.world.act("chair", Deed.SUSPEND, TargetKind.AUTHORISATION, VIDEO)
     # Its connection is reset while it waits: not one byte of it comes, and no answer either.
     async with asyncio.timeout(10):

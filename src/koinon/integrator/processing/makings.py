@@ -14,6 +14,7 @@ import structlog
 
 from koinon.base.crypto import open_sealed, seal
 from koinon.base.errors import Conflict, Invalid, KoinonError, NotFound, TooMany
+from koinon.base.fair import demand_share
 from koinon.base.ids import new_id
 from koinon.base.jobs import enqueue
 from koinon.base.text import Text
@@ -35,6 +36,7 @@ JOB = "processing.make"
 ATTEMPTS = 3
 _MOST_OPEN = 20
 _TOLD_SECONDS = 0.5
+_LATER_SECONDS = 60
 _log = structlog.get_logger()
 
 
@@ -52,15 +54,17 @@ class Makings:
             NotAllowed: `profile_not_held`.
             NotFound: `data_set_unknown`.
             Invalid: `anonymity_column_unknown`.
-            TooMany: `makings_too_many`.
+            TooMany: `makings_too_many`; `share_taken`: as many of them are the operator's own as are left.
         """
         await self._processing.demand_operator(by)
         data_set = await self._processing.get_data_set(name)
         _check_columns(asked, data_set)
         making = new_id()
         async with self.database.transaction() as connection:
-            if await store.count_open_makings(connection) >= _MOST_OPEN:
-                raise TooMany("makings_too_many", limit=_MOST_OPEN)
+            own, all_ = await store.count_open_makings(connection, by.person)
+            if all_ >= _MOST_OPEN:
+                raise TooMany("makings_too_many", limit=_MOST_OPEN, retry_after_seconds=_LATER_SECONDS)
+            demand_share("makings", own, all_, _MOST_OPEN, retry_after_seconds=_LATER_SECONDS)
             await store.insert_making(
                 connection,
                 making,

@@ -253,13 +253,16 @@ async def list_makings(connection: Connection, data_set: UUID, limit: int = 20) 
     )
 
 
-async def count_open_makings(connection: Connection) -> int:
-    """How many wait or are worked on."""
-    return int(
-        await connection.fetchval(
-            "SELECT count(*) FROM processing.making WHERE state IN ('waiting', 'working')"
-        )
+async def count_open_makings(connection: Connection, person: UUID | None) -> tuple[int, int]:
+    """How many wait or are worked on: of the person, and of all. The next one waits for this transaction."""
+    await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('processing.making', 4))")
+    row = await connection.fetchrow(
+        "SELECT count(*) FILTER (WHERE asked_by = $1), count(*) FROM processing.making"
+        " WHERE state IN ('waiting', 'working')",
+        person,
     )
+    assert row is not None
+    return row[0], row[1]
 
 
 async def move_making(

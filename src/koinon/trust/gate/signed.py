@@ -27,6 +27,7 @@ from koinon.base.errors import (
     TooMany,
     Unavailable,
 )
+from koinon.base.fair import FairShare, Held
 from koinon.base.metrics import counter
 from koinon.base.text import refuse_nul
 from koinon.trust.gate import Actor, Admission, ExchangeId, Gate
@@ -100,6 +101,7 @@ class SignedApi(ABC):
 
     Attributes:
         most_at_once: calls under way; above that `platform_busy`, before anything is recorded or any source asked.
+        places: of those calls; a party that holds as many as are left free hears `share_taken`.
     """
 
     most_at_once = MOST_AT_ONCE
@@ -108,13 +110,8 @@ class SignedApi(ABC):
         self._gate = gate
         self._key = key
         self._authority = authority
-        self._under_way = 0
+        self.places = FairShare("calls", self.most_at_once, lambda: Unavailable("platform_busy"))
         self._sent_away = 0  # since there was room
-
-    @property
-    def under_way(self) -> int:
-        """Calls that hold a place now."""
-        return self._under_way
 
     def accepts(self, scope: Scope) -> Accepts:
         """What this request may bring.
@@ -132,22 +129,22 @@ class SignedApi(ABC):
         signed: bytes | None = None
         try:
             accepts = self.accepts(scope)
-            self._check_room()  # before a body is read and a signature verified: sending away must cost little
+            self.places.demand_room()  # before a body is read and a signature verified: sending away must cost little
             try:
                 async with asyncio.timeout(accepts.seconds):
                     body = await _read_body(scope, receive, accepts.limit_bytes)
             except TimeoutError:
                 raise Invalid("body_incomplete") from None
             # A place from here on, not before: nobody can keep others from them by sending slowly.
-            self._check_room()
-            self._under_way += 1
-            try:
+            with self.places.hold() as place:
                 await self._gate.keeper.settle()
-                actor, admission, signed = self._identify(scope, body, accepts.content_type)
+                actor, admission, signed = self._identify(scope, body, accepts.content_type, place)
+                if self.places.taken * 4 < self.places.most:
+                    self._sent_away = (
+                        0  # the crowd is over, be it of one party, which never has more than half
+                    )
                 exchange = await self._gate.admit(admission)
                 await self.answer(Call(scope, receive, send, body, actor, exchange, signed))
-            finally:
-                self._under_way -= 1
         except KoinonError as error:
             if signed is None:
                 _unidentified.labels(error.code).inc()
@@ -168,23 +165,14 @@ class SignedApi(ABC):
         """The signed answer to the call has been sent."""
         await self._respond(call.send, status, content_type, body, call.signed)
 
-    def _check_room(self) -> None:
-        """There is a place for one more call.
+    def _identify(
+        self, scope: Scope, body: bytes, content_type: str, place: Held
+    ) -> tuple[Actor, Admission, bytes]:
+        """Who signed this request; the place is theirs.
 
         Raises:
-            Unavailable: `platform_busy`.
-        """
-        if self._under_way >= self.most_at_once:
-            _busy.inc()
-            self._sent_away += 1
-            raise Unavailable("platform_busy")
-        if self._under_way * 2 < self.most_at_once:
-            self._sent_away = 0
-
-    def _identify(self, scope: Scope, body: bytes, content_type: str) -> tuple[Actor, Admission, bytes]:
-        """Who signed this request.
-
-        Raises:
+            TooMany: `share_taken`, before the signature is verified: sending away must cost little, and who claims
+                to be another party gains nothing by it.
             NotIdentified, Invalid: the codes of `http_signatures.parse_request`, and `key_unknown` for every key that
                 may not sign requests now: what exactly is wrong with it is not told to who cannot prove to hold it.
         """
@@ -206,6 +194,7 @@ class SignedApi(ABC):
         except NotAllowed as error:
             _log.info("key_refused", code=error.code, key=parsed.key_id)
             raise NotIdentified("key_unknown") from None
+        place.give(key.party)
         parsed.verify(verifier)
         admission = Admission(
             party=key.party,
@@ -222,7 +211,10 @@ class SignedApi(ABC):
         """The refusal has been sent; where later may help, with when (RFC 9110 sections 10.2.3 and 15.6.4)."""
         more: list[tuple[bytes, bytes]] = []
         if isinstance(error, Unavailable | TooMany):
-            longest = COME_BACK_SECONDS + 2 * self._sent_away // self.most_at_once
+            if error.code in ("platform_busy", "share_taken"):
+                _busy.inc()
+                self._sent_away += 1
+            longest = COME_BACK_SECONDS + 2 * self._sent_away // self.places.most
             seconds = random.randint(1, min(longest, LONGEST_COME_BACK_SECONDS))  # noqa: S311 - spreads a crowd
             more.append((b"retry-after", b"%d" % error.facts.get("retry_after_seconds", seconds)))
         await self._respond(send, error.status, PROBLEM_TYPE, encode(error.problem()), signed, more)

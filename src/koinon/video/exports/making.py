@@ -11,7 +11,8 @@ import structlog
 from koinon.base.clock import Clock
 from koinon.base.crypto import SigningKey
 from koinon.base.database import Database
-from koinon.base.errors import KoinonError, NotAllowed, NotFound, Unavailable
+from koinon.base.errors import KoinonError, NotAllowed, NotFound, TooMany, Unavailable
+from koinon.base.fair import demand_share
 from koinon.base.metrics import counter
 from koinon.trust.gate import BEGIN_AGAIN, Cut, EndReason, ExchangeId, Gate
 from koinon.video.cameras.model import StreamId
@@ -19,7 +20,7 @@ from koinon.video.exports import store
 from koinon.video.exports.filming import ClipFilm, EvidenceFilm, Film, film
 from koinon.video.exports.manifest import MadeCamera, sign, write
 from koinon.video.exports.model import Export, ExportFile, ExportId, Form, Part, State
-from koinon.video.exports.policy import file_name, fill_holes, gone_at, mark_of
+from koinon.video.exports.policy import check_kept, file_name, fill_holes, gone_at, mark_of
 from koinon.video.exports.shelf import KIND, FileOut, Shelf, prefix_of
 from koinon.video.masks.policy import mask_of
 from koinon.video.masks.service import list_masks
@@ -85,7 +86,7 @@ class Maker:
             if cut.code in BEGIN_AGAIN:
                 raise Unavailable(cut.code) from None
             return await self._stop(export, cut.code)
-        except (NotAllowed, NotFound) as refusal:
+        except (NotAllowed, NotFound, TooMany) as refusal:
             return await self._stop(export, refusal.code)
         _made.labels(State.READY.value).inc()
         return State.READY
@@ -110,9 +111,10 @@ class Maker:
     async def _make(self, export: Export, parts: Sequence[Part]) -> None:
         place = await self._shelf.find_place()
         made: list[MadeCamera] = []
+        outs: list[FileOut] = []
         count = 0
         for part in parts:
-            each = await self._make_camera(export, part, place, count, len(made))
+            each = await self._make_camera(export, part, place, count, len(made), outs)
             count += len(each.files)
             made.append(each)
         at = self._clock.now()
@@ -127,7 +129,7 @@ class Maker:
                 raise Unwanted("export_unwanted")
 
     async def _make_camera(
-        self, export: Export, part: Part, place: Place, count: int, before: int
+        self, export: Export, part: Part, place: Place, count: int, before: int, outs: list[FileOut]
     ) -> MadeCamera:
         request = export.view_of(part.camera)
         entered = await self._rights.enter(
@@ -155,9 +157,12 @@ class Maker:
                 nonlocal number
                 number += 1
                 name = file_name(number, entered.camera.code, start)
-                return FileOut(
-                    self._shelf, place, export, number, name, part.camera, stream, start, export.until
+                outs.append(
+                    FileOut(
+                        self._shelf, place, export, number, name, part.camera, stream, start, export.until
+                    )
                 )
+                return outs[-1]
 
             async def begin(entry: SampleEntry, first: Media) -> Film:
                 out = await new_file(of_us(first.us))
@@ -173,7 +178,7 @@ class Maker:
                 until,
                 begin,
                 per_unit=export.form is Form.EVIDENCE,
-                go_on=_Going(self._database, export, use, (until - since) * before),
+                go_on=_Going(self, export, use, (until - since) * before, place, outs),
             )
             await use.go_on(sum(each.file.bytes for each in files))
             party = self._gate.keeper.current.register.parties.get(entered.camera.owner)
@@ -191,6 +196,23 @@ class Maker:
             raise
         finally:
             await asyncio.shield(use.end(how))
+
+    async def go_on(self, export: Export, done_us: int, size: int, place: Place) -> None:
+        """It is still wanted, how far it is has been told, and its person and party may have so many bytes.
+
+        Raises:
+            Unwanted.
+            TooMany: `exports_full`; `share_taken`: the party has as much as is left for exports of all others.
+            Unavailable: `place_unreachable`.
+        """
+        room = await self._shelf.find_room(place)
+        async with self._database.acquire() as connection:
+            if not await store.tell_progress(connection, export, done_us, size):
+                raise Unwanted("export_unwanted")
+            check_kept(*await store.find_kept(connection, export.person), self._clock.now())
+            if room is not None and room > 0:
+                held = await store.sum_party(connection, export.party)
+                demand_share("export_bytes", held, held, held + room)
 
     async def _ends(self, files: Sequence[ExportFile]) -> list[datetime]:
         """When the term of the oldest image of each file is over."""
@@ -214,10 +236,21 @@ class Maker:
 
 
 class _Going:
-    """Called before each piece: its grounds stand, it is still wanted, and how far it is has been told."""
+    """Called before each piece: its grounds stand, it is still wanted, there is room for it, and how far it is has been
+    told.
+    """
 
-    def __init__(self, database: Database, export: Export, use: ImageUse, before_us: int) -> None:
-        self._database, self._export, self._use = database, export, use
+    def __init__(
+        self,
+        maker: Maker,
+        export: Export,
+        use: ImageUse,
+        before_us: int,
+        place: Place,
+        outs: Sequence[FileOut],
+    ) -> None:
+        self._maker, self._export, self._use = maker, export, use
+        self._place, self._outs = place, outs
         self._before = before_us - to_us(export.since)
         self._told = 0.0
 
@@ -226,6 +259,6 @@ class _Going:
         if time.monotonic() - self._told < _TELL_SECONDS:
             return
         self._told = time.monotonic()
-        async with self._database.acquire() as connection:
-            if not await store.tell_progress(connection, self._export, self._before + us):
-                raise Unwanted("export_unwanted")
+        await self._maker.go_on(
+            self._export, self._before + us, sum(each.bytes for each in self._outs), self._place
+        )

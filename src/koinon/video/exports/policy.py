@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
-from koinon.base.errors import Invalid
+from koinon.base.errors import Invalid, TooMany
 from koinon.video.exports.model import Export, ExportRequest, Form
 from koinon.video.rights.model import check_interval
 
@@ -15,6 +15,8 @@ LONGEST: Final = timedelta(hours=4)
 """Of all cameras together: making takes CPU in proportion to it."""
 MOST_OPEN: Final = 5
 """Exports of one person that wait or are being made."""
+MOST_BYTES: Final = 64 << 30
+"""Of one person's exports that are there: a day and a half of one camera at 4 Mbit/s."""
 KEPT: Final = timedelta(days=7)
 """How long one can be fetched, where nothing ends it sooner."""
 SETTLING: Final = timedelta(minutes=2)
@@ -44,6 +46,17 @@ def check_request(request: ExportRequest, at: datetime) -> None:
         raise Invalid("interval_malformed", why="it is not over yet")
     if (request.until - request.since) * len(cameras) > LONGEST:
         raise Invalid("export_too_long", minutes=LONGEST // timedelta(minutes=len(cameras)))
+
+
+def check_kept(size: int, until: datetime | None, at: datetime) -> None:
+    """The person may have more: what is kept for them is `size` bytes, the first of which go by themselves at `until`.
+
+    Raises:
+        TooMany: `exports_full`.
+    """
+    if size >= MOST_BYTES:
+        later = {} if until is None else {"retry_after_seconds": max(60, round((until - at).total_seconds()))}
+        raise TooMany("exports_full", gibibytes=size >> 30, most=MOST_BYTES >> 30, **later)
 
 
 def begins_at(until: datetime, at: datetime) -> datetime:

@@ -75,7 +75,7 @@ class Exports:
             NotFound: `camera_unknown`, `camera_has_no_stream`.
             NotAllowed: the gate's codes; `original_masked`: of masked images no originals leave under these rules.
             Conflict: `confirmation_used`.
-            TooMany: `too_many_exports`.
+            TooMany: `too_many_exports`, `exports_full`.
 
         Records: `export.asked` for each camera, or `exchange.refused`.
         """
@@ -93,9 +93,6 @@ class Exports:
             if request.form is Form.EVIDENCE:
                 await self._demand_unmasked(each, request)
         export = _new(session, actor, request, at)
-        async with self._database.transaction() as connection:
-            if await store.count_open(connection, export.person) >= policy.MOST_OPEN:
-                raise TooMany("too_many_exports", most=policy.MOST_OPEN)
         parts = []
         for number, each in enumerate(entered):
             nothing: dict[str, None] = {}
@@ -111,7 +108,8 @@ class Exports:
             )  # fmt: skip
         async with self._database.transaction() as connection:
             if await store.count_open(connection, export.person) >= policy.MOST_OPEN:
-                raise TooMany("too_many_exports", most=policy.MOST_OPEN)
+                raise TooMany("too_many_exports", most=policy.MOST_OPEN, retry_after_seconds=60)
+            policy.check_kept(*await store.find_kept(connection, export.person), at)
             for each, camera in zip(entered, request.cameras, strict=True):
                 confirmation = request.confirmations.get(camera)
                 if each.second is not None and confirmation is not None:

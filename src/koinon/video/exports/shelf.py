@@ -92,8 +92,9 @@ class Shelf:
             NotFound: `source_gone`: what it was made from is gone by now.
             Unavailable: `place_unreachable`; `place_full`: what is left there is for recording.
         """
-        if place.kind != "s3":
-            await asyncio.to_thread(self._demand_room, place)
+        room = await self.find_room(place)
+        if room is not None and room < 0:
+            raise Unavailable("place_full", place=place.id)
         sealed = await asyncio.to_thread(seal, self._key, data, name.encode())
         derived = Derived(
             id=DerivedId(new_id()), stream=stream, start=start, end=end, kind=KIND, place=place.id, file=name,
@@ -151,13 +152,19 @@ class Shelf:
             check = zlib.crc32(await self.get(place, name), check)
         return msgspec.structs.replace(file, crc32=check)
 
-    def _demand_room(self, place: Place) -> None:
+    async def find_room(self, place: Place) -> int | None:
+        """Bytes that exports may still take there; None where nobody knows, in a bucket.
+
+        Raises:
+            Unavailable: `place_unreachable`.
+        """
+        if place.kind == "s3":
+            return None
         try:
-            room = os.statvfs(self._folder)
+            room = await asyncio.to_thread(os.statvfs, self._folder)
         except OSError:
             raise Unavailable("place_unreachable", place=place.id) from None
-        if room.f_bavail * room.f_frsize < _LEAST_FREE:
-            raise Unavailable("place_full", place=place.id)
+        return room.f_bavail * room.f_frsize - _LEAST_FREE
 
     def _write(self, place: Place, name: str, data: bytes) -> None:
         self._check(place)
@@ -194,7 +201,11 @@ def names_of(file: ExportFile) -> list[str]:
 
 
 class FileOut:
-    """A file of an export that is being written: what is written is hashed, cut into pieces and put down."""
+    """A file of an export that is being written: what is written is hashed, cut into pieces and put down.
+
+    Attributes:
+        bytes: written so far.
+    """
 
     def __init__(
         self,
@@ -214,14 +225,14 @@ class FileOut:
         self._waiting = bytearray()
         self._hash = hashlib.sha256()
         self._check = 0
-        self._bytes = 0
+        self.bytes = 0
         self._pieces = 0
 
     async def write(self, data: bytes) -> None:
         """The bytes follow those that were written before. Raises as `Shelf.put`."""
         self._hash.update(data)
         self._check = zlib.crc32(data, self._check)
-        self._bytes += len(data)
+        self.bytes += len(data)
         self._waiting += data
         while len(self._waiting) >= PIECE_BYTES:
             await self._put(bytes(self._waiting[:PIECE_BYTES]))
@@ -235,7 +246,7 @@ class FileOut:
         return ExportFile(
             export=self._export.id, attempt=self._export.attempt, number=self.number, camera=self._camera,
             stream=self._stream, name=self.name, start=self.start, end=end, place=self._place.id,
-            pieces=self._pieces, bytes=self._bytes, sha256=self._hash.digest(), crc32=self._check,
+            pieces=self._pieces, bytes=self.bytes, sha256=self._hash.digest(), crc32=self._check,
         )  # fmt: skip
 
     async def _put(self, data: bytes) -> None:

@@ -102,6 +102,26 @@ async def count_open(connection: Connection, person: PersonId) -> int:
     return found
 
 
+async def find_kept(connection: Connection, person: PersonId) -> tuple[int, datetime | None]:
+    """How many bytes of the person's exports are there, made or being made; when the first of them go by themselves."""
+    row = await connection.fetchrow(
+        "SELECT coalesce(sum(bytes), 0)::bigint, min(deletes_at) FILTER (WHERE state = 'ready') FROM exports.export"
+        " WHERE person = $1 AND swept_at IS NULL",
+        person,
+    )
+    assert row is not None
+    return row[0], row[1]
+
+
+async def sum_party(connection: Connection, party: PartyId) -> int:
+    """How many bytes of the party's exports are there, made or being made."""
+    found: int = await connection.fetchval(
+        "SELECT coalesce(sum(bytes), 0)::bigint FROM exports.export WHERE party = $1 AND swept_at IS NULL",
+        party,
+    )
+    return found
+
+
 async def list_parts(connection: Connection, exports: Sequence[UUID]) -> dict[UUID, list[Part]]:
     """The cameras of each export, in the order in which they were asked."""
     rows = await connection.fetch(
@@ -125,7 +145,7 @@ async def begin(connection: Connection, export: UUID, at: datetime) -> Export | 
     """Another attempt at making it is begun; None where nobody wants it made any more."""
     row = await connection.fetchrow(
         f"""
-        UPDATE exports.export SET state = 'making', attempt = attempt + 1, done_us = 0, moved_at = $2
+        UPDATE exports.export SET state = 'making', attempt = attempt + 1, done_us = 0, bytes = 0, moved_at = $2
         WHERE id = $1 AND state = ANY($3::text[]) RETURNING {_EXPORT}
         """,
         export, at, _OPEN,
@@ -133,12 +153,13 @@ async def begin(connection: Connection, export: UUID, at: datetime) -> Export | 
     return _export(row) if row else None
 
 
-async def tell_progress(connection: Connection, export: Export, done_us: int) -> bool:
-    """So much has been made; false where this attempt is not wanted any more."""
+async def tell_progress(connection: Connection, export: Export, done_us: int, size: int) -> bool:
+    """So much has been made, of so many bytes; false where this attempt is not wanted any more."""
     return bool(
         await connection.fetchval(
-            "UPDATE exports.export SET done_us = $3 WHERE id = $1 AND attempt = $2 AND state = 'making' RETURNING true",
-            export.id, export.attempt, done_us,
+            "UPDATE exports.export SET done_us = $3, bytes = $4 WHERE id = $1 AND attempt = $2 AND state = 'making'"
+            " RETURNING true",
+            export.id, export.attempt, done_us, size,
         )
     )  # fmt: skip
 

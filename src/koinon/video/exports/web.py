@@ -60,6 +60,9 @@ problems: dict[str, Message] = {
         "That is more than can be exported at once: at most %(minutes)s minutes of each camera."
     ),
     "too_many_exports": N_("At most %(most)s exports are made for you at once. Wait until one is ready."),
+    "exports_full": N_(
+        "As much is kept for you as may be. Delete some exports, or wait until their time is over."
+    ),
     "original_masked": N_(
         "Part of these images may only leave masked, so that the originals cannot. Ask for a clip."
     ),

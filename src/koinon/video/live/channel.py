@@ -6,6 +6,7 @@ bounded.
 
 import asyncio
 import time
+from collections.abc import Hashable
 from typing import Final, Protocol
 
 from koinon.base.metrics import counter, gauge
@@ -42,12 +43,14 @@ class Viewer:
     """One who watches one stream.
 
     Attributes:
+        whose: which person's, if that matters.
         bytes: sent so far, or waiting in its connection.
         left_out: frames it lost because it did not keep up.
         stopped: nothing is sent any more.
     """
 
-    def __init__(self, outlet: Outlet) -> None:
+    def __init__(self, outlet: Outlet, whose: Hashable = None) -> None:
+        self.whose = whose
         self.bytes = 0
         self.left_out = 0
         self.stopped = False

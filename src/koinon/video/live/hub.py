@@ -11,7 +11,7 @@ from typing import Final
 
 import structlog
 
-from koinon.base.errors import Unavailable
+from koinon.base.errors import TooMany, Unavailable
 from koinon.base.metrics import gauge
 from koinon.video.cameras.model import CameraId
 from koinon.video.live import messages
@@ -111,7 +111,7 @@ class Hub:
                         await self._serve(channel)
                     else:
                         await self._mask(key[0], key[1], channel)
-                except Unavailable as error:
+                except (Unavailable, TooMany) as error:
                     channel.on_away(error.code)
                 except Exception:
                     _log.exception("live_channel_failed", stream=channel.stream)

@@ -46,6 +46,7 @@ class Masking:
 
         Raises:
             Unavailable: `masks_unknown`, `masks_full`, `masking_failed`.
+            TooMany: `share_taken`: each who watches it has as many others as are left free.
         """
         watch = _Watch(lambda: self._current(camera))
         # The plain picture is kept coming while one way of passing it on takes over from the other.
@@ -75,7 +76,8 @@ class Masking:
         self, watch: "_Watch", masks: Sequence[Mask], source: Channel, out: Channel
     ) -> Sequence[Mask]:
         """The frames have passed masked, until there were no masks any more."""
-        async with self._pool.open(masks) as stream:
+        whose = {each.whose for each in out.viewers if each.whose is not None}
+        async with self._pool.open(masks, *whose) as stream:
             feeder = _Feeder(stream, out)
             pouring = asyncio.create_task(_pour(stream, out))
             source.listen(feeder)

@@ -83,7 +83,7 @@ class LiveSocket(ViewSocket):
         """See `ViewSocket.show`."""
         connection, transport, request = door.connection, door.transport, door.request
         reason = EndReason.FAILED
-        viewer = Viewer(transport)
+        viewer = Viewer(transport, door.session.person)
         place: _Place | None = None
         try:
             if view.masked and not self._live.hub.masks:

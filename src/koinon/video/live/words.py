@@ -40,6 +40,9 @@ WORDS: Final[dict[str, Message]] = {
     "away_masks_full": N_(
         "So many pictures are being masked that this one cannot be added now. It is tried again …"
     ),
+    "away_share_taken": N_(
+        "You watch as many masked pictures as are left for all others. This one comes when you close another …"
+    ),
     "away_masking_failed": N_("The masked picture could not be made. It is tried again …"),
     "away_masks_unknown": N_(
         "Which parts are private cannot be told now, so nothing is shown. It is tried again …"

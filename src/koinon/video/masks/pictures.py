@@ -6,10 +6,11 @@ One that dies, or takes too long, takes only the picture with it that it was at.
 
 import asyncio
 import itertools
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, Final
 
 from koinon.base.errors import Invalid, TooMany
+from koinon.base.fair import FairShare
 from koinon.video.masks.model import Mask
 from koinon.video.masks.process import Process
 from koinon.video.masks.still import LARGEST_SIDE, Draft
@@ -20,31 +21,44 @@ from koinon.video.recorder.nal import Format
 MOST_WAITING: Final = 64
 SECONDS: Final = 30.0
 """Of the wall clock for one picture, for a process that does nothing; CPU is bounded in the process itself."""
+_LATER_SECONDS: Final = 2
 
 
 class Pictures:
-    """Makes pictures in a process of its own, started when the first is asked for."""
+    """Makes pictures in a process of its own, started when the first is asked for.
+
+    Attributes:
+        places: of pictures that are made, or wait for it.
+    """
 
     _numbers = itertools.count(1)
 
     def __init__(self) -> None:
         self._process = Process(PICTURE_MEMORY)
         self._turn = asyncio.Lock()
-        self._waiting = 0
+        self.places = FairShare(
+            "pictures",
+            MOST_WAITING,
+            lambda: TooMany("pictures_busy", retry_after_seconds=_LATER_SECONDS),
+            retry_after_seconds=_LATER_SECONDS,
+        )
         self._formats: dict[tuple[int, int], Format] = {}
 
-    async def draw(self, format_: Format, frame: Coded, masks: Sequence[Mask], *, width: int) -> bytes:
-        """A JPEG of the key frame, at most `width` pixels wide, under the mask of its own time (`frame.wall_us`).
+    async def draw(
+        self, format_: Format, frame: Coded, masks: Sequence[Mask], *whose: Hashable, width: int
+    ) -> bytes:
+        """A JPEG of the key frame, at most `width` pixels wide, under the mask of its own time (`frame.wall_us`); for
+        the person `whose` it will be.
 
         Raises:
             Invalid: `picture_unreadable`, with why.
-            TooMany: `pictures_busy`.
+            TooMany: `pictures_busy`, `share_taken`.
             Unavailable: `masking_failed`: no process could be started.
         """
         if max(format_.width, format_.height) > LARGEST_SIDE:
             raise Invalid("picture_unreadable", why="too large")
         draft = Draft(format_, frame, tuple(Span.of(each) for each in masks), width)
-        made: bytes = await self._ask("draw", draft)
+        made: bytes = await self._ask("draw", draft, *whose)
         return made
 
     async def masked_format(self, width: int, height: int) -> Format:
@@ -61,16 +75,11 @@ class Pictures:
         """The process runs no more; a picture that was being made fails."""
         await self._process.stop()
 
-    async def _ask(self, kind: Kind, body: Any) -> Any:
-        if self._waiting >= MOST_WAITING:
-            raise TooMany("pictures_busy", retry_after_seconds=2)
-        self._waiting += 1
-        try:
+    async def _ask(self, kind: Kind, body: Any, *whose: Hashable) -> Any:
+        with self.places.hold(*whose):
             async with self._turn:
                 await self._process.start()
                 return await self._ask_now(kind, body)
-        finally:
-            self._waiting -= 1
 
     async def _ask_now(self, kind: Kind, body: Any) -> Any:
         number, answer = next(self._numbers), _Answer()

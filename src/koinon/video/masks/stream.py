@@ -9,11 +9,12 @@ import asyncio
 import contextlib
 import itertools
 import os
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Hashable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
-from koinon.base.errors import Invalid, Unavailable
+from koinon.base.errors import Invalid, KoinonError, Unavailable
+from koinon.base.fair import FairShare
 from koinon.base.metrics import counter, gauge
 from koinon.video.masks.model import Mask
 from koinon.video.masks.pictures import Pictures
@@ -30,6 +31,7 @@ _MOST_WAITING: Final = (
     50  # frames on their way through a process: two seconds; above it, live frames are left out
 )
 _MOST_READY: Final = 64  # masked frames that nobody took yet
+_LATER_SECONDS: Final = 5
 
 _running = gauge("koinon_masked_streams", "Streams that are masked now.")
 _refused = counter("koinon_masked_refused_total", "Streams that were refused since all slots were taken.")
@@ -40,16 +42,20 @@ class MaskPool:
     """The processes that mask, and their slots.
 
     Attributes:
-        slots: how many streams it masks at once.
+        slots: how many streams it masks at once. places: those slots, by person.
         pictures: makes single pictures, in a process of their own.
     """
 
     def __init__(self, *, processes: int | None = None, streams_a_process: int = STREAMS_A_PROCESS) -> None:
         count = processes or max(1, len(os.sched_getaffinity(0)) - 1)
-        self._each = streams_a_process
         self.slots = count * streams_a_process
+        self.places = FairShare("masks", self.slots, self._full, retry_after_seconds=_LATER_SECONDS)
         self._processes = [Process(STREAM_MEMORY) for _ in range(count)]
         self.pictures = Pictures()
+
+    def _full(self) -> KoinonError:
+        _refused.inc()
+        return Unavailable("masks_full", slots=self.slots)
 
     @property
     def running(self) -> int:
@@ -60,34 +66,33 @@ class MaskPool:
     async def open(
         self,
         masks: Sequence[Mask],
-        *,
+        *whose: Hashable,
         lines: int = LINES,
         frames_a_second: int = FRAMES_A_SECOND,
         bit_rate: int = BIT_RATE,
         mark: str = "",
     ) -> AsyncIterator["MaskedStream"]:
         """A masked stream; its slot is free again when the block ends. Each frame is under the mask of its own time;
-        with `mark` these words and the moment are in each.
+        with `mark` these words and the moment are in each. `whose`: the persons for whom it is.
 
         Raises:
             Unavailable: `masks_full`: all slots are taken. `masking_failed`: no process could be started.
+            TooMany: `share_taken`.
         """
-        process = min(self._processes, key=lambda each: len(each.streams))
-        if len(process.streams) >= self._each:
-            _refused.inc()
-            raise Unavailable("masks_full", slots=self.slots)
-        stream = MaskedStream(process)
-        process.streams[stream.number] = stream
-        _running.inc()
-        try:
-            await process.start()
-            opening = Opening(_spans(masks), lines, frames_a_second, bit_rate, mark)
-            process.send(pack("open", stream.number, opening))
-            yield stream
-        finally:
-            _running.dec()
-            process.streams.pop(stream.number, None)
-            process.send(pack("close", stream.number))
+        with self.places.hold(*whose):
+            process = min(self._processes, key=lambda each: len(each.streams))
+            stream = MaskedStream(process)
+            process.streams[stream.number] = stream
+            _running.inc()
+            try:
+                await process.start()
+                opening = Opening(_spans(masks), lines, frames_a_second, bit_rate, mark)
+                process.send(pack("open", stream.number, opening))
+                yield stream
+            finally:
+                _running.dec()
+                process.streams.pop(stream.number, None)
+                process.send(pack("close", stream.number))
 
     async def close(self) -> None:
         """No process runs any more; streams that are open fail."""

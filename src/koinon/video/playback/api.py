@@ -47,7 +47,7 @@ class Door:
     """What every fetch passes: the token is good for this camera and interval, and the view behind it runs.
 
     Attributes:
-        camera: whose recordings are fetched.
+        camera: whose recordings are fetched. person: by whom.
         since, until: the interval of the address.
         view: the view, if it runs in this process; None where it runs in another.
     """
@@ -67,6 +67,7 @@ class Door:
         view: View | None,
     ) -> None:
         self.camera, self.since, self.until, self.view = camera, since, until, view
+        self.person = session.person
         self._request, self._session, self._playback = request, session, playback
         self._rights, self._gate, self._settings = rights, gate, settings
 
@@ -359,6 +360,7 @@ async def show_masked(
     with door.sending():
         made = await playback.segments.make(
             view,
+            door.person,
             over,
             entry,
             lambda: playback.read(unit, segment.offset, segment.end - segment.offset),
@@ -388,7 +390,7 @@ async def show_thumbnail(
     since, until = to_us(door.since), to_us(door.until)
     if asked is None or not since <= int(asked[1]) < until:
         await door.refuse()
-    data, taken = await playback.thumbnail(door.camera, door.view, since, until, int(asked[1]))
+    data, taken = await playback.thumbnail(door.camera, door.view, door.person, since, until, int(asked[1]))
     if door.view is not None:
         await door.view.go_on(len(data))
     return Response(

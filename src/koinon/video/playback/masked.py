@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequen
 from typing import Final, Protocol
 
 from koinon.base.errors import KoinonError, TooLarge, TooMany, Unavailable
+from koinon.base.fair import FairShare
 from koinon.video.masks.model import Mask
 from koinon.video.masks.policy import mask_of
 from koinon.video.masks.stream import Coded, MaskedStream, MaskPool
@@ -31,6 +32,7 @@ SECONDS: Final = 30.0
 WAITING: Final = 32
 """Segments of playlists that wait for their turn, and so many of one view."""
 WAITING_A_VIEW: Final = 2
+_LATER_SECONDS: Final = 2
 
 Made = tuple[Format, list[Coded]]
 
@@ -38,11 +40,15 @@ Made = tuple[Format, list[Coded]]
 class Masker(Protocol):
     """Masks a group of pictures."""
 
-    async def mask(self, masks: Sequence[Mask], init: bytes, data: bytes, unit_us: int) -> Made:
-        """How the masked frames are decoded, and they themselves; ticks count from the unit's start.
+    async def mask(
+        self, masks: Sequence[Mask], init: bytes, data: bytes, unit_us: int, *whose: Hashable
+    ) -> Made:
+        """How the masked frames are decoded, and they themselves; ticks count from the unit's start. `whose`: for which
+        person.
 
         Raises:
             Unavailable: `masks_full`, `masking_failed`.
+            TooMany: `share_taken`.
         """
 
 
@@ -52,11 +58,17 @@ class PoolMasker:
     def __init__(self, pool: MaskPool) -> None:
         self._pool = pool
 
-    async def mask(self, masks: Sequence[Mask], init: bytes, data: bytes, unit_us: int) -> Made:
+    async def mask(
+        self, masks: Sequence[Mask], init: bytes, data: bytes, unit_us: int, *whose: Hashable
+    ) -> Made:
         format_: Format | None = None
         frames: list[Coded] = []
+        # A page of several cameras asks for all of them at once: what is over its share comes a little later.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SECONDS):
+                await self._pool.places.wait(*whose)
         try:
-            async with asyncio.timeout(SECONDS), self._pool.open(masks) as stream:
+            async with asyncio.timeout(SECONDS), self._pool.open(masks, *whose) as stream:
                 # What is made is taken while more is fed: a process holds only so much that nobody took.
                 feeding = asyncio.create_task(_feed(stream, init, data, unit_us))
                 try:
@@ -84,11 +96,15 @@ async def _feed(stream: MaskedStream, init: bytes, data: bytes, unit_us: int) ->
 
 
 class MaskedWalk:
-    """`Walk` over another, with masks. `list_masks` gives every mask that the camera has or had."""
+    """`Walk` over another, with masks, for the person `whose`. `list_masks` gives every mask that the camera has or
+    had.
+    """
 
-    def __init__(self, walk: Walk, masker: Masker, list_masks: Callable[[], Awaitable[list[Mask]]]) -> None:
+    def __init__(
+        self, walk: Walk, masker: Masker, list_masks: Callable[[], Awaitable[list[Mask]]], whose: Hashable
+    ) -> None:
         self.since_us, self.until_us = walk.since_us, walk.until_us
-        self._walk, self._masker, self._list_masks = walk, masker, list_masks
+        self._walk, self._masker, self._list_masks, self._whose = walk, masker, list_masks, whose
         self._opening: Opening | None = None
         self._masks: list[Mask] = []
         self._told: tuple[int, Format] | None = None  # unit and format of the opening that was given last
@@ -141,7 +157,7 @@ class MaskedWalk:
                 raise TooLarge("group_too_large", limit_bytes=LARGEST_GROUP)
             data = b"".join(each.fragment.data for each in group)
             format_, frames = await self._masker.mask(
-                self._masks, self._opening.entry.init, data, self._opening.unit_us
+                self._masks, self._opening.entry.init, data, self._opening.unit_us, self._whose
             )
         except KoinonError as error:
             end = max(max(each.frames_us) for each in group) + 1
@@ -181,15 +197,20 @@ def _fragment(frames: list[Coded], end: int) -> Fragment:
 
 
 class Segments:
-    """Masks segments of playlists: so many at once, so many waiting, and of each view no more than it can use.
+    """Masks segments of playlists: so many at once, so many waiting, of each view no more than it can use, and of each
+    person a fair share.
 
     At most half of a pool's slots: who watches a camera live, or looks back over a connection, has the others.
+
+    Attributes:
+        places: of segments that are masked, or wait for their turn.
     """
 
     def __init__(self, pool: MaskPool, masker: Masker) -> None:
         self._pool, self._masker = pool, masker
         self._turns = asyncio.Semaphore(max(1, pool.slots // 2))
-        self._waiting: Counter[Hashable] = Counter()
+        self.places = FairShare("segments", WAITING, _busy, retry_after_seconds=_LATER_SECONDS)
+        self._of_view: Counter[Hashable] = Counter()
 
     async def make_init(self, entry: SampleEntry) -> bytes:
         """`ftyp` and `moov` of all masked segments of units that are decoded so.
@@ -202,47 +223,49 @@ class Segments:
     async def make(
         self,
         view: Hashable,
+        whose: Hashable,
         masks: Sequence[Mask],
         entry: SampleEntry,
         read: Callable[[], Awaitable[bytes]],
         unit_us: int,
     ) -> bytes:
-        """A segment, masked: one fragment, its times counting from the unit's start. `read` gives it as recorded.
+        """A segment, masked: one fragment, its times counting from the unit's start. `read` gives it as recorded;
+        `whose`: for which person.
 
         Raises:
-            TooMany: `masking_busy`.
+            TooMany: `masking_busy`, `share_taken`.
             TooLarge: `group_too_large`.
             Unavailable: `masks_full`, `masking_failed`: nothing is given as it was recorded instead.
             Invalid: `unit_damaged`, `invalid_unit`.
         """
-        async with self._turn(view):
+        async with self._turn(view, whose):
             data = await read()
             if len(data) > LARGEST_GROUP:
                 raise TooLarge("group_too_large", limit_bytes=LARGEST_GROUP)
             whole, _ = split(data)
             if not whole:
                 raise Unavailable("masking_failed", why="no picture in it")
-            format_, frames = await self._masker.mask(masks, entry.init, data, unit_us)
+            format_, frames = await self._masker.mask(masks, entry.init, data, unit_us, whose)
             if boxes.opening(format_) != await self.make_init(entry):
                 # A player decodes it by what the playlist named, and that would show anything.
                 raise Unavailable("masking_failed", why="another format than was told")
             end = whole[-1].base + whole[-1].duration + whole[0].samples[0].composition
             return _fragment(frames, end).data
 
-    @property
-    def waiting(self) -> int:
-        """How many are masked, or wait for their turn."""
-        return self._waiting.total()
-
     @contextlib.asynccontextmanager
-    async def _turn(self, view: Hashable) -> AsyncIterator[None]:
-        if self._waiting[view] >= WAITING_A_VIEW or self.waiting >= WAITING:
-            raise TooMany("masking_busy", retry_after_seconds=2)
-        self._waiting[view] += 1
-        try:
-            async with self._turns:
-                yield
-        finally:
-            self._waiting[view] -= 1
-            if not self._waiting[view]:
-                del self._waiting[view]
+    async def _turn(self, view: Hashable, whose: Hashable) -> AsyncIterator[None]:
+        if self._of_view[view] >= WAITING_A_VIEW:
+            raise _busy()
+        with self.places.hold(whose):
+            self._of_view[view] += 1
+            try:
+                async with self._turns:
+                    yield
+            finally:
+                self._of_view[view] -= 1
+                if not self._of_view[view]:
+                    del self._of_view[view]
+
+
+def _busy() -> TooMany:
+    return TooMany("masking_busy", retry_after_seconds=_LATER_SECONDS)

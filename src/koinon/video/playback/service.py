@@ -1,6 +1,7 @@
 """Playback of a web process: where recordings are found, and what may be read of them."""
 
 import asyncio
+from collections.abc import Hashable
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
@@ -99,7 +100,7 @@ class Playback:
             async with self.database.acquire() as connection:
                 return await list_masks(connection, view.camera.id)
 
-        return MaskedWalk(course, self.masker, masks)
+        return MaskedWalk(course, self.masker, masks, view.session.person)
 
     async def list_masks(self, camera: CameraId, view: View | None) -> list[Mask]:
         """The masks that the camera has or had and that count for the view, if they cover anything: all of them where
@@ -111,13 +112,14 @@ class Playback:
             return [each for each in await list_masks(connection, camera) if each.polygons]
 
     async def thumbnail(
-        self, camera: CameraId, view: View | None, since_us: int, until_us: int, us: int
+        self, camera: CameraId, view: View | None, whose: Hashable, since_us: int, until_us: int, us: int
     ) -> tuple[bytes, int]:
-        """A small picture of the camera at that moment of the interval, masked where the view is; when it was taken.
+        """A small picture of the camera at that moment of the interval, masked where the view is, for the person
+        `whose`; when it was taken.
 
         Raises:
             NotFound: `no_picture`.
-            TooMany: `pictures_busy`.
+            TooMany: `pictures_busy`, `share_taken`.
             Invalid: `picture_unreadable`.
 
         Of a view in another process it is not known whether it must be masked: it is.
@@ -145,7 +147,7 @@ class Playback:
         course = Course(self.source(stream, until_us), since_us, until_us)
         format_, frame = await take_key(course, taken)
         # All of them: where the other copy goes on, the picture may be of a moment before the unit and its masks.
-        made = await self._pool.pictures.draw(format_, frame, masks, width=WIDTH)
+        made = await self._pool.pictures.draw(format_, frame, masks, whose, width=WIDTH)
         if not to_us(unit.start) <= frame.wall_us < to_us(unit.end):
             return made, frame.wall_us  # kept, it would be taken for the unit's own
         async with self.database.acquire() as connection:
@@ -180,7 +182,7 @@ class Playback:
             As `Pictures.draw`.
         """
         masks = await self.list_masks(view.camera.id, view)
-        return await self._pool.pictures.draw(format_, frame, masks, width=width)
+        return await self._pool.pictures.draw(format_, frame, masks, view.session.person, width=width)
 
     def source(self, stream: StreamId, until_us: int) -> Recorded:
         """The stream's recordings up to a moment, for a `Course`."""

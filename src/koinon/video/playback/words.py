@@ -38,6 +38,9 @@ WORDS: Final[dict[str, Message]] = {
     "reason_unit_damaged": N_("the recording’s file is damaged"),
     "reason_place_unreachable": N_("the place where the recording lies cannot be reached"),
     "reason_masks_full": N_("it may only leave masked, and no masking is free at the moment"),
+    "reason_share_taken": N_(
+        "it may only leave masked, and you have as many masked as are left for all others"
+    ),
     "reason_masking_failed": N_("it may only leave masked, and masking failed"),
     "connecting": N_("Connecting …"),
     "asked": N_("%(purpose)s · case %(case)s"),
