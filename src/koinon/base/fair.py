@@ -40,7 +40,7 @@ class FairShare:
 
     Attributes:
         of: what they are, for metrics and for who is refused.
-        most: how many there are. taken: how many are held now. held: by whom, as far as that is known.
+        most: how many there are. taken: how many are held now. held: by whom, where it counts for somebody.
         later: seconds after which who was refused may come back, if that is the same for all.
     """
 
@@ -60,24 +60,23 @@ class FairShare:
             raise self._full()
 
     @contextmanager
-    def hold(self, *whose: Hashable) -> Iterator["Held"]:
-        """A place is held while the block runs.
-
-        Of several it counts for the one who holds fewest; of nobody, for nobody, until `Held.give` says whose it is.
+    def hold(self, *whose: Hashable) -> Iterator[None]:
+        """A place is held while the block runs: of several it counts for the one who holds fewest, of none for nobody.
 
         Raises:
             TooMany: `share_taken`; or what `full` gives.
         """
         self.demand_room()
+        one = min(whose, key=lambda each: self.held[each], default=None)
+        if whose:
+            demand_share(self.of, self.held[one], self.taken, self.most, retry_after_seconds=self.later)
+            self.held[one] += 1
         self.taken += 1
-        held = Held(self)
         try:
-            if whose:
-                held.give(*whose)
-            yield held
+            yield
         finally:
             self.taken -= 1
-            for one in held.whose:
+            if whose:
                 self.held[one] -= 1
                 if not self.held[one]:
                     del self.held[one]
@@ -90,24 +89,3 @@ class FairShare:
         while whose and min(self.held[each] for each in whose) >= self.most - self.taken > 0:
             self._freed = self._freed or asyncio.Event()
             await self._freed.wait()
-
-
-class Held:
-    """A place that is held; `whose`: nobody's, or one's."""
-
-    def __init__(self, share: FairShare) -> None:
-        self._share = share
-        self.whose: tuple[Hashable, ...] = ()
-
-    def give(self, *whose: Hashable) -> None:
-        """It counts for that one of these who holds fewest.
-
-        Raises:
-            TooMany: `share_taken`.
-        """
-        share = self._share
-        one = min(whose, key=lambda each: share.held[each])
-        # Of the places taken one is this one.
-        demand_share(share.of, share.held[one], share.taken - 1, share.most, retry_after_seconds=share.later)
-        share.held[one] += 1
-        self.whose = (one,)

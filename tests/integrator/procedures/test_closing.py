@@ -1,5 +1,6 @@
 """How an announcement of debts ends: closed once nobody is shut out by it, or withdrawn; and what follows."""
 
+import asyncio
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, get_args
 from uuid import UUID, uuid4
@@ -10,10 +11,11 @@ from hypothesis import strategies as st
 from tests.integrator.procedures.test_debts import DEBTOR, Office, office
 
 from koinon.base.clock import civil_date
+from koinon.base.database import Database
 from koinon.base.errors import Conflict, Invalid, KoinonError, NotAllowed, NotFound
 from koinon.demo.region.flows import DEBT_PURPOSE, TAX
 from koinon.integrator.directory import page_dossiers
-from koinon.integrator.procedures import ClosingRequest, DeedRequest, WithdrawalRequest, policy
+from koinon.integrator.procedures import ClosingRequest, DeedRequest, WithdrawalRequest, policy, store
 from koinon.integrator.procedures.model import (
     WITHDRAWAL_REASONS,
     Announcement,
@@ -226,6 +228,44 @@ async def test_the_end_stands_in_the_ledger_with_its_reason_and_each_line_that_e
     }
     said = {name: private.fields[name] for name in ("announcement", "outcome", "reason")}
     assert said == {"announcement": number, "outcome": "withdrawn", "reason": "not_sold"}
+
+
+async def test_of_those_who_race_one_ends_it_and_the_others_leave_no_trace_of_what_they_did_not_do(
+    office: Office,
+) -> None:
+    number = (await office.announce()).number
+    database = office.world.database
+    async with database.transaction() as connection:
+        await store.get_announcement(connection, office.keys, number, lock=True)
+        racing = []
+        for act in (
+            lambda: withdraw(office, number),
+            lambda: withdraw(office, number, "not_sold"),
+            lambda: office.answer(number, office.tax, principal_cents=1),
+        ):
+            racing.append(asyncio.create_task(act()))
+            async with asyncio.timeout(20):
+                while await count_waiting(database) < len(
+                    racing
+                ):  # in this order: each waits for the one before
+                    assert not any(task.done() for task in racing), [task.exception() for task in racing]
+    ended, *refused = await asyncio.gather(*racing, return_exceptions=True)
+    assert ended.outcome == "withdrawn"
+    assert [(type(each), each.code) for each in refused] == [(Conflict, "announcement_closed")] * 2
+    async with database.acquire() as connection:
+        rows = await connection.fetch(
+            "SELECT kind, count(*) AS count FROM ledger.entry WHERE kind LIKE 'debt.%' GROUP BY kind"
+        )
+    assert {row["kind"]: row["count"] for row in rows} == {"debt.announced": 1, "debt.withdrawn": 1}
+
+
+async def count_waiting(database: Database) -> int:
+    """How many statements of this database wait for a lock."""
+    async with database.acquire() as connection:
+        found: int = await connection.fetchval(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+    return found
 
 
 def announcement(

@@ -584,6 +584,17 @@ async def test_a_declared_emergency_is_reviewed_and_too_many_at_once_are_refused
     assert (answer.status_code, answer.json()["code"]) == (429, "too_many_exports")
 
 
+async def test_of_those_who_race_for_the_last_place_one_is_asked_and_the_others_leave_no_entry(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("koinon.video.exports.policy.MOST_OPEN", 1)
+    await studio.post("/api/video/exports", json={})  # its session is known, so that all three go at once
+    answers = await asyncio.gather(*(studio.ask() for _ in range(3)))
+    assert sorted(each.status_code for each in answers) == [202, 429, 429]
+    assert {each.json()["code"] for each in answers if each.status_code == 429} == {"too_many_exports"}
+    assert len(await trace(studio.world, "export.asked", studio.site.film.camera["south-1"])) == 1
+
+
 async def test_pieces_lie_in_the_bucket_where_no_folder_is_mounted(studio: Studio, tmp_path: Path) -> None:
     objects = LocalObjects(tmp_path / "bucket")
     async with studio.world.database.transaction() as connection:

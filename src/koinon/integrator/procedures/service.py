@@ -6,7 +6,7 @@ about a person on whom it may have no file yet.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from koinon.base.clock import civil_date, start_of
@@ -40,7 +40,7 @@ from koinon.integrator.procedures.model import (
     WithdrawalReason,
     WithdrawalRequest,
 )
-from koinon.trust.gate import Actor, Ask, Gate, Passage, Released, open_batch
+from koinon.trust.gate import Actor, Ask, Gate, Passage, Record, Released, open_batch, release_with
 from koinon.trust.ledger import Entry, Log, append
 from koinon.trust.parties import Party, PartyId
 
@@ -91,8 +91,8 @@ class Debts:
             raise Invalid("property_missing" if not property_ else "property_too_long", limit=400)
         if request.price_cents is not None:
             policy.check_amount(request.price_cents)
-        passage = await self._open(
-            actor, ANNOUNCE, policy.read_case(request.case), (subject,), {"announcement"}
+        passage = await self.gate.open(
+            _ask(actor, ANNOUNCE, policy.read_case(request.case), (subject,), {"announcement"})
         )
         at = self.gate.clock.now()
         sent = civil_date(at)
@@ -106,12 +106,6 @@ class Debts:
         async with self.gate.database.acquire() as connection:
             policy.demand_new(await store.list_open(connection, self.keys, *same), sent)
             number = await store.next_number(connection, sent.year)
-        released = await passage.release(
-            {"announcement": FieldAnswer(status="value", value=number)},
-            kind="debt.announced",
-            note={"announcement": number, "creditors": [str(party.id) for party in creditors]},
-        )
-        _demand(released, "announcement")
         announcement = Announcement(
             id=new_id(),
             number=number,
@@ -124,11 +118,15 @@ class Debts:
             deed_on=request.deed_on,
             price_cents=request.price_cents,
         )
-        async with self.gate.database.transaction() as connection:
+
+        async def act(connection: Connection, record: Record) -> None:
             policy.demand_new(await store.list_open(connection, self.keys, *same, hold=True), sent)
             await store.insert_announcement(connection, self.keys, announcement)
             for party in creditors:
                 await self._tell(connection, announcement, party, terms[party.id][0])
+            await record({"announcement": number, "creditors": [str(party.id) for party in creditors]})
+
+        _, released = await self._act(passage, "announcement", number, "debt.announced", act)
         answer = AnnouncementAnswer(
             number=number,
             sent_at=at,
@@ -178,12 +176,14 @@ class Debts:
                 {}, kind="debt.notices_read", note={"closed": len(closed)}
             )
             return OpenNotices(notices=(), closed=closed, receipt=seen.receipt), seen
-        passage = await self._open(
-            actor,
-            "consult",
-            "NOTICES",
-            tuple(dict.fromkeys(announcement.subject for announcement, _ in told)),
-            _NOTICE_FIELDS,
+        passage = await self.gate.open(
+            _ask(
+                actor,
+                "consult",
+                "NOTICES",
+                tuple(dict.fromkeys(announcement.subject for announcement, _ in told)),
+                _NOTICE_FIELDS,
+            )
         )
         released = await passage.release_rows(
             [
@@ -215,18 +215,13 @@ class Debts:
         # Before the gate: the creditor's line has ended with the announcement, and this says why.
         policy.demand_open(announcement)
         policy.demand_rate(claim, notice.kind)
-        passage = await self._open(
-            actor, ANSWER, policy.read_case(request.case), (announcement.subject,), {"answer"}
+        passage = await self.gate.open(
+            _ask(actor, ANSWER, policy.read_case(request.case), (announcement.subject,), {"answer"})
         )
         at = self.gate.clock.now()
         late = policy.is_late(announcement, notice, civil_date(at))
-        released = await passage.release(
-            {"answer": FieldAnswer(status="value", value=not late)},
-            kind="debt.answered",
-            note={"announcement": announcement.number, "late": late, "claims": claim is not None},
-        )
-        _demand(released, "answer")
-        async with self.gate.database.transaction() as connection:
+
+        async def act(connection: Connection, record: Record) -> None:
             current = await store.get_announcement(connection, self.keys, request.number, lock=True)
             policy.demand_open(current)
             # Whoever answers for this creditor at the same time, an answer in time stays.
@@ -236,6 +231,9 @@ class Debts:
             await store.record_answer(
                 connection, self.keys, announcement.id, actor.party, claim, at, late=late
             )
+            await record({"announcement": announcement.number, "late": late, "claims": claim is not None})
+
+        _, released = await self._act(passage, "answer", not late, "debt.answered", act)
         answer = ClaimAnswer(
             number=announcement.number, late=late, term_ends=notice.term_ends, receipt=released.receipt
         )
@@ -259,27 +257,21 @@ class Debts:
             raise Invalid("deed_in_future")
         if request.deed_on < civil_date(announcement.sent_at):
             raise Invalid("deed_before_announcement")
-        passage = await self._open(
-            actor, ANNOUNCE, announcement.case, (announcement.subject,), {"announcement"}
+        passage = await self.gate.open(
+            _ask(actor, ANNOUNCE, announcement.case, (announcement.subject,), {"announcement"})
         )
-        released = await passage.release(
-            {"announcement": FieldAnswer(status="value", value=announcement.number)},
-            kind="debt.deed",
-            note={"announcement": announcement.number},
-        )
-        _demand(released, "announcement")
-        async with self.gate.database.transaction() as connection:
+
+        async def act(connection: Connection, record: Record) -> None:
             policy.demand_open(
                 await store.get_announcement(connection, self.keys, announcement.number, lock=True)
             )
+            at = self.gate.clock.now()
             await store.record_deed(
-                connection,
-                self.keys,
-                announcement.id,
-                request.deed_on,
-                request.price_cents,
-                self.gate.clock.now(),
+                connection, self.keys, announcement.id, request.deed_on, request.price_cents, at
             )
+            await record({"announcement": announcement.number})
+
+        _, released = await self._act(passage, "announcement", announcement.number, "debt.deed", act)
         answer = DeedAnswer(
             number=announcement.number,
             deed_on=request.deed_on,
@@ -354,46 +346,41 @@ class Debts:
     ) -> Done[ClosingAnswer]:
         """The announcement has ended as `judge` finds, now and anew under its lock, and the creditors' lines too."""
         async with self.gate.database.acquire() as connection:
-            outcome, reason = await judge(connection, announcement)
-        passage = await self._open(
-            actor, ANNOUNCE, announcement.case, (announcement.subject,), {"announcement"}
+            await judge(connection, announcement)
+        passage = await self.gate.open(
+            _ask(actor, ANNOUNCE, announcement.case, (announcement.subject,), {"announcement"})
         )
-        released = await passage.release(
-            {"announcement": FieldAnswer(status="value", value=announcement.number)},
-            kind=kind,
-            note={
-                "announcement": announcement.number,
-                "outcome": outcome,
-                **({} if reason is None else {"reason": reason}),
-            },
-        )
-        _demand(released, "announcement")
-        at = self.gate.clock.now()
-        async with self.gate.database.transaction() as connection:
+
+        async def act(connection: Connection, record: Record) -> tuple[Outcome, datetime, int]:
+            at = self.gate.clock.now()
             current = await store.get_announcement(connection, self.keys, announcement.number, lock=True)
             outcome, reason = await judge(connection, current)
             lines = await store.record_end(connection, announcement.id, at, outcome, reason)
             ended = await end_dossiers(connection, lines, at)
-            await append(
-                connection,
-                self.gate.sealer,
-                [
-                    Entry(
-                        log=Log.EXCHANGE,
-                        kind="dossier.ended",
-                        public={"party": str(party)},
-                        private={"dossier": str(line), "announcement": announcement.number},
-                        subjects=(announcement.subject,),
-                        at=at,
-                    )
-                    for line, party in ended
-                ],
-            )
+            entries = [
+                Entry(
+                    log=Log.EXCHANGE,
+                    kind="dossier.ended",
+                    public={"party": str(party)},
+                    private={"dossier": str(line), "announcement": announcement.number},
+                    subjects=(announcement.subject,),
+                    at=at,
+                )
+                for line, party in ended
+            ]
+            await append(connection, self.gate.sealer, entries)
+            why = {} if reason is None else {"reason": reason}
+            await record({"announcement": announcement.number, "outcome": outcome, **why})
+            return outcome, at, len(ended)
+
+        (outcome, at, ended), released = await self._act(
+            passage, "announcement", announcement.number, kind, act
+        )
         answer = ClosingAnswer(
             number=announcement.number,
             outcome=outcome,
             closed_at=at,
-            dossiers_ended=len(ended),
+            dossiers_ended=ended,
             receipt=released.receipt,
         )
         return Done(answer, released)
@@ -418,15 +405,34 @@ class Debts:
             raise NotFound("announcement_unknown", number=number[:32])
         return announcement, notice
 
-    async def _open(
+    async def _act(
         self,
-        actor: Actor,
-        action: str,
-        case: str,
-        subjects: tuple[str, ...],
-        fields: set[str] | frozenset[str],
-    ) -> Passage:
-        return await self.gate.open(_ask(actor, action, case, subjects, fields))
+        passage: Passage,
+        field: str,
+        value: Any,
+        kind: str,
+        act: Callable[[Connection, Record], Awaitable[T]],
+    ) -> tuple[T, Released[Any]]:
+        """What `act` did, with its entry or not at all, where the rule gives the field that it consists of.
+
+        Raises:
+            NotAllowed: `field_not_authorised`, recorded; and as `release_with`.
+        """
+        answer = {field: FieldAnswer(status="value", value=value)}
+        withheld = NotAllowed("field_not_authorised", resource=RESOURCE)
+
+        async def demanded(connection: Connection, record: Record) -> T:
+            if field not in passage.minimum(answer):
+                raise withheld
+            return await act(connection, record)
+
+        try:
+            done, [released] = await release_with([passage], answer, demanded, kind=kind)
+        except NotAllowed as refusal:
+            if refusal is withheld:
+                await self.gate.refuse(passage.ask, refusal)
+            raise
+        return done, released
 
 
 def _ask(
@@ -441,13 +447,3 @@ def _ask(
         fields=frozenset(fields),
         subjects=subjects,
     )
-
-
-def _demand(released: Released[dict[str, Any]], field: str) -> None:
-    """The rule gave the field that the act consists of.
-
-    Raises:
-        NotAllowed: `field_not_authorised`.
-    """
-    if field not in released.value:
-        raise NotAllowed("field_not_authorised", resource=RESOURCE)

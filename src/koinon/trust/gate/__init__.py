@@ -3,6 +3,7 @@
 What guards the routes of the web (`Governed`) is in `edge`: whoever only decides or reads needs no web framework.
 """
 
+from koinon.trust.gate.acts import Record, release_with
 from koinon.trust.gate.batches import BatchPassage, Screened, open_batch
 from koinon.trust.gate.model import Admission, Dossier, EndReason, ExchangeId, Filtered, ProcessId, Receipt
 from koinon.trust.gate.policy import REGISTER
@@ -34,6 +35,7 @@ __all__ = [
     "ProcessId",
     "QuorumWatch",
     "Receipt",
+    "Record",
     "Released",
     "Screened",
     "Second",
@@ -43,4 +45,5 @@ __all__ = [
     "is_running",
     "open_batch",
     "reap",
+    "release_with",
 ]

@@ -293,14 +293,7 @@ class Passage:
 
         Records: `kind` in the exchange log.
         """
-        promise = await self._record(kind, self.ask.subjects, note or {})
-        self.gate.keep_sample(self)
-        kept = self._minimum(answer)
-        coarser = tuple(
-            Filtered(name, "yes_no_only")
-            for name in sorted((answer.keys() & self.decision.fields) - kept.keys())
-        )
-        return self._released(kept, promise, coarser)
+        return self._leave(answer, await self._record(kind, self.ask.subjects, note or {}))
 
     async def release_rows(
         self,
@@ -318,15 +311,26 @@ class Passage:
         promise = await self._record(
             kind, tuple(subject for subject, _ in kept), {"rows": len(kept), **(note or {})}
         )
-        return self._released([(subject, self._minimum(answer)) for subject, answer in kept], promise)
+        return self._released([(subject, self.minimum(answer)) for subject, answer in kept], promise)
 
-    def _minimum(self, answer: Mapping[str, T]) -> dict[str, T]:
+    def minimum(self, answer: Mapping[str, T]) -> dict[str, T]:
+        """What of the answer may leave, as it is decided now."""
         allowed, coarse = self.decision.fields, self.decision.obligations.yes_no
         return {
             name: value
             for name, value in answer.items()
             if name in allowed and (name not in coarse or _is_yes_or_no(value))
         }
+
+    def _leave(self, answer: Mapping[str, T], promise: Promise) -> Released[dict[str, T]]:
+        """The minimum of the answer, which `promise` is the promise of."""
+        self.gate.keep_sample(self)
+        kept = self.minimum(answer)
+        coarser = tuple(
+            Filtered(name, "yes_no_only")
+            for name in sorted((answer.keys() & self.decision.fields) - kept.keys())
+        )
+        return self._released(kept, promise, coarser)
 
     def _released(self, value: U, promise: Promise, coarser: tuple[Filtered, ...] = ()) -> Released[U]:
         return Released(
@@ -349,23 +353,8 @@ class Passage:
             at = self.gate.clock.now()
             if at >= self.good_until:
                 await self.decide_anew()
-            entry = entry_of(
-                self.ask,
-                self.exchange,
-                kind=kind,
-                at=at,
-                subjects=subjects,
-                authorisation=self.grounds.authorisation,
-                private={
-                    "rule": self.decision.rule,
-                    "version": self.decision.version,
-                    "fields": sorted(self.decision.fields),
-                    "filtered": [each.field for each in self.filtered()],
-                    **note,
-                },
-            )
             try:
-                promise = await self.gate.record(entry, self.epoch)
+                promise = await self.gate.record(self._entry(kind, at, subjects, note), self.epoch)
             except Stale:
                 await self.gate.keeper.refresh(beyond=self.epoch)
                 await self.decide_anew()
@@ -373,6 +362,23 @@ class Passage:
             _released.inc()
             return promise
         raise Unavailable("standing_unconfirmed")
+
+    def _entry(self, kind: str, at: datetime, subjects: tuple[str, ...], note: Mapping[str, Any]) -> Entry:
+        return entry_of(
+            self.ask,
+            self.exchange,
+            kind=kind,
+            at=at,
+            subjects=subjects,
+            authorisation=self.grounds.authorisation,
+            private={
+                "rule": self.decision.rule,
+                "version": self.decision.version,
+                "fields": sorted(self.decision.fields),
+                "filtered": [each.field for each in self.filtered()],
+                **note,
+            },
+        )
 
     async def decide_anew(self) -> None:
         """The passage rests on the standing of now.

@@ -27,7 +27,7 @@ from koinon.base.errors import (
     TooMany,
     Unavailable,
 )
-from koinon.base.fair import FairShare, Held
+from koinon.base.fair import FairShare
 from koinon.base.metrics import counter
 from koinon.base.text import refuse_nul
 from koinon.trust.gate import Actor, Admission, ExchangeId, Gate
@@ -135,10 +135,13 @@ class SignedApi(ABC):
                     body = await _read_body(scope, receive, accepts.limit_bytes)
             except TimeoutError:
                 raise Invalid("body_incomplete") from None
-            # A place from here on, not before: nobody can keep others from them by sending slowly.
-            with self.places.hold() as place:
+            parsed = self._parse(scope, body, accepts.content_type)
+            # A place from here on, not before: nobody can keep others from them by sending slowly. It counts for who
+            # they say they are: sending away must cost less than verifying, and who cannot prove it loses it again.
+            claimed = self._gate.keeper.find_claimed(parsed.key_id)
+            with self.places.hold(*([] if claimed is None else [claimed])):
                 await self._gate.keeper.settle()
-                actor, admission, signed = self._identify(scope, body, accepts.content_type, place)
+                actor, admission, signed = self._identify(scope, body, parsed)
                 if self.places.taken * 4 < self.places.most:
                     self._sent_away = (
                         0  # the crowd is over, be it of one party, which never has more than half
@@ -165,36 +168,34 @@ class SignedApi(ABC):
         """The signed answer to the call has been sent."""
         await self._respond(call.send, status, content_type, body, call.signed)
 
-    def _identify(
-        self, scope: Scope, body: bytes, content_type: str, place: Held
-    ) -> tuple[Actor, Admission, bytes]:
-        """Who signed this request; the place is theirs.
-
-        Raises:
-            TooMany: `share_taken`, before the signature is verified: sending away must cost little, and who claims
-                to be another party gains nothing by it.
-            NotIdentified, Invalid: the codes of `http_signatures.parse_request`, and `key_unknown` for every key that
-                may not sign requests now: what exactly is wrong with it is not told to who cannot prove to hold it.
-        """
-        clock = self._gate.clock
-        at = clock.now()
-        parsed = http_signatures.parse_request(
+    def _parse(self, scope: Scope, body: bytes, content_type: str) -> http_signatures.ParsedSignature:
+        """The request's signature, not verified yet. Raises as `http_signatures.parse_request`."""
+        return http_signatures.parse_request(
             scope["headers"],
             scope["method"],
             self._authority,
             scope["raw_path"],
             scope["query_string"],
             body,
-            at,
+            self._gate.clock.now(),
             content_type=content_type,
         )
+
+    def _identify(
+        self, scope: Scope, body: bytes, parsed: http_signatures.ParsedSignature
+    ) -> tuple[Actor, Admission, bytes]:
+        """Who signed this request.
+
+        Raises:
+            NotIdentified, Invalid: as `ParsedSignature.verify`, and `key_unknown` for every key that may not sign
+                requests now: what exactly is wrong with it is not told to who cannot prove to hold it.
+        """
         standing = self._gate.keeper.current
         try:
-            key, verifier = standing.find_key(parsed.key_id, KeyUse.REQUEST_SIGNING, at)
+            key, verifier = standing.find_key(parsed.key_id, KeyUse.REQUEST_SIGNING, self._gate.clock.now())
         except NotAllowed as error:
             _log.info("key_refused", code=error.code, key=parsed.key_id)
             raise NotIdentified("key_unknown") from None
-        place.give(key.party)
         parsed.verify(verifier)
         admission = Admission(
             party=key.party,

@@ -10,6 +10,7 @@ from koinon.base.clock import Clock
 from koinon.base.database import Connection, Database
 from koinon.base.errors import KoinonError, Unavailable
 from koinon.base.signals import Signals
+from koinon.trust.parties import PartyId
 from koinon.trust.standing.epoch import CHANNEL, get_epoch
 from koinon.trust.standing.state import Standing
 
@@ -66,6 +67,11 @@ class StandingKeeper:
         if standing is None or not self.confirmed() or standing.epoch < self._epoch_seen:
             raise Unavailable("standing_unconfirmed")
         return standing
+
+    def find_claimed(self, kid: str) -> PartyId | None:
+        """Whose key that is by what was loaded last, confirmed or not: for what decides nothing."""
+        key = self._standing.register.keys.get(kid) if self._standing is not None else None
+        return key.party if key is not None else None
 
     def confirmed(self) -> bool:
         """True while the newest answer about the epoch is younger than the limit."""

@@ -7,11 +7,11 @@ from uuid import UUID
 import msgspec
 
 from koinon.base.crypto import b64url, constant_time_equal, from_b64url, hkdf, hmac_token
-from koinon.base.database import Database
+from koinon.base.database import Connection, Database
 from koinon.base.errors import Conflict, Invalid, NotAllowed, NotFound, TooMany
 from koinon.base.ids import new_id
 from koinon.base.jobs import enqueue
-from koinon.trust.gate import Actor, EndReason, Gate
+from koinon.trust.gate import Actor, EndReason, Gate, Record, release_with
 from koinon.trust.parties.sign_in import Session
 from koinon.video.cameras import CameraId
 from koinon.video.exports import policy, store
@@ -93,20 +93,8 @@ class Exports:
             if request.form is Form.EVIDENCE:
                 await self._demand_unmasked(each, request)
         export = _new(session, actor, request, at)
-        parts = []
-        for number, each in enumerate(entered):
-            nothing: dict[str, None] = {}
-            released = await each.passage.release(
-                nothing, kind="export.asked", note={"export": str(export.id), "form": request.form.value}
-            )
-            parts.append(
-                Part(
-                    export=export.id, number=number, camera=CameraId(each.camera.id),
-                    exchange=each.passage.exchange, second=each.second, at_work_station=station is not None,
-                    receipt=released.receipt,
-                )
-            )  # fmt: skip
-        async with self._database.transaction() as connection:
+
+        async def act(connection: Connection, record: Record) -> list[Part]:
             if await store.count_open(connection, export.person) >= policy.MOST_OPEN:
                 raise TooMany("too_many_exports", most=policy.MOST_OPEN, retry_after_seconds=60)
             policy.check_kept(*await store.find_kept(connection, export.person), at)
@@ -116,11 +104,25 @@ class Exports:
                     await confirmations.use(connection, confirmation, at)
                 if request.emergency:
                     await self._rights.note_emergency(connection, each, at)
+            receipts = await record({"export": str(export.id), "form": request.form.value})
+            parts = [
+                Part(
+                    export=export.id, number=number, camera=CameraId(each.camera.id),
+                    exchange=each.passage.exchange, second=each.second, at_work_station=station is not None,
+                    receipt=receipt,
+                )
+                for number, (each, receipt) in enumerate(zip(entered, receipts, strict=True))
+            ]  # fmt: skip
             await store.insert_export(connection, export, parts)
             await enqueue(
                 connection, MAKE, str(export.id), key=str(export.id),
                 run_after=policy.begins_at(request.until, at),
             )  # fmt: skip
+            return parts
+
+        nothing: dict[str, None] = {}
+        passages = [each.passage for each in entered]
+        parts, _ = await release_with(passages, nothing, act, kind="export.asked")
         return view_of(export, parts)
 
     async def list_own(self, session: Session) -> list[ExportView]:
