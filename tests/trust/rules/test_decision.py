@@ -103,6 +103,22 @@ def test_a_forbid_of_a_party_holds_for_that_party_only(world: Any) -> None:
     assert bank.decide(world.request(party="p2")).code == "forbidden"
 
 
+@given(rngs)
+def test_what_forbids_is_found_whether_or_not_anything_is_permitted(world: Any, rng: random.Random) -> None:
+    request = world.random_request(rng)
+    forbids = [world.random_rule(rng, f"s{number}", "forbid") for number in range(rng.randint(1, 6))]
+    permit = world.rule(
+        id="all", actions={request.action}, purposes={request.purpose}, party_kinds={request.party_kind},
+        profiles={request.profile}, fields=request.fields, in_force_from=date(2020, 1, 1), in_force_until=None,
+    )  # fmt: skip
+    everything = RuleBank([*forbids, msgspec.structs.replace(permit, resource=request.resource)])
+    elsewhere = RuleBank([*forbids, msgspec.structs.replace(permit, resource="c/z")])
+    decision = everything.decide(request)
+    whole = decision.allowed and decision.fields == request.fields
+    assert bool(elsewhere.list_forbids(request)) is not whole
+    assert elsewhere.list_forbids(request) == everything.list_forbids(request)
+
+
 def test_a_resource_without_fields_is_given_by_a_rule_without_fields(world: Any) -> None:
     bank = RuleBank([world.rule(resource="cameras/west", fields=set())])
     assert bank.decide(world.request(resource="cameras/west", fields=set())).allowed

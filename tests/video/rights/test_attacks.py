@@ -13,7 +13,7 @@ from koinon.base.errors import NotAllowed
 from koinon.base.ids import new_id
 from koinon.demo.region.video import CRISIS, INVESTIGATION, ZONE_SOUTH
 from koinon.trust.parties import LOCAL_ISSUER
-from koinon.trust.rules import Obligations
+from koinon.trust.rules import Obligations, Rule
 from koinon.trust.standing import Standing, StandingLoader
 from koinon.trust.standing.acts import Deed, TargetKind
 from koinon.video.cameras import store as cameras
@@ -151,12 +151,24 @@ async def test_what_is_forbidden_about_one_group_is_not_given_through_another(
     forbid = msgspec.structs.replace(
         permit, id="cameras.none-of-west", effect="forbid", resource="cameras/west", obligations=Obligations()
     )
-    rights._gate.keeper._standing = Standing(
-        epoch=now.epoch,
-        chain=now.chain,
-        register=now.register,
-        agreements=now.agreements,
-        rules=[*rules, forbid],
-    )
+
+    def stand(rules: list[Rule]) -> None:
+        rights._gate.keeper._standing = Standing(
+            epoch=now.epoch,
+            chain=now.chain,
+            register=now.register,
+            agreements=now.agreements,
+            rules=rules,
+        )
+
+    stand([*rules, forbid])
     assert await refusal(rights, wim, live(camera)) == "forbidden"
     await (await rights.open(wim, live(film.camera["centre-1"]))).end()
+    # Also where nothing at all is permitted on that other group.
+    narrow = [
+        msgspec.structs.replace(rule, resource="cameras/south") if rule is permit else rule for rule in rules
+    ]
+    stand(narrow)
+    await (await rights.open(wim, live(camera))).end()
+    stand([*narrow, forbid])
+    assert await refusal(rights, wim, live(camera)) == "forbidden"

@@ -74,7 +74,8 @@ def _decide(
 
 
 def _check_other_groups(standing: Standing, ask: Ask, grounds: Grounds, at: datetime) -> None:
-    """What is forbidden about one group of a camera is not given through another: a forbid prevails over every permit.
+    """What is forbidden about one group of a camera is not given through another, whether or not anything is permitted
+    on that group: a forbid prevails over every permit.
 
     Raises:
         NotAllowed: `forbidden`, naming the rule.
@@ -85,9 +86,8 @@ def _check_other_groups(standing: Standing, ask: Ask, grounds: Grounds, at: date
     for group in ask.images.groups:
         if group == ask.resource:
             continue
-        decision = standing.bank.decide(msgspec.structs.replace(request, resource=group))
-        if decision.code == "forbidden":
-            raise NotAllowed("forbidden", resource=group, rule=decision.rule, version=decision.version)
+        for forbid in standing.bank.list_forbids(msgspec.structs.replace(request, resource=group)):
+            raise NotAllowed("forbidden", resource=group, rule=forbid.id, version=forbid.version)
 
 
 def _check_obligations(ask: Ask, decision: Decision, at: datetime, named: Mapping[str, Any]) -> None:

@@ -104,13 +104,14 @@ class RuleBank:
         self._kinds: dict[_Key, _Permits] = {}
         self._parties: dict[_Key, _Permits] = {}
         self._has_groups = False
+        self._forbids: dict[str, list[InForce]] = {}
         self._index(packer)
 
     def __len__(self) -> int:
         return len(self.rules)
 
     def _index(self, packer: Packer) -> None:
-        forbids: dict[str, list[InForce]] = {}
+        forbids = self._forbids
         keys: dict[tuple[bool, _Key], list[InForce]] = {}
         for each in self.rules:
             rule = each.rule
@@ -232,6 +233,22 @@ class RuleBank:
             grounds += _named(stopped)
         good_until = None if horizon is FOREVER else horizon
         return Decision(True, "allowed", grounds, granted, filtered, obligations, good_until, unknown)
+
+    def list_forbids(self, request: Request) -> list[InForce]:
+        """The forbids that apply to `request` and touch a field of it, whether or not anything permits it.
+
+        One applies when it is in force and none of its conditions is false, so also when one is unknown.
+        """
+        use, asked = self._use(request), request.fields
+        return [
+            each
+            for each in _near(self._forbids, request.resource, request.purpose)
+            if each.uses & use == use
+            and each.since <= request.at < each.until
+            and covers_party(each.rule, request.party_kind, request.party)
+            and not (each.fields and each.fields.isdisjoint(asked))
+            and together(each.checks, request.facts) is not False
+        ]
 
     def _refuse(self, found: Sequence[_Permits], use: int, request: Request) -> Decision:
         """The refusal with the rule that explains it best: a forbid that applies, else the nearest permit."""
