@@ -6,8 +6,10 @@ import pytest
 from koinon.base.errors import Conflict, Invalid, KoinonError, NotAllowed, NotFound
 from koinon.base.ids import new_id
 from koinon.base.text import Text
+from koinon.demo.region.seeding import RULES
 from koinon.trust.ledger import find_entries, read_private
 from koinon.trust.parties import INSTALLER
+from koinon.trust.rules import RuleBank, parse_rules
 from koinon.video.cameras import Driver, PlaceKind, Role, State, service, store
 from koinon.video.cameras.model import Group, GroupKind, owner_group
 from koinon.video.cameras.networks import check_address
@@ -124,6 +126,34 @@ async def test_a_place_that_the_public_may_not_enter_is_never_shared(owners):
         await owners.do(service.change_camera, shared.id, {"place_kind": PlaceKind.NOT_PUBLIC})
     assert refusal.value.code == "place_not_shareable"
     assert (await owners.find(shared)).place_kind is PlaceKind.PUBLIC_OPEN
+
+
+async def test_a_regime_is_named_only_where_a_rule_is_written_for_such_a_camera(owners):
+    rules = RuleBank(parse_rules(RULES)).rules
+    zone, port = await owners.register(), await owners.register("port", code="port-1")
+    manager = owners.author("port")
+
+    async def change(camera, by=None, bank=rules, **facts):
+        return (await owners.do(service.change_camera, camera.id, facts, by=by, rules=bank))[0]
+
+    async def refused(act):
+        with pytest.raises(NotAllowed) as refusal:
+            await act
+        assert (refusal.value.code, refusal.value.facts["field"]) == ("regime_not_admitted", "regime")
+
+    assert (await change(zone, regime="police")).regime == "police"
+    listed = await change(port, manager, regime="listed_places", place_kind=PlaceKind.PUBLIC_CLOSED)
+    assert listed.regime == "listed_places"
+    await refused(change(port, manager, regime="police"))  # of another kind of party
+    await refused(change(zone, regime="listed_places"))  # of another kind of place
+    await refused(change(port, manager, place_kind=PlaceKind.PUBLIC_OPEN))  # the place of its regime no more
+    await refused(change(zone, regime="no_such_thing"))
+    await refused(change(port, INSTALLER, regime="police"))  # nor by the operator's hand
+    await refused(owners.register("port", code="port-2", regime="listed_places"))  # no rules, no regime
+    unwritten = [each for each in rules if each.rule.resource != "regime/police"]
+    assert (await change(zone, bank=unwritten, name="Other")).regime == "police"  # what was named stays
+    assert (await change(zone, bank=(), regime="standard")).regime == "standard"
+    assert (await owners.find(port)) == listed
 
 
 async def test_sharing_is_told_to_everybody_and_its_end_cuts(owners):

@@ -13,7 +13,9 @@ from koinon.base.errors import Invalid, NotAllowed
 from koinon.base.ids import new_id
 from koinon.base.text import Text
 from koinon.demo.region.seeding import RULES
+from koinon.trust.parties import PartyId
 from koinon.trust.rules import Basis, Condition, Rule, RuleBank, parse_rules
+from koinon.video.cameras.model import PlaceKind
 from koinon.video.terms import policy
 from koinon.video.terms.model import (
     BEGINNING,
@@ -25,7 +27,7 @@ from koinon.video.terms.model import (
     NewHold,
     Why,
 )
-from koinon.video.terms.regimes import find_demands, list_hold_bases, read_regimes
+from koinon.video.terms.regimes import find_demands, list_hold_bases, read_regimes, written_for
 
 NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
 WORDS = Text("w", "m", "w")
@@ -65,6 +67,29 @@ def test_no_version_of_the_standard_regime_may_keep_more_than_thirty_days_and_a_
     shorter = regimes_of(rule("standard", 7, since=date(2026, 1, 1)))
     assert days_at(policy.limits_of([], longer, NOW), NOW) == DEFAULT_DAYS
     assert days_at(policy.limits_of([], shorter, NOW), NOW) == 7
+
+
+def test_a_version_counts_for_the_cameras_for_which_it_is_written_and_for_no_others():
+    since, party = date(2020, 1, 1), PartyId(new_id())
+    police = rule("police", 365, since=since, party_kinds=frozenset({"police_zone"}))
+    places = (
+        Condition("image_age_days", "number", "at_least", 89),
+        Condition("place_kind", "text", "in", ("public_closed", "not_public")),
+    )
+    one = {"party_kinds": frozenset(), "parties": frozenset({str(party)})}
+    regimes = regimes_of(police, rule("listed", 89, since=since, conditions=places, **one))
+
+    def days(code, kind, place):
+        mine = written_for(regimes, party, kind, place)
+        limit = policy.limit_at(policy.limits_of([Assignment(BEGINNING, code)], mine, NOW), NOW)
+        return limit.days, limit.fallen_back
+
+    assert days("police", "police_zone", PlaceKind.PUBLIC_OPEN) == (365, ())
+    assert days("police", "municipality", PlaceKind.PUBLIC_OPEN) == (30, ("police",))
+    assert days("police", "", PlaceKind.PUBLIC_OPEN) == (30, ("police",))  # a party that is not known
+    assert days("listed", "municipality", PlaceKind.PUBLIC_CLOSED) == (89, ())
+    assert days("listed", "police_zone", PlaceKind.PUBLIC_OPEN) == (30, ("listed",))
+    assert not written_for(regimes, PartyId(new_id()), "", PlaceKind.PUBLIC_CLOSED).versions["listed"]
 
 
 def test_a_regime_with_a_legal_basis_counts_and_one_without_falls_back_and_says_so():

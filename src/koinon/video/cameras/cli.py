@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -14,12 +14,14 @@ from rich.progress import Progress
 from rich.table import Table
 
 from koinon.base.clock import SystemClock
-from koinon.base.database import Database, embedded
-from koinon.base.errors import Invalid
+from koinon.base.database import Connection, Database, embedded
+from koinon.base.errors import Invalid, Unavailable
 from koinon.base.settings import Settings, load_settings
 from koinon.trust.ledger import Sealer
 from koinon.trust.parties import INSTALLER
 from koinon.trust.parties.store import load_part
+from koinon.trust.rules.in_force import InForce
+from koinon.trust.standing import StandingLoader
 from koinon.video.cameras import importing, service, store
 from koinon.video.cameras.health import find_health
 from koinon.video.cameras.importing import Outcome, RowReport
@@ -45,6 +47,16 @@ async def _opened() -> AsyncIterator[Opened]:
     url = settings.database_url or embedded.ensure_running(settings.home)
     async with await Database.open(url, kind="web", max_size=2) as database:
         yield Opened(settings, database, Sealer.of(settings.home))
+
+
+async def _load_rules(opened: Opened, connection: Connection) -> Sequence[InForce]:
+    """The rules that say which regimes may be named; none where nobody can have put one in force yet."""
+    try:
+        return (await StandingLoader(demo=opened.settings.mode == "embedded")(connection)).bank.rules
+    except Unavailable as error:
+        if error.code != "genesis_missing":
+            raise
+        return ()
 
 
 def run(main: Callable[[Opened], Awaitable[None]]) -> None:
@@ -180,6 +192,7 @@ def import_file(
         at = SystemClock().now()
         async with opened.database.acquire() as connection:
             party = await importing.find_owner(connection, owner)
+            rules = await _load_rules(opened, connection)
         reports: list[RowReport] = []
         with (
             file.open("rb") as opened_file,
@@ -194,6 +207,7 @@ def import_file(
                 read(opened_file),
                 by=INSTALLER,
                 at=at,
+                rules=rules,
                 dry_run=dry_run,
             )
             async for each in rows:

@@ -9,7 +9,7 @@ taken up by importing again, since rows that change nothing are `unchanged`.
 import csv
 import io
 import math
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -22,6 +22,7 @@ from koinon.base.ids import parse_id
 from koinon.trust.ledger import Sealer
 from koinon.trust.parties import Author, PartyId, check_enterprise_number
 from koinon.trust.parties.store import find_party, find_party_by_number
+from koinon.trust.rules.in_force import InForce
 from koinon.video.cameras import service, store
 from koinon.video.cameras.model import FACTS, Camera, Driver, PlaceKind, Role, Sensor
 from koinon.video.cameras.policy import check_code
@@ -91,12 +92,13 @@ async def import_rows(
     *,
     by: Author,
     at: datetime,
+    rules: Sequence[InForce] = (),
     dry_run: bool = False,
 ) -> AsyncGenerator[RowReport, None]:
     """What becomes of each row, as it happens: cameras of `owner` are registered, or changed to what the row says.
 
-    With `dry_run` everything is tried, row upon row, and nothing stays. A camera that the file does not name is
-    left alone. Nothing is shared by importing, and nothing resumed.
+    `rules`: the bank's, which say which regimes may be named. With `dry_run` everything is tried, row upon row, and
+    nothing stays. A camera that the file does not name is left alone. Nothing is shared by importing, nor resumed.
     """
     seen: dict[str, int] = {}
     async with database.acquire() as connection:
@@ -105,7 +107,7 @@ async def import_rows(
             await whole.start()
         try:
             for row in rows:
-                yield await _import_row(connection, sealer, key, owner, row, seen, by=by, at=at)
+                yield await _import_row(connection, sealer, key, owner, row, seen, by=by, at=at, rules=rules)
         finally:
             if whole is not None:
                 await whole.rollback()
@@ -121,6 +123,7 @@ async def _import_row(
     *,
     by: Author,
     at: datetime,
+    rules: Sequence[InForce],
 ) -> RowReport:
     name = row.values.get("code", "")[:64]
     try:
@@ -130,7 +133,9 @@ async def _import_row(
             raise Invalid("row_twice", field="code", first_line=seen[name])
         seen[name] = row.line
         async with connection.transaction():
-            outcome, changed = await _apply(connection, sealer, key, owner, row.values, by=by, at=at)
+            outcome, changed = await _apply(
+                connection, sealer, key, owner, row.values, by=by, at=at, rules=rules
+            )
     except KoinonError as error:
         if error.status >= 500:
             raise
@@ -151,6 +156,7 @@ async def _apply(
     *,
     by: Author,
     at: datetime,
+    rules: Sequence[InForce],
 ) -> tuple[Outcome, tuple[str, ...]]:
     code = check_code(values.get("code", ""))
     facts = _read_facts(values)
@@ -160,13 +166,15 @@ async def _apply(
             if not values.get(name):
                 raise Invalid("value_missing", field=name)
         camera = await service.register_camera(
-            connection, sealer, Camera(code=code, owner=owner, **facts), by=by, at=at
+            connection, sealer, Camera(code=code, owner=owner, **facts), by=by, at=at, rules=rules
         )
         changed: list[str] = []
     elif found.owner != owner:  # codes are unique in the region; whose the other one is, is not told
         raise Invalid("code_taken", field="code")
     else:
-        camera, different = await service.change_camera(connection, sealer, found.id, facts, by=by, at=at)
+        camera, different = await service.change_camera(
+            connection, sealer, found.id, facts, by=by, at=at, rules=rules
+        )
         changed = list(different)
     if values.get("groups"):
         codes = values["groups"].replace(",", " ").split()

@@ -81,6 +81,7 @@ class CamerasApi(SignedApi):
             reader_of(_NAMES[kind])(io.BytesIO(body)),
             by=author,
             at=at,
+            rules=keeper.current.bank.rules,
             dry_run=dry_run,
         )
         reports: list[RowReport] = []

@@ -31,7 +31,7 @@ from koinon.video.playback.pieces import of_us, to_us
 from koinon.video.recordings import Place
 from koinon.video.recordings.model import SampleEntry
 from koinon.video.rights import ImageUse, Rights
-from koinon.video.terms import discard_derived, limit_at, limits_of, list_kept, regimes_of
+from koinon.video.terms import discard_derived, limit_at, list_kept, regimes_of
 
 _TELL_SECONDS: Final = 1.0
 _log = structlog.get_logger(__name__)
@@ -225,7 +225,7 @@ class Maker:
             kept = [each for each in await list_kept(connection) if streams.keys() & set(each.streams)]
         found = []
         for camera in kept:
-            limits = limits_of(camera.assignments, regimes_of(standing), now)
+            limits = camera.limits(regimes_of(standing), now)
             for stream in camera.streams:
                 for start in streams.get(stream, ()):
                     days = limit_at(limits, start).days

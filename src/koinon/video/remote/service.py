@@ -31,7 +31,7 @@ from koinon.video.remote.model import (
     view_of,
 )
 from koinon.video.rights import Entered, Rights, actor_of, confirmations
-from koinon.video.terms import limits_of, list_deleted, list_kept, regimes_of
+from koinon.video.terms import list_deleted, list_kept, regimes_of
 
 ANSWERING = OVERSEEING | {MANAGER}
 """Who of an owner sees what was asked of its cameras."""
@@ -157,9 +157,7 @@ class Asks:
         standing = await self._gate.keeper.settle()
         kept = await list_kept(connection, entered.camera.owner)
         camera = next(each for each in kept if each.camera == entered.camera.id)
-        policy.check_term(
-            stretch, limits_of(camera.assignments, regimes_of(standing), at), camera.own_days, at
-        )
+        policy.check_term(stretch, camera.limits(regimes_of(standing), at), camera.own_days, at)
 
     async def _plan(
         self, connection: Connection, ask: Ask, stream: StreamId, stretch: Stretch

@@ -9,7 +9,7 @@ what they make of recordings with `insert_derived`.
 from koinon.video.terms.deletion import regimes_of
 from koinon.video.terms.jobs import handlers, keep_clean
 from koinon.video.terms.model import Deleted, Derived, DerivedId, Hold, Regimes, Stage, Why
-from koinon.video.terms.policy import limit_at, limits_of
+from koinon.video.terms.policy import limit_at
 from koinon.video.terms.regimes import find_demands
 from koinon.video.terms.store.due import (
     count_derived,
@@ -37,7 +37,6 @@ __all__ = [
     "insert_derived",
     "keep_clean",
     "limit_at",
-    "limits_of",
     "list_deleted",
     "list_garbage_files",
     "list_kept",

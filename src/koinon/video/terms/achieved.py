@@ -16,7 +16,7 @@ from koinon.base.database import Database
 from koinon.trust.ledger import Entry, Log, Sealer, append
 from koinon.video.cameras.model import CameraId
 from koinon.video.terms.model import Limit, Regimes, Why
-from koinon.video.terms.policy import limit_at, limits_of, windows_due
+from koinon.video.terms.policy import limit_at, windows_due
 from koinon.video.terms.store import due, reports
 from koinon.video.terms.store.reports import Achieved
 
@@ -41,7 +41,7 @@ async def tell_achieved(
         if await reports.is_achieved_told(connection, day):
             return []
         cameras = await due.list_kept(connection)
-        limits = {each.camera: limits_of(each.assignments, regimes, now) for each in cameras}
+        limits = {each.camera: each.limits(regimes, now) for each in cameras}
         overdue = [
             (each.camera, window)
             for each in cameras

@@ -21,7 +21,7 @@ from koinon.video.cameras.model import CameraId
 from koinon.video.recordings import list_places
 from koinon.video.terms.model import Regimes, Window
 from koinon.video.terms.places import reach
-from koinon.video.terms.policy import limits_of, windows_due
+from koinon.video.terms.policy import windows_due
 from koinon.video.terms.regimes import read_regimes
 from koinon.video.terms.store import due as store
 
@@ -65,7 +65,7 @@ async def list_windows(
     return [
         (kept.camera, window)
         for kept in await store.list_kept(connection)
-        for window in windows_due(kept.streams, limits_of(kept.assignments, regimes, now), kept.own_days, now)
+        for window in windows_due(kept.streams, kept.limits(regimes, now), kept.own_days, now)
     ]
 
 

@@ -25,7 +25,7 @@ from koinon.video.recordings.model import FETCHED
 from koinon.video.recordings.timeline import uncovered
 from koinon.video.terms.model import Regimes, Why, Window
 from koinon.video.terms.places import BucketReach, FolderReach, reach
-from koinon.video.terms.policy import limits_of, windows_due
+from koinon.video.terms.policy import windows_due
 from koinon.video.terms.store import due, reports
 from koinon.video.terms.store import fsck as store
 from koinon.video.terms.store.fsck import Row
@@ -100,9 +100,7 @@ async def check(
         windows = [
             (each.camera, window)
             for each in cameras
-            for window in windows_due(
-                each.streams, limits_of(each.assignments, regimes, now), None, now, timedelta(0)
-            )
+            for window in windows_due(each.streams, each.limits(regimes, now), None, now, timedelta(0))
             if window.why is Why.MAXIMUM
         ]
     reached: dict[int, FolderReach | BucketReach | None] = {

@@ -17,7 +17,6 @@ from koinon.video.cameras.model import CameraId
 from koinon.video.terms import policy
 from koinon.video.terms.deletion import regimes_of
 from koinon.video.terms.model import Hold, HoldBasis, HoldId, NewHold
-from koinon.video.terms.policy import limits_of
 from koinon.video.terms.regimes import list_hold_bases
 from koinon.video.terms.store import due
 from koinon.video.terms.store import holds as store
@@ -158,7 +157,7 @@ async def set_own_term(
     if kept is None or author.party is None:
         raise NotFound("camera_unknown")
     standing.check_author(author, now)
-    most = limits_of(kept.assignments, regimes_of(standing), now)[-1].days
+    most = kept.limits(regimes_of(standing), now)[-1].days
     if days is not None and not 1 <= days <= most:
         raise Invalid("own_term", least=1, most=most)
     await due.take_turn(connection)

@@ -12,12 +12,12 @@ import msgspec
 
 from koinon.base.text import Text
 from koinon.trust.parties import PartyId, PersonId
+from koinon.trust.rules import Rule
 from koinon.video.cameras.model import CameraId, StreamId
 
 HoldId = NewType("HoldId", UUID)
 DerivedId = NewType("DerivedId", UUID)
 
-STANDARD: Final = "standard"
 DEFAULT_DAYS: Final = 30
 """Kept at most so long where no regime with a legal basis says otherwise; no version of `standard` may exceed it."""
 
@@ -47,6 +47,7 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
         rule: `id/version` in the rule bank.
         days: the oldest that an image may become.
         article, text: the legal basis.
+        written: the rule itself, which says for whose cameras.
     """
 
     regime: str
@@ -56,6 +57,7 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     text: Text
     since: datetime
     until: datetime
+    written: Rule
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True):

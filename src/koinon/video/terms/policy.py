@@ -8,13 +8,13 @@ import msgspec
 
 from koinon.base.errors import Invalid, NotAllowed
 from koinon.video.cameras.model import StreamId
+from koinon.video.cameras.regimes import STANDARD
 from koinon.video.terms.model import (
     BEGINNING,
     DEFAULT_DAYS,
     FOREVER,
     LEAD,
     LONGEST_HOLD,
-    STANDARD,
     Assignment,
     Deleted,
     Hold,

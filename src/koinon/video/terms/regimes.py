@@ -1,6 +1,7 @@
 """From the rule bank to regimes: a maximum is written there as what the law forbids. Pure.
 
-- `regime/<code>`, action `keep`, condition `image_age_days` at least N: images of that age may not be kept.
+- `regime/<code>`, action `keep`, condition `image_age_days` at least N: images of that age may not be kept. For whose
+  cameras, and of which places, it is written is said by its parties and by `place_kind` (`cameras.regimes`).
 - `regime/<code>`, other actions, `image_age_days` at least N and facts `is_not = true`: from that age on they must be
   true. A fact that is not known forbids, as everywhere in the bank.
 - `hold/<code>`, action `delete`: what that ground keeps from deletion; `image_age_days` at most N: also past the
@@ -14,12 +15,16 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
+import msgspec
+
+from koinon.trust.parties import PartyId
 from koinon.trust.rules.in_force import InForce
 from koinon.trust.rules.model import ANY
-from koinon.video.terms.model import DEFAULT_DAYS, STANDARD, HoldBasis, Regimes, Stage, Version
+from koinon.video.cameras.model import PlaceKind
+from koinon.video.cameras.regimes import KEEP, PLACE, STANDARD, admits
+from koinon.video.terms.model import DEFAULT_DAYS, HoldBasis, Regimes, Stage, Version
 
 AGE: Final = "image_age_days"
-KEEP: Final = "keep"
 DELETE: Final = "delete"
 
 
@@ -53,6 +58,17 @@ def read_regimes(rules: Iterable[InForce]) -> Regimes:
         {code: tuple(found) for code, found in versions.items()},
         {code: tuple(found) for code, found in stages.items()},
         {code: tuple(found) for code, found in holds.items()},
+    )
+
+
+def written_for(regimes: Regimes, owner: PartyId, owner_kind: str, place: PlaceKind) -> Regimes:
+    """The same, of the versions those alone that are written for cameras of that owner that look at such a place."""
+    return msgspec.structs.replace(
+        regimes,
+        versions={
+            code: tuple(each for each in found if admits(each.written, owner, owner_kind, place))
+            for code, found in regimes.versions.items()
+        },
     )
 
 
@@ -100,7 +116,10 @@ def _demands(each: InForce) -> tuple[str, ...] | None:
     """The facts that must be true; None for a condition of a form that is not understood here."""
     demands = []
     for condition in each.rule.conditions:
-        if condition.fact == AGE:
+        if condition.fact in (
+            AGE,
+            PLACE,
+        ):  # of a stage, too: what older images need is not got round by the place
             continue
         if condition.operator != "is_not" or condition.value is not True:
             return None
@@ -118,6 +137,7 @@ def _version(each: InForce, code: str, days: int) -> Version:
         text=basis.text,
         since=each.since,
         until=each.until,
+        written=each.rule,
     )
 
 

@@ -23,7 +23,7 @@ from koinon.video.cameras.model import CameraId
 from koinon.video.terms import holds as service
 from koinon.video.terms.deletion import regimes_of
 from koinon.video.terms.model import HoldId, NewHold, Why
-from koinon.video.terms.policy import limit_at, limits_of, windows_due
+from koinon.video.terms.policy import limit_at, windows_due
 from koinon.video.terms.store import due, reports
 from koinon.video.terms.store.holds import count_kept
 
@@ -136,7 +136,7 @@ async def _show_terms(
     regimes = regimes_of(standing)
     async with database.acquire() as connection:
         cameras = await due.list_kept(connection, scope)
-        limits = {each.camera: limits_of(each.assignments, regimes, now) for each in cameras}
+        limits = {each.camera: each.limits(regimes, now) for each in cameras}
         late = [
             (each.camera, window)
             for each in cameras

@@ -1,6 +1,6 @@
 """Cameras: registered, changed, paused, retired, shared. The owner keeps the initiative; each change is recorded."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from koinon.base.errors import Conflict, Invalid
 from koinon.base.text import Text
 from koinon.trust.ledger import Sealer
 from koinon.trust.parties import Author
+from koinon.trust.rules.in_force import InForce
 from koinon.video.cameras import store
 from koinon.video.cameras.model import (
     FACTS,
@@ -29,18 +30,27 @@ from koinon.video.cameras.policy import (
     check_shareable,
     checked,
 )
+from koinon.video.cameras.regimes import check_named
 from koinon.video.cameras.service.record import demand_change, get_own, get_party, record, shown_publicly
 from koinon.video.cameras.territory import title_of
 
 
 async def register_camera(
-    connection: Connection, sealer: Sealer, camera: Camera, *, by: Author, at: datetime
+    connection: Connection,
+    sealer: Sealer,
+    camera: Camera,
+    *,
+    by: Author,
+    at: datetime,
+    rules: Iterable[InForce] = (),
 ) -> Camera:
     """The camera is in the register, active and not shared, in the groups that follow from it; it is given back.
 
+    `rules`: the bank's; without them a camera can be under no other regime than `standard`.
+
     Raises:
         NotFound: `party_unknown`, `camera_unknown` where the author is another party's.
-        NotAllowed: `camera_change_not_allowed`.
+        NotAllowed: `camera_change_not_allowed`, `regime_not_admitted`.
         Invalid: as `policy.checked`.
         Conflict: `camera_exists` for a second one of its code.
     Records: `camera.registered` (exchange log).
@@ -55,6 +65,7 @@ async def register_camera(
         registered_at=at,
         changed_at=at,
     )
+    check_named(rules, camera, party.kind, at)
     await store.insert_camera(connection, camera)
     await _place(connection, camera, party.name)
     facts = {"code": camera.code, **{name: getattr(camera, name) for name in FACTS}}
@@ -70,15 +81,16 @@ async def change_camera(
     *,
     by: Author,
     at: datetime,
+    rules: Iterable[InForce] = (),
 ) -> tuple[Camera, dict[str, Any]]:
-    """The camera's facts named in `facts` are those; gives the camera and what that changed.
+    """The camera's facts named in `facts` are those; gives the camera and what that changed. `rules`: as above.
 
     Of a camera that moved to another municipality the zone is that municipality's, unless it is named too.
 
     Raises:
         NotFound: `camera_unknown`.
         NotAllowed: `camera_change_not_allowed`, `place_not_shareable` where a shared camera would no longer be one
-            that may be shared.
+            that may be shared; `regime_not_admitted`, also where it would no longer look at a place of its regime.
         Invalid: `camera_value_invalid` for what never changes, and as `policy.checked`.
         Conflict: `camera_retired`, `declaration_missing` (shared).
     Records: `camera.changed` (exchange log; for a shared camera the register log too), unless nothing changed.
@@ -95,6 +107,8 @@ async def change_camera(
     if not changed:
         return before, {}
     check_kept_shareable(after)
+    if {"regime", "place_kind"} & changed.keys():
+        check_named(rules, after, (await get_party(connection, after.owner)).kind, at)
     after = msgspec.structs.replace(after, changed_at=at)
     await store.update_camera(connection, after)
     if {"municipality", "zone"} & changed.keys():

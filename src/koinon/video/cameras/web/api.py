@@ -13,6 +13,7 @@ from koinon.base.errors import NotAllowed
 from koinon.base.settings import Settings
 from koinon.trust.ledger import Sealer
 from koinon.trust.parties.sign_in import Session
+from koinon.trust.standing import Standing
 from koinon.video.cameras import importing, store
 from koinon.video.cameras.model import Camera, observation
 from koinon.video.cameras.rows import reader_of
@@ -93,6 +94,7 @@ async def import_cameras(
     database: NamedDependency[Database],
     sealer: NamedDependency[Sealer],
     settings: NamedDependency[Settings],
+    standing: NamedDependency[Standing],
     clock: NamedDependency[Clock],
     kind: Literal["csv", "geojson"] = "csv",
     dry_run: bool = False,
@@ -109,6 +111,7 @@ async def import_cameras(
         reader_of(f".{kind}")(io.BytesIO(await request.body())),
         by=author,
         at=clock.now(),
+        rules=standing.bank.rules,
         dry_run=dry_run,
     )
     reports = [each async for each in rows]

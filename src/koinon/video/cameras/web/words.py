@@ -95,6 +95,9 @@ problems: dict[str, Message] = {
         "Only cameras at places that the public may enter, open or closed, may be shared (law of 21 March 2007, "
         "article 2; ordinance of 28 May 2015, articles 10/3 to 10/11)."
     ),
+    "regime_not_admitted": N_(
+        "No rule in force gives this regime of retention to cameras of this owner that look at such a place."
+    ),
     "declaration_missing": N_("Give the reference of the declaration before the camera is shared."),
     "invalid_source": N_("This is not the address of a stream. Write it as rtsp://host:port/path."),
     "invalid_onvif_address": N_(

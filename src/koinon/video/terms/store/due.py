@@ -8,9 +8,20 @@ import msgspec
 
 from koinon.base.database import Connection
 from koinon.trust.parties import PartyId
-from koinon.video.cameras.model import CameraId, StreamId
-from koinon.video.terms.model import BEGINNING, Assignment, Deleted, Derived, Garbage, Why, Window
-from koinon.video.terms.policy import ADJACENT, merge_deleted
+from koinon.video.cameras.model import CameraId, PlaceKind, StreamId
+from koinon.video.terms.model import (
+    BEGINNING,
+    Assignment,
+    Deleted,
+    Derived,
+    Garbage,
+    Limit,
+    Regimes,
+    Why,
+    Window,
+)
+from koinon.video.terms.policy import ADJACENT, limits_of, merge_deleted
+from koinon.video.terms.regimes import written_for
 
 # Whoever deletes and whoever places a hold take turns: a hold that was confirmed keeps what was there.
 _TURN: Final = 0x7465726D73  # "terms"
@@ -22,6 +33,7 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         own_days: what its owner keeps, where that is shorter than the law; None: no own term.
         shared: whether everybody may know that there is such a camera.
+        owner_kind: of the party; none for one that is not known, for which few rules are written.
     """
 
     camera: CameraId
@@ -33,6 +45,13 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     assignments: tuple[Assignment, ...]
     own_days: int | None
     shared: bool
+    owner_kind: str
+    place_kind: PlaceKind
+
+    def limits(self, regimes: Regimes, now: datetime) -> tuple[Limit, ...]:
+        """See `limits_of`; a version that is not written for such a camera does not count for it."""
+        mine = written_for(regimes, self.owner, self.owner_kind, self.place_kind)
+        return limits_of(self.assignments, mine, now)
 
     @property
     def public_code(self) -> str | None:
@@ -66,12 +85,13 @@ async def list_kept(connection: Connection, owner: PartyId | None = None) -> lis
     """Every camera there ever was, or those of one owner, by code."""
     rows = await connection.fetch(
         """
-        SELECT c.id, c.owner, c.code, c.name, c.regime, c.shared,
+        SELECT c.id, c.owner, c.code, c.name, c.regime, c.shared, c.place_kind, coalesce(p.kind, '') AS owner_kind,
                array(SELECT s.id FROM cameras.stream s WHERE s.camera = c.id ORDER BY s.id) AS streams,
                array(SELECT a.since FROM terms.assignment a WHERE a.camera = c.id ORDER BY a.since) AS sinces,
                array(SELECT a.regime FROM terms.assignment a WHERE a.camera = c.id ORDER BY a.since) AS regimes,
                (SELECT o.days FROM terms.own_term o WHERE o.camera = c.id ORDER BY o.since DESC LIMIT 1) AS own_days
-        FROM cameras.camera c WHERE $1::uuid IS NULL OR c.owner = $1 ORDER BY c.code
+        FROM cameras.camera c LEFT JOIN parties.party p ON p.id = c.owner
+        WHERE $1::uuid IS NULL OR c.owner = $1 ORDER BY c.code
         """,
         owner,
     )
@@ -80,7 +100,8 @@ async def list_kept(connection: Connection, owner: PartyId | None = None) -> lis
             camera=row["id"], owner=row["owner"], code=row["code"], name=row["name"], regime=row["regime"],
             streams=tuple(row["streams"]),
             assignments=tuple(map(Assignment, map(_aware, row["sinces"]), row["regimes"])),
-            own_days=row["own_days"], shared=row["shared"],
+            own_days=row["own_days"], shared=row["shared"], owner_kind=row["owner_kind"],
+            place_kind=PlaceKind(row["place_kind"]),
         )
         for row in rows
     ]  # fmt: skip

@@ -18,6 +18,7 @@ from koinon.trust.ledger import Sealer
 from koinon.trust.parties import Author, PartyId
 from koinon.trust.parties.sign_in import Session
 from koinon.trust.parties.store import load_part
+from koinon.trust.standing import Standing
 from koinon.video.cameras import controls, service, store
 from koinon.video.cameras.health import find_health
 from koinon.video.cameras.model import (
@@ -73,6 +74,7 @@ async def add_camera(
     database: NamedDependency[Database],
     sealer: NamedDependency[Sealer],
     settings: NamedDependency[Settings],
+    standing: NamedDependency[Standing],
     clock: NamedDependency[Clock],
     base_map: NamedDependency[BaseMap],
 ) -> Response[Any]:
@@ -92,6 +94,7 @@ async def add_camera(
                 Camera(code=form.code, owner=owner, **facts),
                 by=author,
                 at=clock.now(),
+                rules=standing.bank.rules,
             )
             if form.onvif:
                 key = SourceKey.of(settings.home)
@@ -99,7 +102,10 @@ async def add_camera(
                     connection, sealer, key, camera.id, form.onvif, by=author, at=clock.now()
                 )
     except KoinonError as error:
-        if error.status not in (400, 409) and error.code != "address_not_allowed":
+        if error.status not in (400, 409) and error.code not in (
+            "address_not_allowed",
+            "regime_not_admitted",
+        ):
             raise
         return await _new_page(request, author, database, base_map, typed=typed, error=error)
     return Redirect(f"/video/cameras/{camera.code}", status_code=303)
@@ -138,6 +144,7 @@ async def change_camera(
     database: NamedDependency[Database],
     sealer: NamedDependency[Sealer],
     settings: NamedDependency[Settings],
+    standing: NamedDependency[Standing],
     clock: NamedDependency[Clock],
     visible: NamedDependency[VisibleTo],
 ) -> Response[Any]:
@@ -150,7 +157,7 @@ async def change_camera(
             found = await store.find_camera_by_code(connection, code)
             if found is None:
                 raise NotFound("camera_unknown")
-            change = Change(connection, sealer, settings, found.id, author, clock.now())
+            change = Change(connection, sealer, settings, found.id, author, clock.now(), standing.bank.rules)
             if what == "groups":
                 codes = (await request.form()).getall("groups", [])
                 await service.set_groups(

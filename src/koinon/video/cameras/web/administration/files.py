@@ -16,6 +16,7 @@ from koinon.portal import render
 from koinon.trust.ledger import Sealer
 from koinon.trust.parties import Author, PartyId
 from koinon.trust.parties.sign_in import Session
+from koinon.trust.standing import Standing
 from koinon.video.cameras import importing
 from koinon.video.cameras.policy import MANAGER, OPERATOR
 from koinon.video.cameras.rows import COLUMNS, REQUIRED, reader_of
@@ -44,6 +45,7 @@ async def import_file(
     database: NamedDependency[Database],
     sealer: NamedDependency[Sealer],
     settings: NamedDependency[Settings],
+    standing: NamedDependency[Standing],
     clock: NamedDependency[Clock],
 ) -> Response[bytes]:
     """What became of each row of the file; nothing stays of a trial."""
@@ -69,6 +71,7 @@ async def import_file(
                 reader_of(file.filename)(io.BytesIO(await file.read())),
                 by=author,
                 at=clock.now(),
+                rules=standing.bank.rules,
                 dry_run=form.get("trial") == "on",
             )
         ]

@@ -1,6 +1,6 @@
 """What is typed on the pages of cameras, and the change that each form asks for."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ from koinon.base.text import Text
 from koinon.trust.ledger import Sealer
 from koinon.trust.parties import Author, PartyId
 from koinon.trust.parties.store import load_part
+from koinon.trust.rules.in_force import InForce
 from koinon.video.cameras import service
 from koinon.video.cameras.model import (
     Camera,
@@ -37,6 +38,7 @@ class Change(NamedTuple):
     camera: CameraId
     by: Author
     at: datetime
+    rules: Sequence[InForce]
 
 
 class Nothing(msgspec.Struct):
@@ -94,7 +96,13 @@ class ControlForm(msgspec.Struct):
 async def _change_facts(change: Change, form: FactsForm) -> None:
     facts = {name: getattr(form, name) for name in FactsForm.__struct_fields__}
     await service.change_camera(
-        change.connection, change.sealer, change.camera, facts, by=change.by, at=change.at
+        change.connection,
+        change.sealer,
+        change.camera,
+        facts,
+        by=change.by,
+        at=change.at,
+        rules=change.rules,
     )
 
 
