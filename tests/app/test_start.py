@@ -2,10 +2,14 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from koinon.app.cli import PARTS
+from koinon.app.cli import PARTS, main
+from koinon.base.database.supervisor import supervisor_of
+from koinon.base.errors import NotFound
+from koinon.demo.region.seeding import RULES
 
 # Each takes a tenth of a second of CPU and more, and most processes and commands never use it.
 HEAVY = frozenset(
@@ -82,3 +86,33 @@ def test_a_library_is_loaded_when_it_is_used_first() -> None:
     ran = subprocess.run([sys.executable, "-c", _USE], capture_output=True, text=True, check=True, timeout=60)
 
     assert ran.stdout.split() == ["False", "1/2", "True"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "parties list",
+        "agreements list",
+        f"rules explain {RULES} --exchange 0198c0de-0000-7000-8000-000000000000",
+        "ledger fsck",
+        "oversight acts",
+        "statistics list",
+        "sandbox list",
+        "video list",
+        "video status",
+        "video fsck",
+        "video terms achieved",
+    ],
+)
+def test_a_command_that_needs_a_platform_says_that_there_is_none_and_starts_nothing(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = tmp_path / "home"
+    monkeypatch.setenv("KOINON_HOME", str(home))
+    monkeypatch.delenv("KOINON_DATABASE_URL", raising=False)
+    monkeypatch.setattr(sys, "argv", ["koinon", *command.split()])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == NotFound.exit_code
+    assert f"koinon: platform_missing (home={home})" in capsys.readouterr().err
+    assert not home.exists() and supervisor_of(home) is None

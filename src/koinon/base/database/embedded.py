@@ -13,9 +13,9 @@ from urllib.parse import quote
 from koinon.base.database import supervisor
 from koinon.base.database.place import Place, as_supervisor, find_place, folder_of
 from koinon.base.database.supervisor import DATABASE, OWNER, find_server, hold_as_user, run, supervisor_of
-from koinon.base.errors import Unavailable
+from koinon.base.errors import NotFound, Unavailable
 
-__all__ = ["ensure_running", "run", "stop", "url_of"]
+__all__ = ["ensure_running", "reach", "run", "stop", "url_of"]
 
 _held: dict[Path, IO[str]] = {}  # locks that keep scratch servers alive as long as this process lives
 _spawned: list[subprocess.Popen[bytes]] = []  # kept to be reaped
@@ -53,6 +53,18 @@ def ensure_running(home: Path, *, scratch: bool = False, timeout_seconds: float 
         if time.monotonic() > deadline:
             raise Unavailable("database_start_failed", log=_log_tail(home))
         time.sleep(0.01)
+
+
+def reach(home: Path) -> str:
+    """As `ensure_running`, for commands that need a platform that is there: in another home nothing is made.
+
+    Raises:
+        NotFound: `platform_missing`: `koinon run` or `koinon demo` never made one in this home.
+        Unavailable: as `ensure_running`.
+    """
+    if find_place(home.resolve()) is None:
+        raise NotFound("platform_missing", home=str(home))
+    return ensure_running(home)
 
 
 def stop(home: Path, *, timeout_seconds: float = 90.0) -> None:

@@ -40,7 +40,7 @@ Delta = Annotated[str, typer.Option("--delta", help="0, or a very small number f
 @contextlib.asynccontextmanager
 async def _opened() -> AsyncIterator[Processing]:
     settings = load_settings()
-    url = settings.database_url or embedded.ensure_running(settings.home)
+    url = settings.database_url or embedded.reach(settings.home)
     async with await Database.open(url, kind="web", max_size=2) as database:
         yield Processing(
             database=database,

@@ -183,6 +183,6 @@ def _show(reports: list[Report], json: bool) -> None:
 @asynccontextmanager
 async def _opened(kind: ProcessKind) -> AsyncIterator[tuple[Database, Objects, Settings]]:
     settings = load_settings()
-    url = settings.database_url or embedded.ensure_running(settings.home)
+    url = settings.database_url or embedded.reach(settings.home)
     async with await Database.open(url, kind=kind, max_size=2) as database:
         yield database, open_objects(settings.objects_url, settings.home), settings

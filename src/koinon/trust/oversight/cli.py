@@ -72,7 +72,7 @@ Shown = Annotated[
 @contextlib.asynccontextmanager
 async def _opened(kind: Any = "web") -> AsyncIterator[tuple[Database, Sealer]]:
     settings = load_settings()
-    url = settings.database_url or embedded.ensure_running(settings.home)
+    url = settings.database_url or embedded.reach(settings.home)
     async with await Database.open(url, kind=kind, max_size=2) as database:
         yield database, Sealer.of(settings.home)
 

@@ -58,7 +58,7 @@ class Opened(NamedTuple):
 @contextlib.asynccontextmanager
 async def _opened() -> AsyncIterator[Opened]:
     settings = load_settings()
-    url = settings.database_url or embedded.ensure_running(settings.home)
+    url = settings.database_url or embedded.reach(settings.home)
     async with await Database.open(url, kind="web", max_size=2) as database:
         yield Opened(settings, database, Sealer.of(settings.home), SystemClock().now())
 

@@ -255,7 +255,7 @@ async def _kept_requests() -> list[Request]:
 
 async def _recorded(exchange: UUID | None) -> list[Recorded]:
     settings = load_settings()
-    url = settings.database_url or embedded.ensure_running(settings.home)
+    url = settings.database_url or embedded.reach(settings.home)
     async with (
         await Database.open(url, kind="reader", max_size=1) as database,
         database.acquire() as connection,

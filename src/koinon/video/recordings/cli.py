@@ -50,7 +50,7 @@ def status(
 
 async def _told() -> list[Told]:
     settings = load_settings()
-    url = settings.database_url or embedded.ensure_running(settings.home)
+    url = settings.database_url or embedded.reach(settings.home)
     async with (
         await Database.open(url, kind="worker", max_size=1) as database,
         database.acquire() as connection,

@@ -28,7 +28,7 @@ Json = Annotated[bool, typer.Option("--json", help="The result as JSON.")]
 @contextlib.asynccontextmanager
 async def _opened(kind: ProcessKind) -> AsyncIterator[tuple[Settings, Database]]:
     settings = load_settings()
-    url = settings.database_url or embedded.ensure_running(settings.home)
+    url = settings.database_url or embedded.reach(settings.home)
     async with await Database.open(url, kind=kind, max_size=3) as database:
         yield settings, database
 

@@ -108,7 +108,7 @@ def _print(value: Any) -> None:
 def _run(main: Callable[[_Opened], Awaitable[None]]) -> None:
     async def run() -> None:
         settings = load_settings()
-        url = settings.database_url or embedded.ensure_running(settings.home)
+        url = settings.database_url or embedded.reach(settings.home)
         async with await Database.open(url, kind="web", max_size=2) as database:
             await main(_Opened(settings, database, Sealer.of(settings.home), SystemClock().now()))
 
