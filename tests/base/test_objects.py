@@ -55,6 +55,7 @@ def s3_endpoint(tmp_path_factory):
     server = subprocess.Popen(
         [
             weed,
+            "-logtostderr",  # else in files of the system's temporary folder
             "server",
             "-ip=127.0.0.1",
             "-ip.bind=127.0.0.1",
@@ -67,9 +68,12 @@ def s3_endpoint(tmp_path_factory):
             "-s3.port.iceberg=0",
             "-s3.port.lance=0",
             "-master.telemetry=false",
+            f"-filer.localSocket={folder / 'filer.sock'}",
+            f"-s3.localSocket={folder / 's3.sock'}",
             *options,
         ],
         cwd=folder,
+        env={**os.environ, "TMPDIR": str(folder)},
         stdout=log,
         stderr=subprocess.STDOUT,
     )
@@ -99,6 +103,10 @@ def s3_endpoint(tmp_path_factory):
         server.kill()  # it takes its time to stop, and its data is thrown away
         server.wait()
         log.close()
+        # Where these lie cannot be told to it; the ports in their names are this server's.
+        for port in ports:
+            for left in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
+                left.unlink()
 
 
 @pytest.fixture(params=["local", pytest.param("s3", marks=pytest.mark.slow)])
