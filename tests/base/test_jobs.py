@@ -89,6 +89,8 @@ async def test_a_failing_job_is_tried_again_with_growing_pauses_and_ends_visibly
     assert all(pause > least for pause, least in zip(pauses, (0.15, 0.3, 0.6), strict=True))
     async with database.acquire() as connection:
         (failed,) = await list_failed(connection)
+        assert await list_failed(connection, failed["kind"]) == [failed]
+        assert await list_failed(connection, "another") == []
         assert failed["last_error"] == "no_such_file (name=a)"
         assert failed["key"] == "k"
         await retry_failed(connection, number)

@@ -321,13 +321,16 @@ class Worker:
                 await enqueue(connection, handler.kind, None, key=f"tick:{began.isoformat()}")
 
 
-async def list_failed(connection: Connection, *, limit: int = 100) -> list[dict[str, Any]]:
-    """The newest failed jobs: `id`, `kind`, `key`, `attempts`, `last_error`, `enqueued_at`, `finished_at`."""
+async def list_failed(
+    connection: Connection, kind: str | None = None, *, limit: int = 100
+) -> list[dict[str, Any]]:
+    """The newest failed jobs, of that kind or of all: `id`, `kind`, `key`, `attempts`, `last_error`, `enqueued_at`, `finished_at`."""
     rows = await connection.fetch(
         """
         SELECT id, kind, key, attempts, last_error, enqueued_at, finished_at FROM base.job
-        WHERE state = 'failed' ORDER BY finished_at DESC, id DESC LIMIT $1
+        WHERE state = 'failed' AND ($1::text IS NULL OR kind = $1) ORDER BY finished_at DESC, id DESC LIMIT $2
         """,
+        kind,
         limit,
     )
     return [dict(row) for row in rows]

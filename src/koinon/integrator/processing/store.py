@@ -168,17 +168,15 @@ async def insert_publication(connection: Connection, values: Mapping[str, Any]) 
 
 
 async def list_publications(
-    connection: Connection, *, data_set: UUID | None = None, before: UUID | None = None, limit: int = 50
+    connection: Connection, *, before: UUID | None = None, limit: int = 50
 ) -> Sequence[Row]:
     """Publications without their body, newest first; withdrawn ones too, for what they told is known."""
     return await connection.fetch(
         """
         SELECT p.id, p.data_set, d.name AS data_set_name, p.kind, p.title, p.made, p.published_at, p.withdrawn_at
         FROM processing.publication p JOIN processing.data_set d ON d.id = p.data_set
-        WHERE ($1::uuid IS NULL OR p.data_set = $1) AND ($2::uuid IS NULL OR p.id < $2)
-        ORDER BY p.id DESC LIMIT $3
+        WHERE $1::uuid IS NULL OR p.id < $1 ORDER BY p.id DESC LIMIT $2
         """,
-        data_set,
         before,
         limit,
     )
@@ -241,9 +239,9 @@ _MAKING = """
 """
 
 
-async def find_making(connection: Connection, making: UUID, *, hold: bool = False) -> Row | None:
-    """The making; with `hold` nobody else changes it until this transaction ends."""
-    return await connection.fetchrow(f"{_MAKING} WHERE m.id = $1{' FOR UPDATE OF m' if hold else ''}", making)
+async def find_making(connection: Connection, making: UUID) -> Row | None:
+    """The making."""
+    return await connection.fetchrow(f"{_MAKING} WHERE m.id = $1", making)
 
 
 async def list_makings(connection: Connection, data_set: UUID, limit: int = 20) -> Sequence[Row]:

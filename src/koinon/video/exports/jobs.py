@@ -67,8 +67,8 @@ async def sweep(database: Database, shelf: Shelf, now: datetime) -> int:
                 await store.move(connection, export.id, State.DELETED, code, now, [State.READY])
     async with database.transaction() as connection:
         # A worker that died with each attempt has told nobody that it was the last.
-        for each in await list_failed(connection):
-            if each["kind"] == MAKE and each["key"]:
+        for each in await list_failed(connection, MAKE):
+            if each["key"]:
                 going = [State.QUEUED, State.MAKING]
                 await store.move(connection, UUID(each["key"]), State.FAILED, "making_failed", now, going)
         unswept = await store.list_unswept(connection)

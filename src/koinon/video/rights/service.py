@@ -37,7 +37,6 @@ from koinon.video.rights.model import (
     check_request,
 )
 from koinon.video.rights.offers import Offer, offers_of
-from koinon.video.rights.policy import Verdict
 from koinon.video.rights.running import Entered, ImageUse, View, actor_of
 from koinon.video.rights.tokens import Tokens
 from koinon.video.rights.watching import Watch
@@ -313,27 +312,6 @@ class Rights:
             if not await is_running(connection, claims.view):
                 raise NotFound("media_unknown")
         return None
-
-    async def judge(
-        self, standing: Standing, actor: Actor, request: ViewRequest, *, at_work_station: bool = False
-    ) -> Mapping[CameraId, Verdict]:
-        """What the evaluator says about every camera, were this asked about it. Nothing is recorded."""
-        at = self._gate.clock.now()
-        async with self._database.acquire() as connection:
-            everything = await cameras.list_cameras(connection)
-            groups = await cameras.groups_of(connection)
-        return {
-            camera.id: policy.judge_camera(
-                standing,
-                actor,
-                camera,
-                groups.get(camera.id, ()),
-                request,
-                at,
-                at_work_station=at_work_station,
-            )
-            for camera in everything
-        }
 
     async def _look_up(
         self, actor: Actor, request: ViewRequest, at: datetime
