@@ -324,7 +324,9 @@ class Worker:
 async def list_failed(
     connection: Connection, kind: str | None = None, *, limit: int = 100
 ) -> list[dict[str, Any]]:
-    """The newest failed jobs, of that kind or of all: `id`, `kind`, `key`, `attempts`, `last_error`, `enqueued_at`, `finished_at`."""
+    """The newest failed jobs, of that kind or of all: `id`, `kind`, `key`, `attempts`, `last_error`, `enqueued_at`,
+    `finished_at`.
+    """
     rows = await connection.fetch(
         """
         SELECT id, kind, key, attempts, last_error, enqueued_at, finished_at FROM base.job
