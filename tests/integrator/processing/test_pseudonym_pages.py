@@ -171,6 +171,8 @@ async def test_a_system_gives_and_renews_over_the_signed_api(desk: Desk, world: 
     # What the Commission stopped is stopped here too, although nothing of this passes the gate.
     await desk.sits("an")
     await world.act("chair", Deed.SUSPEND, TargetKind.PARTY, str(world.region.parties[NORTH]))
+    keeper = desk.application.platform.keeper  # it hears of it within the second: here before the next call
+    await keeper.refresh((await keeper.settle()).epoch)
     stopped = await call(NORTH, "renewed", {"purpose": PURPOSE, "pseudonyms": [row["pseudonym"]]})
     assert (stopped.status_code, stopped.json()["code"]) == (403, "party_suspended")
     asked = {"pseudonym": row["pseudonym"], "purpose": PURPOSE, "case": "N-7", "reason": REASON}
