@@ -11,7 +11,7 @@ from koinon.base.clock import rfc3339
 from koinon.base.database import Connection, Database
 from koinon.base.errors import Conflict, NotAllowed, NotFound, TooMany
 from koinon.base.ids import new_id
-from koinon.trust.gate import Gate
+from koinon.trust.gate import Gate, Record, release_with
 from koinon.trust.gate.web import OVERSEEING
 from koinon.trust.parties.sign_in import Session
 from koinon.video.cameras.model import StreamId
@@ -65,29 +65,32 @@ class Asks:
             source, stream = await self._find(connection, entered)
             stretch = policy.wanted(request, source, at)
             await self._check_term(connection, entered, stretch, at)
-        id_ = AskId(new_id())
-        told: dict[str, None] = {}
-        released = await entered.passage.release(
-            told,
-            kind="recording.asked",
-            note={"ask": str(id_), "since": rfc3339(request.since), "until": rfc3339(request.until)},
-        )
-        ask = _new(id_, session, request, entered, released.receipt, station is not None, at)
-        async with self._database.transaction() as connection:
-            if await store.count_open(connection, ask.person) >= policy.MOST_OPEN:
+        id_, person, owner = AskId(new_id()), entered.passage.ask.actor.person, entered.camera.owner
+        assert person is not None
+
+        async def act(connection: Connection, record: Record) -> Ask:
+            if await store.count_open(connection, person) >= policy.MOST_OPEN:
                 raise TooMany("too_many_asks", most=policy.MOST_OPEN)
-            await store.lock_owner(connection, ask.owner)
-            if await store.count_waiting(connection, ask.owner) >= policy.MOST_WAITING:
+            await store.lock_owner(connection, owner)
+            if await store.count_waiting(connection, owner) >= policy.MOST_WAITING:
                 raise TooMany("owner_busy", most=policy.MOST_WAITING)
             if entered.second is not None and request.confirmation is not None:
                 await confirmations.use(connection, request.confirmation, at)
             if request.emergency:
                 await self._rights.note_emergency(connection, entered, at)
+            [receipt] = await record(
+                {"ask": str(id_), "since": rfc3339(request.since), "until": rfc3339(request.until)}
+            )
+            ask = _new(id_, session, request, entered, receipt, station is not None, at)
             fetches = await self._plan(connection, ask, stream, stretch)
             if not fetches:
                 ask = _over(ask)
             await store.insert_ask(connection, ask, fetches)
             await store.begin_next(connection, ask.owner)
+            return ask
+
+        nothing: dict[str, None] = {}
+        ask, _ = await release_with([entered.passage], nothing, act, kind="recording.asked")
         return (await self._views([ask]))[0]
 
     async def list_own(self, session: Session) -> list[AskView]:
