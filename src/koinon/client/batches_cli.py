@@ -24,6 +24,7 @@ Pins = Annotated[
     Path, typer.Option(envvar="KOINON_PINS", help="File of the platform's keys; made at the first use.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="The batch as JSON.")]
+BatchId = Annotated[str, typer.Argument(help="Its id, which `send` prints; not your own number.")]
 
 
 @app.command()
@@ -56,7 +57,7 @@ def send(
 
 @app.command()
 def status(
-    batch: str,
+    batch: BatchId,
     url: Url,
     key: Key,
     pins: Pins = Path("platform.json"),
@@ -72,7 +73,7 @@ def status(
 
 @app.command()
 def result(
-    batch: str,
+    batch: BatchId,
     folder: Annotated[Path, typer.Argument(help="Where the files are put.")],
     url: Url,
     key: Key,
@@ -95,7 +96,13 @@ def result(
 
 
 @app.command()
-def prove(batch: str, record: int, url: Url, key: Key, pins: Pins = Path("platform.json")) -> None:
+def prove(
+    batch: BatchId,
+    record: Annotated[int, typer.Argument(help="Its place in the file, from 1.")],
+    url: Url,
+    key: Key,
+    pins: Pins = Path("platform.json"),
+) -> None:
     """Prove that a record's person is a leaf under an entry that the receipt promised."""
     with Client(url, _read_key(key), pins) as client:
         proof = Batches(client).prove(_id(batch), record)
@@ -103,14 +110,18 @@ def prove(batch: str, record: int, url: Url, key: Key, pins: Pins = Path("platfo
 
 
 @app.command()
-def cancel(batch: str, url: Url, key: Key, pins: Pins = Path("platform.json"), json: Json = False) -> None:
+def cancel(
+    batch: BatchId, url: Url, key: Key, pins: Pins = Path("platform.json"), json: Json = False
+) -> None:
     """A batch goes no further."""
     with Client(url, _read_key(key), pins) as client:
         _show(Batches(client).cancel(_id(batch)), json)
 
 
 @app.command()
-def resume(batch: str, url: Url, key: Key, pins: Pins = Path("platform.json"), json: Json = False) -> None:
+def resume(
+    batch: BatchId, url: Url, key: Key, pins: Pins = Path("platform.json"), json: Json = False
+) -> None:
     """A stopped batch is queued again, on a new decision."""
     with Client(url, _read_key(key), pins) as client:
         _show(Batches(client).resume(_id(batch)), json)

@@ -125,7 +125,8 @@ def _show(answer: Answer, verified: VerifiedReceipt | None) -> None:
     for filtered in answer.filtered:
         console.print(f"filtered: {filtered.field} ({filtered.reason})")
     for source in answer.sources:
-        console.print(f"source: {source.source}/{source.service}: {source.status}")
+        fault = f" ({source.fault})" if source.fault else ""
+        console.print(f"source: {source.source}/{source.service}: {source.status}{fault}")
     rule = f"{answer.rule.id} version {answer.rule.version}"
     console.print(f"authorisation {answer.authorisation.number}, rule {rule}, exchange {answer.exchange}")
     if verified is None:
