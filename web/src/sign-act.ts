@@ -71,7 +71,8 @@ function show(root: HTMLElement, act: Act): void {
   }
   if (act.target.digest) facts.push([said.labelDigest, act.target.digest]);
   facts.push([said.labelSequence, String(act.sequence)]);
-  const at = new Intl.DateTimeFormat(language, { dateStyle: "long", timeStyle: "medium", timeZone: "Europe/Brussels" });
+  const locale = language === "en" ? "en-GB" : `${language}-BE`;
+  const at = new Intl.DateTimeFormat(locale, { dateStyle: "long", timeStyle: "medium", timeZone: "Europe/Brussels" });
   facts.push([said.labelAt, `${at.format(new Date(act.at))} (${act.at})`]);
   const list = root.querySelector<HTMLElement>("[data-shown]");
   list?.replaceChildren(

@@ -41,9 +41,8 @@ export class Fields {
     }
     const purpose = this.purpose.selectedOptions[0]?.text ?? "";
     const told = [
-      given.case || "no_case" in this.words
-        ? fill(this.words, "asked", { purpose, case: given.case || fill(this.words, "no_case") })
-        : purpose,
+      ...(given.case ? [fill(this.words, "asked", { purpose, case: given.case })] : [purpose]),
+      ...(!given.case && "no_case" in this.words ? [fill(this.words, "no_case")] : []),
       ...(this.unmask ? [fill(this.words, "unmasked")] : []),
       ...(emergency ? [fill(this.words, "emergency_declared")] : []),
     ].join(" · ");
