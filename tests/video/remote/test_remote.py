@@ -303,3 +303,13 @@ async def test_the_address_is_the_owners_to_set_sealed_and_within_its_networks(
     assert await gateway.fetch_all() == ["failed"]
     assert [each[:2] for each in await gateway.spans(100, 110)] == [("gap", "refused")]
     assert not gateway.partner.log
+
+
+async def test_what_another_ask_of_the_days_around_it_brought_stays_on_the_disk(gateway: Gateway) -> None:
+    await gateway.ask(100, 110)
+    assert await gateway.fetch_all() == ["done"]
+    files = [gateway.folder / unit.file for unit in await gateway.units()]
+    assert files and all(file.exists() for file in files)
+    await gateway.ask(-86400 - 1200, -86400 - 600)  # nothing is held of it
+    assert await gateway.fetch_all() == ["done"]
+    assert all(file.exists() for file in files)

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -227,17 +227,16 @@ class Fetcher:
 
     async def _clean(self, connection: Connection, camera: Camera, fetch: Fetch, disk: Disk) -> None:
         """Files of this copy that no row knows, which a worker left that died, are gone."""
-        units = await index.list_units(
-            connection, fetch.stream, fetch.since - _DAY, fetch.until + _DAY, copy=FETCHED
-        )
-        known = {each.file for each in units}
         days = [
             fetch.since - _DAY + number * _DAY for number in range((fetch.until - fetch.since) // _DAY + 3)
         ]
         folders = [disk.folder / camera.code / f"{day:%Y%m%d}" for day in days]
-        removed = await asyncio.to_thread(_remove_unknown, disk.folder, folders, known, fetch.stream)
-        if removed:
-            _log.warning("remote_files_removed", camera=camera.code, files=removed)
+        found = await asyncio.to_thread(_list_fetched, disk.folder, folders, fetch.stream)
+        # Asked by name: what other asks brought lies in the same folders.
+        unknown = found - await store.list_known(connection, fetch.stream, found)
+        if unknown:
+            await asyncio.to_thread(_remove, disk.folder, unknown)
+            _log.warning("remote_files_removed", camera=camera.code, files=sorted(unknown))
 
 
 class Running:
@@ -396,20 +395,23 @@ class _Writer:
             use.use.bytes += size
 
 
-def _remove_unknown(root: Path, folders: Sequence[Path], known: set[str], stream: int) -> list[str]:
-    removed = []
+def _list_fetched(root: Path, folders: Sequence[Path], stream: int) -> set[str]:
+    """The files of the copy `FETCHED` of the stream in these folders, whole or not."""
+    found = set()
     for folder in folders:
-        if not folder.is_dir():
-            continue
-        for path in folder.iterdir():
-            name = path.relative_to(root).as_posix()
-            if name in known or not path.name.endswith((".mp4", PART)):
+        for path in folder.iterdir() if folder.is_dir() else ():
+            if not path.name.endswith((".mp4", PART)):
                 continue
             with contextlib.suppress(Invalid, OSError):
                 unit = read_unit(path)
                 if (unit.stream, unit.copy) == (stream, FETCHED):
-                    path.unlink()
-                    removed.append(name)
-        if removed:
-            fsync_folder(folder)
-    return removed
+                    found.add(path.relative_to(root).as_posix())
+    return found
+
+
+def _remove(root: Path, files: Collection[str]) -> None:
+    for name in files:
+        with contextlib.suppress(OSError):
+            (root / name).unlink()
+    for folder in {(root / name).parent for name in files}:
+        fsync_folder(folder)

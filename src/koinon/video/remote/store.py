@@ -13,6 +13,7 @@ from koinon.trust.gate import Receipt, Second
 from koinon.trust.parties import PartyId, PersonId
 from koinon.video.cameras import CameraId
 from koinon.video.cameras.model import StreamId
+from koinon.video.recordings.model import FETCHED
 from koinon.video.recordings.timeline import Stretch
 from koinon.video.remote.model import (
     OPEN_FETCHES,
@@ -109,6 +110,15 @@ async def list_recorded(
         stream, since, until,
     )  # fmt: skip
     return [Stretch(row["start_at"], row["end_at"]) for row in rows]
+
+
+async def list_known(connection: Connection, stream: StreamId, files: Collection[str]) -> set[str]:
+    """Those of the files that are units of what was fetched of the stream."""
+    rows = await connection.fetch(
+        "SELECT file FROM recordings.unit WHERE stream = $1 AND copy = $2 AND file = ANY($3::text[])",
+        stream, FETCHED, list(files),
+    )  # fmt: skip
+    return {row["file"] for row in rows}
 
 
 # Asking
