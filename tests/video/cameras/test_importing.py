@@ -1,5 +1,6 @@
 """Cameras from CSV and GeoJSON: every row is told what became of it, whatever is wrong with the others."""
 
+import asyncio
 import io
 import json
 from collections.abc import AsyncGenerator
@@ -256,6 +257,7 @@ async def test_geojson_gives_longitude_first_and_is_imported_alike(owners):
                 feature(code="g-6", name=None),
                 "nonsense",
                 feature(code="g-7", geometry={"type": "Point", "coordinates": [50.85, 4.35]}),
+                feature(code="g-8", geometry={"type": "Point", "coordinates": [10**400, 50.85]}),
             )
         ),
     )
@@ -268,10 +270,27 @@ async def test_geojson_gives_longitude_first_and_is_imported_alike(owners):
         (6, "value_missing", "name"),
         (7, "row_malformed", ""),
         (8, "position_outside_region", "latitude"),
+        (9, "number_malformed", "geometry"),
     ]
     async with owners.database.acquire() as connection:
         camera = await store.find_camera_by_code(connection, "g-1")
     assert (camera.longitude, camera.latitude, camera.doubly_recorded) == (4.35, 50.85, True)
+
+
+async def test_a_file_of_rows_that_cannot_be_read_lets_others_go_on(owners):
+    others = 0
+
+    async def go_on():
+        nonlocal others
+        while True:
+            await asyncio.sleep(0)
+            others += 1
+
+    going = asyncio.create_task(go_on())
+    await asyncio.sleep(0)
+    reports = await run(owners, read_geojson(geojson(*["nonsense"] * 500)))
+    going.cancel()
+    assert len(reports) == 500 and others > 250
 
 
 @pytest.mark.parametrize(

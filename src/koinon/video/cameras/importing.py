@@ -6,6 +6,7 @@ The file is read a row at a time (`rows`), each in a transaction of its own: an 
 taken up by importing again, since rows that change nothing are `unchanged`.
 """
 
+import asyncio
 import csv
 import io
 import math
@@ -107,6 +108,7 @@ async def import_rows(
             await whole.start()
         try:
             for row in rows:
+                await asyncio.sleep(0)  # a row that cannot be read waits for nothing: others' uses go on between two
                 yield await _import_row(connection, sealer, key, owner, row, seen, by=by, at=at, rules=rules)
         finally:
             if whole is not None:

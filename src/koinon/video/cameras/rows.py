@@ -174,7 +174,10 @@ def _read_feature(number: int, feature: Any) -> Row:
             values[name] = str(value).strip()
         elif value is not None:
             return Row(number, values, Invalid("row_malformed", why="neither text nor number", field=name))
-    values["longitude"], values["latitude"] = (repr(float(each)) for each in coordinates[:2])
+    try:
+        values["longitude"], values["latitude"] = (repr(float(each)) for each in coordinates[:2])
+    except OverflowError:
+        return Row(number, values, Invalid("number_malformed", field="geometry"))
     missing = [name for name in REQUIRED if not values.get(name)]
     if missing:
         return Row(number, values, Invalid("value_missing", field=missing[0]))
