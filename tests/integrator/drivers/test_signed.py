@@ -29,6 +29,7 @@ from koinon.integrator.drivers.signed import (
     open_signed,
     sign,
 )
+from koinon.integrator.drivers.signed import envelope
 from koinon.integrator.drivers.wires.xml import parse_xml
 
 AT = datetime.now(UTC).replace(microsecond=0)
@@ -237,6 +238,15 @@ def test_an_answer_that_is_replayed_or_from_the_future_is_stale(
         opened(answer, trust, AT + later)
     else:
         refused(code, answer, trust, AT + later)
+
+
+def test_an_answer_that_never_expires_is_old_all_the_same(
+    source: Signer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(envelope, "_LASTS", datetime.max.replace(tzinfo=UTC) - AT)
+    data, trust = sign(BODY, source, AT)[0], Pinned([source.certificate])
+    assert opened(data, trust).body.findtext("{urn:a}Answer/amount") == "1000"
+    refused("stale", data, trust, AT + timedelta(minutes=7))
 
 
 def test_an_answer_to_another_question_is_not_believed(source: Signer, answer: bytes) -> None:

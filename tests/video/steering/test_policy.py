@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from koinon.video.steering.model import Claim
-from koinon.video.steering.policy import ALIVE, IDLE, rank_of, settle, why_ousted
+from koinon.video.steering.policy import ALIVE, IDLE, MOST_WAITING, may_wait, rank_of, settle, why_ousted
 
 NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
 
@@ -64,3 +64,9 @@ def test_the_limits_are_exact_and_the_order_is_told():
 def test_an_emergency_goes_before_the_owner_and_the_owner_before_others():
     ranks = [rank_of(emergency=emergency, own=own) for emergency in (False, True) for own in (False, True)]
     assert ranks == sorted(set(ranks))
+
+
+def test_who_goes_after_somebody_keeps_nobody_out():
+    claims = [claim(99, held=1), *(claim(number) for number in range(MOST_WAITING))]
+    assert not may_wait(claims, 0, NOW) and may_wait(claims[:-1], 0, NOW)
+    assert may_wait(claims, rank_of(emergency=False, own=True), NOW), "the owner takes it over all the same"

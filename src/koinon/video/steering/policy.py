@@ -60,6 +60,11 @@ def settle(claims: Sequence[Claim], at: datetime) -> Course:
     return Course(dead=dead, holder=holder, begins=begins, next=first, oust=oust, waiting=tuple(waiting))
 
 
+def may_wait(claims: Sequence[Claim], rank: int, at: datetime) -> bool:
+    """Whether one more of that rank may wait: those who go after him anyway keep nobody out."""
+    return sum(each.rank >= rank for each in settle(claims, at).waiting) < MOST_WAITING
+
+
 def why_ousted(holder: Claim, by: Claim | None) -> str:
     """The code of what the one hears who has to let go: `steering_taken_over` or `steering_idle`."""
     return "steering_taken_over" if by is not None and by.rank > holder.rank else "steering_idle"

@@ -106,9 +106,9 @@ class Steering:
         """
         async with self._database.transaction() as connection:
             at = await store.lock_camera(connection, asker.camera.id)
-            course = policy.settle(await store.list_claims(connection, asker.camera.id), at)
-            await store.delete_claims(connection, course.dead)
-            if len(course.waiting) >= policy.MOST_WAITING:
+            claims = await store.list_claims(connection, asker.camera.id)
+            await store.delete_claims(connection, policy.settle(claims, at).dead)
+            if not policy.may_wait(claims, asker.rank, at):
                 raise Conflict("too_many_wait", most=policy.MOST_WAITING)
             await store.insert_claim(
                 connection, asker.use, asker.camera.id, asker.party, asker.person, asker.rank, at

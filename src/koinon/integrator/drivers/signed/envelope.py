@@ -316,7 +316,7 @@ def _check_time(timestamp: etree._Element, at: datetime, limits: Limits) -> None
     born = _read_instant(created[0])
     if born > at + limits.skew:
         raise WireFault("stale", "future")
-    if at > born + limits.most + limits.skew or (expires and at >= _read_instant(expires[0]) + limits.skew):
+    if at > born + limits.most + limits.skew or (expires and at - limits.skew >= _read_instant(expires[0])):
         raise WireFault("stale", "old")
 
 
