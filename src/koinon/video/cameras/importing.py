@@ -108,7 +108,8 @@ async def import_rows(
             await whole.start()
         try:
             for row in rows:
-                await asyncio.sleep(0)  # a row that cannot be read waits for nothing: others' uses go on between two
+                # A row that cannot be read waits for nothing: others' uses go on between two.
+                await asyncio.sleep(0)
                 yield await _import_row(connection, sealer, key, owner, row, seen, by=by, at=at, rules=rules)
         finally:
             if whole is not None:

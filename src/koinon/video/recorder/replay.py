@@ -33,6 +33,11 @@ TIMES_REAL: Final = 100
 process has other things to do, and must confirm its standing.
 """
 
+MOST_PER_SECOND: Final = 8 << 20
+"""Bytes for a second of pictures, on average, above what is kept to begin with: no camera needs half of it, and a bad
+system is not to fill the disk of others' recorders.
+"""
+
 _NTP: Final = 2_208_988_800  # seconds from 1900 to 1970
 _EXTENSION: Final = 0xABAC
 _TOUCH: Final = 0.001  # the rounding of clocks
@@ -42,6 +47,7 @@ _REORDERED: Final = 1.0  # by which a picture may be older than the one decoded 
 _STRAYS: Final = 250  # pictures in a row of a time that cannot be
 _MOST_BEFORE: Final = 64 << 20  # bytes of pictures kept that may be wanted to begin with
 _MOST_WAITING: Final = 32 << 20  # bytes that the disk has not taken yet
+_MOST_HEADS: Final = 64
 _SETTLE_SECONDS: Final = 30.0
 _AHEAD_SECONDS: Final = 0.02
 
@@ -82,7 +88,10 @@ class _Headed(Depacketiser):
 
     def push(self, data: bytes, start: int, end: int) -> None:
         if end - start > 12 and (head := read_head(data, start, end)) is not None:
-            self.heads.setdefault(int.from_bytes(data[start + 4 : start + 8], "big"), head)
+            stamp = int.from_bytes(data[start + 4 : start + 8], "big")
+            if stamp not in self.heads and len(self.heads) >= _MOST_HEADS:
+                del self.heads[next(iter(self.heads))]  # of a picture that never became whole
+            self.heads.setdefault(stamp, head)
         super().push(data, start, end)
 
 
@@ -396,8 +405,9 @@ class Replay:
         if head is None:
             raise SessionFailed("protocol", "a picture that does not say when it was taken")
         self._head = (frame.timestamp, head)
-        if len(self._heads) > 64:  # of pictures that never became whole
-            self._heads.clear()
+        length = self._until - self._since + 2 * LEAD_SECONDS
+        if self.bytes + frame.size > _MOST_BEFORE + MOST_PER_SECOND * length:
+            raise SessionFailed("protocol", "more bytes than pictures of that time have")
         step = self._sieve.take(frame, head)
         for index, (each, its) in enumerate(step.frames):
             if step.anew and index == 0:
