@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from ipaddress import ip_network
 from typing import Any
 
+import pytest
 from tests.video.steering.room import CAMERA, Room
 
 from koinon.demo.cameras_seed import LOOPBACK
@@ -14,6 +15,7 @@ from koinon.trust.standing.acts import Deed, TargetKind
 from koinon.video.cameras import service
 from koinon.video.cameras.store import insert_network
 from koinon.video.masks import Kind, set_mask
+from koinon.video.steering.service import Steering
 
 
 async def test_a_turn_moves_the_camera_and_its_end_stops_it_and_leaves_a_trace(room: Room) -> None:
@@ -202,3 +204,19 @@ async def test_why_a_camera_does_not_answer_is_told_and_it_is_tried_again(room: 
     room.served.behave("fault")
     await page.say(move=[1, 0, 0])
     await page.hear("camera", "fault")
+
+
+async def test_a_camera_does_not_turn_while_it_cannot_be_known_whose_turn_it_is(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang(*_: Any, **__: Any) -> None:
+        await asyncio.Event().wait()
+
+    page = await room.holds("wim")
+    holding = asyncio.create_task(page.hold())
+    await room.served.until("ContinuousMove")
+    monkeypatch.setattr(Steering, "settle", hang)
+    assert await page.end() == "internal_error"
+    await room.served.until("Stop")
+    await holding
+    assert not room.served.camera.moving

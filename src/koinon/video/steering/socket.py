@@ -36,6 +36,8 @@ from koinon.video.steering.service import Asker, Steering
 from koinon.video.steering.turn import Turn
 
 TICK_SECONDS: Final = 0.5
+ANSWER_SECONDS: Final = 3.0
+"""Whether the turn goes on is known by then, before it would be taken for a dead process's and given to another."""
 MOST_WAITING: Final = 64 << 10
 """Bytes that wait for a page: who takes nothing has left."""
 
@@ -152,10 +154,11 @@ class SteerSocket(ViewSocket):
         """The use goes on, whoever has it is signed in, and whose turn it is is known."""
         while True:
             try:
-                await view.go_on()
-                if not await self.still_signed_in(door.connection):
-                    raise NotIdentified("not_signed_in")
-                await turn.step()
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    await view.go_on()
+                    if not await self.still_signed_in(door.connection):
+                        raise NotIdentified("not_signed_in")
+                    await turn.step()
             except KoinonError as error:
                 self._end(door, view, turn, error)
                 return
