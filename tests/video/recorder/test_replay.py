@@ -166,3 +166,12 @@ async def test_a_system_that_sends_more_than_pictures_have_fills_no_disk(fetch, 
     monkeypatch.setattr(replay, "_MOST_BEFORE", 50_000)
     outcome, _ = await fetch(2, 38)
     assert (outcome.reason, outcome.detail) == ("protocol", "more bytes than pictures of that time have")
+
+
+def test_no_hours_before_the_stretch_come_with_it_for_want_of_a_key_frame() -> None:
+    sieve = Sieve(10_000.0, 10_010.0)
+    for second in range(3600):
+        frame = Frame(second * 90_000, [], 10, second == 0, False, True, None)
+        assert sieve.take(frame, Head(10_001.0 - 3600 + second)).frames == ()
+    frame = Frame(3600 * 90_000, [], 10, True, False, True, None)
+    assert [each[1].unix for each in sieve.take(frame, Head(10_001.0)).frames] == [10_001.0]

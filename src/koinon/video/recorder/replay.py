@@ -47,6 +47,7 @@ _REORDERED: Final = 1.0  # by which a picture may be older than the one decoded 
 _STRAYS: Final = 250  # pictures in a row of a time that cannot be
 _MOST_BEFORE: Final = 64 << 20  # bytes of pictures kept that may be wanted to begin with
 _MOST_WAITING: Final = 32 << 20  # bytes that the disk has not taken yet
+_EARLIEST: Final = 120.0  # before the stretch, of the key frame it begins with
 _MOST_HEADS: Final = 64
 _SETTLE_SECONDS: Final = 30.0
 _AHEAD_SECONDS: Final = 0.02
@@ -206,6 +207,11 @@ class Sieve:
             return _NOTHING
         if self._before and self._jumps(*self._before[-1], frame, head):
             self._before, self._before_bytes = [], 0
+        if (
+            head.unix < self._since - _EARLIEST
+        ):  # nobody asked for it, however long it takes to the next key frame
+            self._before, self._before_bytes = [], 0
+            return _NOTHING
         if frame.key and (head.unix <= self._since + _TOUCH or not self._before):
             self._before, self._before_bytes = [], 0
         elif not self._before:
