@@ -22,7 +22,7 @@ from koinon.trust.parties import Author
 from koinon.trust.standing.acts import Deed, TargetKind
 from koinon.video.cameras import SourceKey
 from koinon.video.recordings import store as recordings
-from koinon.video.remote import policy, set_source, store
+from koinon.video.remote import clear_source, policy, set_source, store
 from koinon.video.remote.cli import ask
 from koinon.video.remote.jobs import fetch_handlers, sweep_handlers
 from koinon.video.terms import deletion, regimes_of
@@ -313,3 +313,40 @@ async def test_what_another_ask_of_the_days_around_it_brought_stays_on_the_disk(
     await gateway.ask(-86400 - 1200, -86400 - 600)  # nothing is held of it
     assert await gateway.fetch_all() == ["done"]
     assert all(file.exists() for file in files)
+
+
+async def test_what_only_one_asked_for_is_not_fetched_for_another_after_he_withdrew(gateway: Gateway) -> None:
+    ivo = await gateway.client("ivo")
+    gateway.partner.faulty = ReplayFault(slow=True)
+    wide, narrow = await gateway.ask(100, 3000), await gateway.ask(100, 110, ivo, case="PV-2")
+    [fetch] = await gateway.queued()
+    task = asyncio.create_task(gateway.fetcher.fetch(fetch))
+    async with asyncio.timeout(10):
+        while gateway.partner.replayed < 25:  # noqa: ASYNC110 - of another server
+            await asyncio.sleep(0.02)
+    gateway.partner.faulty = ReplayFault()
+    gone = await gateway.http.delete(
+        f"/api/video/asks/{wide.json()['id']}",
+        headers={"X-CSRF-Token": gateway.http.headers["X-CSRF-Token"]},
+    )
+    assert gone.status_code == 204
+    assert await task == "done"
+    assert max(unit.end for unit in await gateway.units()) < gateway.at(1500)  # what came before it was known
+    assert (await gateway.look(narrow, ivo))["state"] == "done"
+    await ivo.aclose()
+
+
+async def test_an_address_that_its_owner_takes_away_gives_nothing_more(gateway: Gateway) -> None:
+    gateway.partner.faulty = ReplayFault(slow=True)
+    await gateway.ask(100, 3000)
+    [fetch] = await gateway.queued()
+    task = asyncio.create_task(gateway.fetcher.fetch(fetch))
+    async with asyncio.timeout(20):
+        while gateway.partner.replayed < 25:  # noqa: ASYNC110 - of another server
+            await asyncio.sleep(0.02)
+        author = Author(party=gateway.world.region.parties[ZONE_SOUTH], profile="camera_manager")
+        async with gateway.world.database.transaction() as connection:
+            at = gateway.world.clock.now()
+            await clear_source(connection, gateway.world.sealer, gateway.camera.id, by=author, at=at)
+        assert await task == "failed"
+    assert not gateway.partner.playing and len(gateway.partner.log) == 1

@@ -6,13 +6,14 @@ worker that died is succeeded within seconds; what it left that no row knows is 
 
 import asyncio
 import contextlib
+import ipaddress
 import os
 import socket
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -25,9 +26,10 @@ from koinon.base.files import fsync_folder
 from koinon.base.lease import Lease, hold
 from koinon.base.metrics import counter
 from koinon.trust.gate import BEGIN_AGAIN, Cut, EndReason, ExchangeId
-from koinon.video.cameras import Camera, SourceKey
+from koinon.trust.parties import PartyId
+from koinon.video.cameras import Camera, CameraId, SourceKey
 from koinon.video.cameras import store as cameras
-from koinon.video.cameras.networks import check_address
+from koinon.video.cameras.networks import check_address, permits
 from koinon.video.recorder import Disk, Options, Source, Unit, parse_source, read_unit
 from koinon.video.recorder.disk import PART, read_marker
 from koinon.video.recorder.replay import Outcome, Replay
@@ -53,7 +55,7 @@ _log = structlog.get_logger(__name__)
 
 
 class _BeginAgain(Unavailable):
-    """Every use was cut, for a reason that says nothing against those who asked."""
+    """Every use was cut, for a reason that says nothing against those who asked; or something else is to be fetched."""
 
 
 class Fetcher:
@@ -116,7 +118,7 @@ class Fetcher:
             how = EndReason.COMPLETED
             failed = code is not None and code != "not_held"
             return await self._finish(fetch, FetchState.FAILED if failed else FetchState.DONE, code)
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, _BeginAgain):
             how = EndReason.LEFT
             raise
         finally:
@@ -170,13 +172,13 @@ class Fetcher:
     ) -> Outcome:
         fetch = running.fetch
         try:
-            source = await self._locate(camera)
+            running.source = located = await self._locate(camera)
         except KoinonError as error:
             reason = "unreachable" if error.status == 503 else "refused"
             return Outcome(stretch.start.timestamp(), reason, error.code)  # type: ignore[arg-type]
         options = self._options(name=camera.code, stream=fetch.stream, copy=FETCHED, fence=writer.lease.fence)
         replay = Replay(
-            source, options, disk, stretch.start, stretch.end,
+            located.source, options, disk, stretch.start, stretch.end,
             on_unit=writer.take, agent=f"Koinon (fetch {fetch.id})",
         )  # fmt: skip
         running.replay = replay
@@ -200,7 +202,7 @@ class Fetcher:
         await writer.flush()
         return outcome
 
-    async def _locate(self, camera: Camera) -> Source:
+    async def _locate(self, camera: Camera) -> "_Located":
         """Where to connect to now, looked up and checked against the owner's networks just before."""
         async with self.database.acquire() as connection:
             found = await store.find_source(connection, camera.id)
@@ -208,7 +210,7 @@ class Fetcher:
                 raise NotFound("camera_not_remote")
             source = parse_source(self.key.open_replay(camera.id, found.sealed_source))
             address = await check_address(connection, source.host, source.port, camera.owner)
-        return msgspec.structs.replace(source, address=address)
+        return _Located(msgspec.structs.replace(source, address=address), found.sealed_source, camera.owner)
 
     async def _open_disk(self) -> tuple[Disk, Place]:
         """Raises: Unavailable: `place_unreachable`, `place_full`."""
@@ -239,6 +241,21 @@ class Fetcher:
             _log.warning("remote_files_removed", camera=camera.code, files=sorted(unknown))
 
 
+class _Located(NamedTuple):
+    """Where is connected to, and by what that was allowed."""
+
+    source: Source
+    sealed: bytes
+    owner: PartyId
+
+    async def is_gone(self, connection: Connection, camera: CameraId) -> bool:
+        """Whether the owner took it away, or the network in which it lies was."""
+        found = await store.find_source(connection, camera)
+        networks = await cameras.list_networks(connection, self.owner)
+        address = ipaddress.ip_address(self.source.address)
+        return found is None or found.sealed_source != self.sealed or not permits(address, networks)
+
+
 class Running:
     """A fetch that runs.
 
@@ -246,6 +263,7 @@ class Running:
         uses: under which it runs, by ask. When there is none any more it stops.
         stop: set when it is to stop.
         code: why the last of those who asked may not, or does not want to.
+        source: where it is connected to, as it was checked.
     """
 
     def __init__(self, fetcher: Fetcher, fetch: Fetch) -> None:
@@ -254,6 +272,7 @@ class Running:
         self.stop = asyncio.Event()
         self.code: str | None = None
         self.replay: Replay | None = None
+        self.source: _Located | None = None
         self._fetcher = fetcher
         self._cuts: list[tuple[AskId, ImageUse, str]] = []
 
@@ -315,7 +334,10 @@ class Running:
         if not self.stop.is_set():
             await self.join()
         async with self._fetcher.database.acquire() as connection:
-            await store.tell_progress(connection, self.fetch, max(0, done_us), writer.take_size())
+            if not await store.tell_progress(connection, self.fetch, max(0, done_us), writer.take_size()):
+                raise _BeginAgain("asked_meanwhile")
+            if self.source is not None and await self.source.is_gone(connection, self.fetch.camera):
+                raise _BeginAgain("asked_meanwhile")
 
     async def tell_cuts(self) -> None:
         """Those whose uses were cut hear why, but for reasons that are ours: their uses begin again.

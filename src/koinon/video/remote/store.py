@@ -270,6 +270,17 @@ async def stop_ask(connection: Connection, ask: AskId, code: str, at: datetime) 
         """,
         ask, code, at,
     )  # fmt: skip
+    # Of what goes on for others nothing is fetched that only this one asked for.
+    await connection.execute(
+        """
+        UPDATE remote.fetch AS f SET since = greatest(f.since, w.since), until = least(f.until, w.until)
+        FROM (SELECT p.stretch, min(a.since) AS since, max(a.until) AS until
+              FROM remote.part p JOIN remote.ask a ON a.id = p.ask AND a.state = 'open'
+              WHERE p.stretch IN (SELECT stretch FROM remote.part WHERE ask = $1) GROUP BY p.stretch) AS w
+        WHERE f.id = w.stretch AND f.state = ANY($2::text[]) AND (f.since < w.since OR f.until > w.until)
+        """,
+        ask, _OPEN,
+    )  # fmt: skip
     return bool(stopped)
 
 
@@ -298,13 +309,16 @@ async def list_asks_of(connection: Connection, fetch: FetchId) -> list[Ask]:
     return [_ask(row) for row in rows]
 
 
-async def tell_progress(connection: Connection, fetch: Fetch, done_us: int, size: int) -> None:
-    """So much of it has been told by the owner's system, and so many bytes more came of it."""
-    await connection.execute(
+async def tell_progress(connection: Connection, fetch: Fetch, done_us: int, size: int) -> bool:
+    """So much of it has been told by the owner's system, and so many bytes more came of it. False where less of it
+    is wanted now.
+    """
+    row = await connection.fetchrow(
         "UPDATE remote.fetch SET done_us = $3, bytes = bytes + $4"
-        " WHERE id = $1 AND attempt = $2 AND state = 'fetching'",
+        " WHERE id = $1 AND attempt = $2 AND state = 'fetching' RETURNING since, until",
         fetch.id, fetch.attempt, done_us, size,
     )  # fmt: skip
+    return row is None or (row["since"], row["until"]) == (fetch.since, fetch.until)
 
 
 async def finish(
