@@ -1,9 +1,13 @@
 """The wire to a camera: who asks is known to it, what it says is read, and what goes wrong has a name."""
 
+import asyncio
+import contextlib
+
 import pytest
 
+from koinon.video.cameras.sources import parse_control
 from koinon.video.steering.model import Velocity
-from koinon.video.steering.soap import CameraFault
+from koinon.video.steering.soap import CameraFault, Soap
 
 
 @pytest.mark.parametrize(
@@ -107,3 +111,23 @@ async def test_a_token_that_is_overheard_is_of_no_use(serve, dial):
             for _ in range(2)
         ]
     assert [each.status_code for each in answers] == [200, 400]
+
+
+async def test_an_answer_that_comes_drop_by_drop_is_not_waited_for():
+    async def drip(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n")
+        with contextlib.suppress(OSError):
+            while not writer.is_closing():
+                writer.write(b"<")
+                await writer.drain()
+                await asyncio.sleep(0.02)
+
+    server = await asyncio.start_server(drip, "127.0.0.1", 0)
+    place = parse_control(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    soap = Soap(place, "127.0.0.1", seconds=0.1)
+    with pytest.raises(CameraFault) as fault:
+        async with asyncio.timeout(10):
+            await soap.call("/", "a", "<a/>")
+    assert fault.value.reason == "slow"
+    await soap.close()
+    server.close()

@@ -94,6 +94,10 @@ async def _drop(room: Room) -> None:
         )
 
 
+async def _move(room: Room) -> None:
+    await room.point(room.served.url(password="another"))
+
+
 async def _forbid(room: Room) -> None:
     async with room.world.database.transaction() as connection:
         await connection.execute("DELETE FROM cameras.network")
@@ -111,6 +115,7 @@ ENDS = {
     _sign_out: "not_signed_in",
     _mask: "camera_masked",
     _drop: "camera_not_steerable",
+    _move: "camera_not_steerable",
     _forbid: "address_not_allowed",
     _unshare: "not_shared",
 }
@@ -131,7 +136,7 @@ async def test_whatever_ends_a_turn_stops_the_camera(room: Room) -> None:
         assert (await room.ended(count))["reason"] == "cut" and not room.served.camera.moving, code
         async with room.world.database.transaction() as connection:
             await connection.execute("UPDATE masks.mask SET valid_until = now()")
-        if happens is _drop:
+        if happens in (_drop, _move):
             await room.point(room.served.url())
         if happens is _forbid:
             refused = await room.steer("wim")

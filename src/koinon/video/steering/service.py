@@ -35,10 +35,11 @@ class Asker(NamedTuple):
 
 
 class Connected(NamedTuple):
-    """A camera that answers, and the address at which it does."""
+    """A camera that answers, the address at which it does, and what was configured then."""
 
     camera: OnvifCamera
     ip: str
+    control: Control
 
 
 class Steering:
@@ -84,7 +85,8 @@ class Steering:
             As `demand_steerable`, and
             CameraFault.
         """
-        place = parse_control(self._key.open_control(await self.demand_steerable(camera)))
+        control = await self.demand_steerable(camera)
+        place = parse_control(self._key.open_control(control))
         async with self._database.acquire() as connection:
             networks = await list_networks(connection, camera.owner)
         try:
@@ -93,7 +95,7 @@ class Steering:
             raise CameraFault("unreachable", error.code) from None
         soap = Soap(place, ip, accept_simulated=self._accept_simulated)
         try:
-            return Connected(await OnvifCamera.open(soap, place.path), ip)
+            return Connected(await OnvifCamera.open(soap, place.path), ip, control)
         except BaseException:
             await soap.close()
             raise

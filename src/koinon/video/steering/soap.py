@@ -4,6 +4,7 @@ Source: W3C SOAP 1.2 part 1, sections 5.1 (envelope), 5.4 (fault); part 2, secti
 UsernameToken Profile 1.0, section 3.1; ONVIF Core Specification, section 5.9 (security); RFC 7616.
 """
 
+import asyncio
 import base64
 import hashlib
 import secrets
@@ -70,6 +71,7 @@ class Soap:
         self._user, self._password = place.user, place.password
         self._now = now
         self._accept_simulated = accept_simulated
+        self._seconds = seconds
         self._digest: Authenticator | None = None
         self.ahead = timedelta()
         self._client = httpx.AsyncClient(
@@ -125,13 +127,18 @@ class Soap:
             f"<s:Body>{body}</s:Body></s:Envelope>"
         )
         try:
-            async with self._client.stream(
-                "POST",
-                self._origin + path,
-                content=envelope.encode(),
-                headers=headers,
-                extensions={"sni_hostname": self._name},
-            ) as answer:
+            async with (
+                asyncio.timeout(
+                    2 * self._seconds
+                ),  # all of it: each byte may come in time, and the last one never
+                self._client.stream(
+                    "POST",
+                    self._origin + path,
+                    content=envelope.encode(),
+                    headers=headers,
+                    extensions={"sni_hostname": self._name},
+                ) as answer,
+            ):
                 data = bytearray()
                 async for piece in answer.aiter_raw():
                     data += piece
@@ -140,7 +147,7 @@ class Soap:
                 return answer.status_code, answer.headers, bytes(data)
         except httpx.ConnectTimeout:
             raise CameraFault("unreachable", "timeout") from None
-        except httpx.TimeoutException:
+        except (httpx.TimeoutException, TimeoutError):
             raise CameraFault("slow") from None
         except httpx.RemoteProtocolError as error:
             gone = "disconnected" in str(error)  # without a byte; what breaks off in the middle is no answer

@@ -9,7 +9,8 @@ from typing import Any, Final
 import structlog
 
 from koinon.base.clock import Clock, rfc3339
-from koinon.base.errors import KoinonError, Unavailable
+from koinon.base.errors import KoinonError, NotFound, Unavailable
+from koinon.video.cameras import Control
 from koinon.video.steering.model import Ability, Position, Velocity
 from koinon.video.steering.motion import Motion
 from koinon.video.steering.policy import Course
@@ -47,6 +48,7 @@ class Turn:
         self._motion: Motion | None = None
         self._ability: Ability | None = None
         self._ip: str | None = None
+        self._control: Control | None = None  # by which it is connected
         self._connecting: asyncio.Task[None] | None = None
         self._moves = 0  # movements that were told to the others
         self._said: object = None
@@ -69,7 +71,9 @@ class Turn:
         self.changed.clear()
         if self._refused is not None:
             raise self._refused
-        await self._steering.demand_steerable(self._asker.camera, self._ip)
+        control = await self._steering.demand_steerable(self._asker.camera, self._ip)
+        if self._control not in (None, control):  # its owner steers it elsewhere now
+            raise NotFound("camera_not_steerable")
         moves = self._motion.counted.total() if self._motion is not None else 0
         moved = moves != self._moves or (self._motion is not None and self._motion.turning)
         self._moves = moves
@@ -139,7 +143,7 @@ class Turn:
         self._say(camera="connecting")
         while True:
             try:
-                found, ip = await self._steering.connect(self._asker.camera)
+                found, ip, control = await self._steering.connect(self._asker.camera)
             except CameraFault as fault:
                 _log.warning("camera_not_connected", reason=fault.reason, detail=fault.detail)
                 self._say(camera=fault.reason)
@@ -151,7 +155,7 @@ class Turn:
                 self._refuse(Unavailable("internal_error"))
                 return
             else:
-                self._ability, self._ip = found.ability, ip
+                self._ability, self._ip, self._control = found.ability, ip, control
                 self._motion = Motion(found, lambda reason: self._say(camera=reason), self._look)
                 self._say(camera="ready", can=found.ability)
                 with contextlib.suppress(CameraFault):
