@@ -26,10 +26,10 @@ from koinon.integrator.drivers.signed import (
     SignedMessages,
     Signer,
     Trust,
+    envelope,
     open_signed,
     sign,
 )
-from koinon.integrator.drivers.signed import envelope
 from koinon.integrator.drivers.wires.xml import parse_xml
 
 AT = datetime.now(UTC).replace(microsecond=0)
