@@ -11,10 +11,10 @@ from koinon.base.jobs import Worker
 from koinon.base.settings import Settings
 from koinon.video.cameras import SourceKey
 from koinon.video.recordings.process import recordings_folder
-from koinon.video.remote import Asks
 from koinon.video.remote.fetching import Fetcher
 from koinon.video.remote.jobs import fetch_handlers
 from koinon.video.remote.policy import AT_ONCE
+from koinon.video.remote.service import Asks
 
 _log = structlog.get_logger(__name__)
 _AGAIN_SECONDS = 2.0

@@ -27,7 +27,7 @@ from koinon.video.cameras import (
     service,
     store,
 )
-from koinon.video.remote import set_source
+from koinon.video.remote.sources import set_source
 
 LOOPBACK = "127.0.0.0/8"
 

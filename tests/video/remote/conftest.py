@@ -28,7 +28,8 @@ from koinon.video.cameras import Role, SourceKey, service
 from koinon.video.recorder import Options, prepare_folder
 from koinon.video.recorder.disk import read_marker
 from koinon.video.recordings import store as recordings
-from koinon.video.remote import set_source, store
+from koinon.video.remote import store
+from koinon.video.remote.sources import set_source
 
 film = rights_conftest.film
 serve_it = playback_conftest.serve_it

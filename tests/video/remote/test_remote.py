@@ -22,9 +22,10 @@ from koinon.trust.parties import Author
 from koinon.trust.standing.acts import Deed, TargetKind
 from koinon.video.cameras import SourceKey
 from koinon.video.recordings import store as recordings
-from koinon.video.remote import clear_source, policy, set_source, store
+from koinon.video.remote import policy, store
 from koinon.video.remote.cli import ask
 from koinon.video.remote.jobs import fetch_handlers, sweep_handlers
+from koinon.video.remote.sources import clear_source, set_source
 from koinon.video.terms import deletion, regimes_of
 
 FRAME = 0.04

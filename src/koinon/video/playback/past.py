@@ -14,7 +14,8 @@ from koinon.video.cameras import Camera, CameraId
 from koinon.video.cameras.model import StreamId
 from koinon.video.playback import store
 from koinon.video.recordings.timeline import Known, Span, Stretch, draw
-from koinon.video.remote import held_by, list_sources
+from koinon.video.remote.policy import held_by
+from koinon.video.remote.store import list_sources
 from koinon.video.rights import ViewRequest, policy
 from koinon.video.rights.model import NOT_DECIDED, Decided
 

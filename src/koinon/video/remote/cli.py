@@ -17,7 +17,6 @@ from koinon.video.cameras.cli import Opened, run
 from koinon.video.cameras.store import find_camera_by_code
 from koinon.video.exports.cli import moment, sign_in
 from koinon.video.exports.remote import Refused, Remote
-from koinon.video.remote.sources import clear_source, set_source
 
 Json = Annotated[bool, typer.Option("--json", help="The result as JSON.")]
 
@@ -87,6 +86,8 @@ def recorded_by_owner(
     as_json: Json = False,
 ) -> None:
     """Let a camera's recordings stay with its owner until somebody asks; it is not recorded here any more."""
+    from koinon.video.remote.sources import clear_source, set_source  # which takes the pages along
+
     url = sys.stdin.readline().strip() if source == "-" else source
     since = datetime.fromisoformat(moment(holds_from)).astimezone(UTC) if holds_from else None
 
