@@ -110,9 +110,12 @@ def test_a_command_that_needs_a_platform_says_that_there_is_none_and_starts_noth
     home = tmp_path / "home"
     monkeypatch.setenv("KOINON_HOME", str(home))
     monkeypatch.delenv("KOINON_DATABASE_URL", raising=False)
+    monkeypatch.setenv("LC_ALL", "nl_BE.UTF-8")
     monkeypatch.setattr(sys, "argv", ["koinon", *command.split()])
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == NotFound.exit_code
-    assert f"koinon: platform_missing (home={home})" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert told.startswith("koinon: In deze map is geen platform.")
+    assert told.endswith(f"[platform_missing (home={home})]\n")
     assert not home.exists() and supervisor_of(home) is None

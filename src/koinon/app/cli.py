@@ -1,5 +1,6 @@
 """`koinon`: one program, its parts as sub-commands. Only the part that is called is imported."""
 
+import os
 import sys
 from importlib import import_module
 
@@ -43,7 +44,7 @@ PARTS = {
 
 
 def main() -> None:
-    """Entry point. Errors of ours end with their code on standard error and their exit code."""
+    """Entry point. Errors of ours end with a sentence and their code on standard error, and their exit code."""
     from koinon.base.logging import configure
 
     configure("warning", "command")  # a process configures its own; a command's output is its result alone
@@ -51,7 +52,10 @@ def main() -> None:
     try:
         _app(called)()
     except KoinonError as error:
-        print(f"koinon: {error}", file=sys.stderr)
+        # Imported when something went wrong only: the words stand with the pages, which a command does not need.
+        from koinon.app.words import language_of, tell
+
+        print(f"koinon: {tell(error, language_of(os.environ))}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None

@@ -9,31 +9,24 @@ from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig, ResponseSpec
 
 import koinon
-from koinon.app import web as start
 from koinon.app.batches import data_set_orders_of, deferred_of, processing_of
 from koinon.app.exports import exports_of
 from koinon.app.mutations import mutations_of, publishing_of
 from koinon.app.remote import asks_of
 from koinon.app.wiring import Platform
+from koinon.app.words import PACKAGES, SLICES, words
 from koinon.base import metrics
 from koinon.base.health import Health
-from koinon.integrator import web as integrator
 from koinon.integrator.api import CommunicationRequest, ExchangeApi
-from koinon.integrator.catalogue import web as catalogue
-from koinon.integrator.deferred import web as batches
 from koinon.integrator.deferred.api import PREFIX, BatchApi
 from koinon.integrator.model import ExchangeAnswer, ExchangeRequest
-from koinon.integrator.mutations import web as mutations_web
 from koinon.integrator.mutations.api import PREFIX as MUTATIONS_PREFIX
 from koinon.integrator.mutations.api import MutationsApi
 from koinon.integrator.operations import Monitoring
-from koinon.integrator.operations import web as operations
 from koinon.integrator.operations.levels import Levels
 from koinon.integrator.procedures import Debts
-from koinon.integrator.procedures import web as procedures
 from koinon.integrator.procedures.api import PREFIX as DEBTS_PREFIX
 from koinon.integrator.procedures.api import DebtsApi
-from koinon.integrator.processing import web as statistics
 from koinon.integrator.processing.edge import provide_operator
 from koinon.integrator.processing.pseudonyms.api import PREFIX as PSEUDONYMS_PREFIX
 from koinon.integrator.processing.pseudonyms.api import PseudonymsApi
@@ -41,42 +34,25 @@ from koinon.integrator.processing.pseudonyms.service import Pseudonyms
 from koinon.integrator.registration import DossierAnswer, DossierRequest
 from koinon.integrator.sources import watch_certificates
 from koinon.portal import NavigationItem, Portal, problem_document
-from koinon.trust.gate import web as gate
 from koinon.trust.ledger import api as ledger_api
-from koinon.trust.ledger import web as ledger
 from koinon.trust.oversight import api as oversight_api
-from koinon.trust.oversight import web as oversight
 from koinon.trust.parties import api as parties_api
-from koinon.trust.parties import web as parties
 from koinon.trust.parties.sign_in import Session
 from koinon.trust.parties.sign_in.edge import SignIn, demand_session, provide_session, read_whole, viewer_of
-from koinon.trust.rules import web as rules
 from koinon.trust.standing import Standing, StandingKeeper
 from koinon.video.cameras import CameraId
 from koinon.video.cameras import web as cameras
 from koinon.video.cameras.systems import PREFIX as CAMERAS_PREFIX
 from koinon.video.cameras.systems import CamerasApi
-from koinon.video.exports import web as exports
-from koinon.video.live import web as live
 from koinon.video.live.socket import LiveSocket
-from koinon.video.masks import web as masks
 from koinon.video.playback import PlaybackSocket
-from koinon.video.playback import web as playback
-from koinon.video.remote import web as remote
 from koinon.video.rights import Action
-from koinon.video.rights import web as rights_web
-from koinon.video.steering import web as steering
 from koinon.video.steering.socket import SteerSocket
-from koinon.video.terms import web as terms
 
 Asgi = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
 
 # Served by raw ASGI before Litestar sees the request; see the `document_*` handlers below for their description.
 RAW_PATHS = frozenset({"/api/exchanges", "/api/communications", "/api/dossiers"})
-_SLICES = (
-    start, parties, rules, oversight, gate, ledger, integrator, procedures, batches, mutations_web, statistics,
-    catalogue, cameras, live, steering, rights_web, playback, remote, exports, terms, masks, operations,
-)  # fmt: skip
 
 
 class Keys(msgspec.Struct, frozen=True):
@@ -130,11 +106,11 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
         )
 
     portal = Portal(
-        packages=[_package(each.__name__) for each in _SLICES],
+        packages=PACKAGES,
         viewer_of=viewer_of,
         remember_language=sign_in.remember_language,
         navigation=_navigation(),
-        problems=_problems(),
+        problems=words(),
         embedded=settings.mode == "embedded",
         secure=settings.origin.startswith("https:"),
     )
@@ -165,7 +141,7 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
             *parties_api.handlers,
             *oversight_api.handlers,
             *ledger_api.handlers,
-            *(handler for each in _SLICES for handler in each.handlers),
+            *(handler for each in SLICES for handler in each.handlers),
         ],
         dependencies={
             name: Provide(_constant(value), sync_to_thread=False)
@@ -359,16 +335,8 @@ def _settled(keeper: StandingKeeper) -> Callable[..., Awaitable[Standing]]:
     return provide
 
 
-def _package(module: str) -> str:
-    return module.removesuffix(".web")
-
-
 def _navigation() -> list[NavigationItem]:
-    return [item for each in _SLICES for item in getattr(each, "navigation", ())]
-
-
-def _problems() -> dict[str, Any]:
-    return {code: words for each in _SLICES for code, words in getattr(each, "problems", {}).items()}
+    return [item for each in SLICES for item in getattr(each, "navigation", ())]
 
 
 async def _ask_database(platform: Platform) -> None:

@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 PROBLEM_TYPE = "application/problem+json"
 
 
-def _plain(value: Any) -> Any:
-    """A text in three languages is shown in English where there is no reader to ask."""
-    return value["en"] if isinstance(value, dict) and set(value) == {"nl", "fr", "en"} else value
+def _plain(value: Any, language: str) -> Any:
+    """Of a text in three languages the one that is read."""
+    return value[language] if isinstance(value, dict) and set(value) == {"nl", "fr", "en"} else value
 
 
 class KoinonError(Exception):
@@ -33,7 +33,11 @@ class KoinonError(Exception):
         self.facts = facts
 
     def __str__(self) -> str:
-        facts = ", ".join(f"{name}={_plain(value)}" for name, value in self.facts.items())
+        return self.told("en")  # there is no reader to ask
+
+    def told(self, language: str) -> str:
+        """`code (name=value, ...)`, facts in three languages in `language`: `nl`, `fr` or `en`."""
+        facts = ", ".join(f"{name}={_plain(value, language)}" for name, value in self.facts.items())
         return f"{self.code} ({facts})" if facts else self.code
 
     def problem(self, instance: str | None = None) -> dict[str, Any]:

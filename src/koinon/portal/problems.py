@@ -15,7 +15,7 @@ from litestar.exceptions import HTTPException
 from koinon.base.errors import PROBLEM_TYPE, KoinonError, RangeNotSatisfiable
 from koinon.base.ids import new_id
 from koinon.base.text import Language, Text
-from koinon.portal.languages import N_, Message
+from koinon.portal.languages import N_, Catalogues, Message
 from koinon.portal.viewer import Connection
 
 if TYPE_CHECKING:
@@ -196,15 +196,22 @@ def _words(portal: "Portal", connection: Connection, problem: Problem) -> tuple[
     kind = KINDS.get(problem.status, KINDS[400 if problem.status < 500 else 500])
     words: Message = portal.problems.get(problem.code, kind.advice)
     language = _language(portal, connection)
-    try:
-        detail = portal.catalogues.in_language(language, str(words), **problem.facts)
-        if "%(" in detail:
-            raise KeyError(detail)
-    except (KeyError, ValueError, TypeError):
-        # The registered words want a fact that this occurrence does not carry: say less rather than fail.
+    detail = sentence(portal.catalogues, language, words, problem.facts)
+    if detail is None:  # say less rather than fail
         words = kind.advice
         detail = portal.catalogues.in_language(language, words)
     return kind, words, detail
+
+
+def sentence(
+    catalogues: Catalogues, language: Language, words: Message, facts: Mapping[str, Any]
+) -> str | None:
+    """The words in that language with the facts in their places; None where they want a fact that is not there."""
+    try:
+        told = catalogues.in_language(language, str(words), **facts)
+    except (KeyError, ValueError, TypeError):
+        return None
+    return None if "%(" in told else told
 
 
 def _shown(

@@ -102,7 +102,7 @@ def test_a_broken_file_leaves_nothing_behind(answers: Path, tmp_path: Path) -> N
     output = tmp_path / "out.fixed"
     done = koinon("convert", cut, "--from", "xml", "--to", "fixed", "-o", output)
     assert done.returncode == 65
-    assert done.stderr.startswith("koinon: message_truncated")
+    assert "message_truncated" in done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["answers.xml", "cut.xml"]
 
 
