@@ -1,6 +1,6 @@
 """A client for systems that ask governed questions: it signs, retries safely, believes what it verified.
 
-    pins = Path("platform.json")                      # keys of the platform; compare them out of band once
+    pins = Path("koinon-platform.json")               # keys of the platform; compare them out of band once
     with Client("https://koinon.example", SigningKey.from_pem(pem, passphrase), pins) as client:
         answer = client.ask(flow="social-dwelling-admission", purpose="social-dwelling", case="2026-117",
                             subject={"national_number": number})

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from koinon.base.ids import parse_id
 from koinon.client.batches import ENDED, Batches
-from koinon.client.cli import _read_key
+from koinon.client.cli import DEFAULT_PINS, _read_key
 from koinon.client.clients import Client
 from koinon.integrator.deferred import BatchView
 
@@ -35,7 +35,7 @@ def send(
     purpose: Annotated[str, typer.Option()],
     url: Url,
     key: Key,
-    pins: Pins = Path("platform.json"),
+    pins: Pins = DEFAULT_PINS,
     syntax: Annotated[str, typer.Option(help="fixed, xml, jsonl or json.")] = "fixed",
     case: Annotated[str, typer.Option()] = "",
     result: Annotated[list[str] | None, typer.Option(help="Syntax of the result; may be repeated.")] = None,
@@ -60,7 +60,7 @@ def status(
     batch: BatchId,
     url: Url,
     key: Key,
-    pins: Pins = Path("platform.json"),
+    pins: Pins = DEFAULT_PINS,
     wait: Annotated[bool, typer.Option("--wait", help="Until it has ended.")] = False,
     json: Json = False,
 ) -> None:
@@ -77,7 +77,7 @@ def result(
     folder: Annotated[Path, typer.Argument(help="Where the files are put.")],
     url: Url,
     key: Key,
-    pins: Pins = Path("platform.json"),
+    pins: Pins = DEFAULT_PINS,
 ) -> None:
     """Fetch every file of a batch and its receipt, all verified."""
     with Client(url, _read_key(key), pins) as client:
@@ -101,7 +101,7 @@ def prove(
     record: Annotated[int, typer.Argument(help="Its place in the file, from 1.")],
     url: Url,
     key: Key,
-    pins: Pins = Path("platform.json"),
+    pins: Pins = DEFAULT_PINS,
 ) -> None:
     """Prove that a record's person is a leaf under an entry that the receipt promised."""
     with Client(url, _read_key(key), pins) as client:
@@ -110,18 +110,14 @@ def prove(
 
 
 @app.command()
-def cancel(
-    batch: BatchId, url: Url, key: Key, pins: Pins = Path("platform.json"), json: Json = False
-) -> None:
+def cancel(batch: BatchId, url: Url, key: Key, pins: Pins = DEFAULT_PINS, json: Json = False) -> None:
     """A batch goes no further."""
     with Client(url, _read_key(key), pins) as client:
         _show(Batches(client).cancel(_id(batch)), json)
 
 
 @app.command()
-def resume(
-    batch: BatchId, url: Url, key: Key, pins: Pins = Path("platform.json"), json: Json = False
-) -> None:
+def resume(batch: BatchId, url: Url, key: Key, pins: Pins = DEFAULT_PINS, json: Json = False) -> None:
     """A stopped batch is queued again, on a new decision."""
     with Client(url, _read_key(key), pins) as client:
         _show(Batches(client).resume(_id(batch)), json)

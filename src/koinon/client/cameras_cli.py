@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from koinon.client.cameras import Cameras
-from koinon.client.cli import _read_key
+from koinon.client.cli import DEFAULT_PINS, _read_key
 from koinon.client.clients import Client
 from koinon.video.cameras.cli import tell_report
 
@@ -26,7 +26,7 @@ def import_file(
     key: Annotated[Path, typer.Option(envvar="KOINON_KEY", help="Key file of the system that calls.")],
     pins: Annotated[
         Path, typer.Option(envvar="KOINON_PINS", help="File of the platform's keys; made at the first use.")
-    ] = Path("platform.json"),
+    ] = DEFAULT_PINS,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="try everything, keep nothing")] = False,
     report: Annotated[Path | None, typer.Option(help="where to write the report of all rows, as CSV")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,

@@ -17,6 +17,9 @@ from koinon.client.clients import Client
 from koinon.client.errors import PromiseBroken
 from koinon.client.model import Answer, VerifiedReceipt
 
+DEFAULT_PINS = Path("koinon-platform.json")
+"""Where every command of a client keeps the platform's keys, unless another file is named."""
+
 app = typer.Typer(help="Ask a governed question as a system of a party.")
 
 
@@ -44,7 +47,7 @@ def ask(
     pins: Annotated[
         Path,
         typer.Option(envvar="KOINON_PINS", help="File of the platform's keys; filled at the first use."),
-    ] = Path("koinon-platform.json"),
+    ] = DEFAULT_PINS,
     field: Annotated[list[str] | None, typer.Option(help="Only this field; may be repeated.")] = None,
     authorisation: Annotated[str | None, typer.Option(help="Number of the authorisation to use.")] = None,
     user: Annotated[str | None, typer.Option(help="The end user, as your party asserts.")] = None,

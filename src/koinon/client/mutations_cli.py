@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from koinon.base.ids import parse_id
-from koinon.client.cli import _read_key
+from koinon.client.cli import DEFAULT_PINS, _read_key
 from koinon.client.clients import Client
 from koinon.client.mutations import Mutation, Mutations, Place
 from koinon.integrator.mutations import StreamState, SubscriptionView
@@ -34,7 +34,7 @@ def publish(
     file: Annotated[
         Path | None, typer.Argument(help="JSON lines, one mutation each; - or nothing: input.")
     ] = None,
-    pins: Pins = Path("platform.json"),
+    pins: Pins = DEFAULT_PINS,
     begins_at: Annotated[int, typer.Option(help="The source's first number ever.")] = 1,
     json: Json = False,
 ) -> None:
@@ -51,7 +51,7 @@ def publish(
 
 
 @app.command()
-def source(source: str, url: Url, key: Key, pins: Pins = Path("platform.json"), json: Json = False) -> None:
+def source(source: str, url: Url, key: Key, pins: Pins = DEFAULT_PINS, json: Json = False) -> None:
     """How far a source has come, and which numbers are missing."""
     with Client(url, _read_key(key), pins) as client:
         found = Mutations(client).stream(source)
@@ -65,7 +65,7 @@ def subscribe(
     case: Annotated[str, typer.Option()],
     url: Url,
     key: Key,
-    pins: Pins = Path("platform.json"),
+    pins: Pins = DEFAULT_PINS,
     service: Annotated[list[str] | None, typer.Option(help="source/service; may be repeated.")] = None,
     push: Annotated[str | None, typer.Option(help="Address that is pushed to.")] = None,
     json: Json = False,
@@ -79,7 +79,7 @@ def subscribe(
 
 
 @app.command(name="list")
-def list_(url: Url, key: Key, pins: Pins = Path("platform.json"), json: Json = False) -> None:
+def list_(url: Url, key: Key, pins: Pins = DEFAULT_PINS, json: Json = False) -> None:
     """This system's subscriptions, with how far each is."""
     with Client(url, _read_key(key), pins) as client:
         found = Mutations(client).list()
@@ -92,7 +92,7 @@ def follow(
     place: Annotated[Path, typer.Argument(help="File that remembers how far you are.")],
     url: Url,
     key: Key,
-    pins: Pins = Path("platform.json"),
+    pins: Pins = DEFAULT_PINS,
     once: Annotated[bool, typer.Option("--once", help="Until there is nothing more, not for ever.")] = False,
     resynchronise: Annotated[
         bool, typer.Option("--resynchronise", help="Where numbers were lost, go on from now: you fetch anew.")
@@ -129,7 +129,7 @@ def push(
     url: Url,
     key: Key,
     address: Annotated[str | None, typer.Argument(help="Where to; nothing: nowhere.")] = None,
-    pins: Pins = Path("platform.json"),
+    pins: Pins = DEFAULT_PINS,
     json: Json = False,
 ) -> None:
     """Where a subscription is pushed to."""
@@ -138,9 +138,7 @@ def push(
 
 
 @app.command()
-def end(
-    subscription: str, url: Url, key: Key, pins: Pins = Path("platform.json"), json: Json = False
-) -> None:
+def end(subscription: str, url: Url, key: Key, pins: Pins = DEFAULT_PINS, json: Json = False) -> None:
     """Hear nothing any more."""
     with Client(url, _read_key(key), pins) as client:
         _show([Mutations(client).end(_id(subscription))], json)
