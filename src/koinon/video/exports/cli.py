@@ -92,6 +92,9 @@ def export(
         print(f"{path}  {told['bytes']} bytes, at the platform until {told['deletes_at']}")
 
 
+_GET_KEYS = "Fetch the platform's keys, https://PLATFORM/api/keys, into keys.json and give --key keys.json."
+
+
 def verify_export(
     package: Annotated[Path, typer.Argument(help="The ZIP.", exists=True, dir_okay=False)],
     key: Annotated[
@@ -117,6 +120,8 @@ def verify_export(
             _say(f"{each.code:18} {each.file}  {each.detail}".rstrip())
         signed = f"signed by {found.key}" if found.trusted else "not known to be signed by the platform"
         _say(f"{found.files} files, {found.bytes} bytes, {signed}: {'all agree' if found.ok else 'NOT GOOD'}")
+        if any(each.code == "key_unknown" for each in found.findings):
+            _say(f"Who signed is not known{f' from {key}' if key else ''}. {_GET_KEYS}")
     if not found.ok:
         raise typer.Exit(1)
 
