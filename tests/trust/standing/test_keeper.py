@@ -4,6 +4,8 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
+from structlog.testing import capture_logs
+
 from koinon.base.clock import SystemClock
 from koinon.base.database import Connection
 from koinon.trust.standing import StandingKeeper, get_epoch
@@ -34,5 +36,34 @@ async def test_a_load_that_is_slower_than_the_limit_ends_while_others_wait_for_i
         assert {each.epoch for each in found} == {before + 1} and loads == 2
         async with database.acquire() as connection:
             assert await get_epoch(connection) == before + 1
+    finally:
+        await keeper.stop()
+
+
+async def test_a_slow_start_is_no_error_and_a_standing_that_was_lost_is(open_database: Any) -> None:
+    told = asyncio.Event()
+
+    async def loads_when_told(connection: Connection) -> Any:
+        await told.wait()
+        told.clear()
+        return SimpleNamespace(epoch=await get_epoch(connection))
+
+    keeper = StandingKeeper(
+        await open_database("web"), loads_when_told, clock=SystemClock(), limit_seconds=0.4
+    )
+    keeper.listen(told.set)
+    try:
+        with capture_logs() as logs:
+            await keeper.start()  # its load goes on only when the limit has passed
+            await keeper.settle()
+        assert [each["log_level"] for each in logs if each["event"] == "standing_loading"] == ["info"]
+        assert "standing_unconfirmed" not in {each["event"] for each in logs}
+        with capture_logs() as logs:
+            await asyncio.sleep(0)
+            told.clear()
+            for task in keeper._tasks:
+                task.cancel()
+            await told.wait()
+        assert [each["log_level"] for each in logs if each["event"] == "standing_unconfirmed"] == ["error"]
     finally:
         await keeper.stop()

@@ -48,6 +48,7 @@ class StandingKeeper:
         self._standing: Standing | None = None
         self._confirmed_at = float("-inf")
         self._epoch_seen = 0
+        self._relied = False  # a standing was there when the epoch was confirmed, so somebody may rely on it
         self._listeners: list[Callable[[], None]] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._loads: set[asyncio.Task[None]] = set()
@@ -172,6 +173,7 @@ class StandingKeeper:
         moved = epoch > self._epoch_seen
         self._epoch_seen = max(self._epoch_seen, epoch)
         self._confirmed_at = max(self._confirmed_at, asked_at)
+        self._relied |= self._standing is not None
         self._set_alarm()
         if moved and self._standing is not None:
             self._tell()  # uses hold their breath until the new standing is there
@@ -213,7 +215,14 @@ class StandingKeeper:
 
     def _unconfirmed(self) -> None:
         if not self.confirmed():
-            _log.error("standing_unconfirmed")
+            if self._relied:
+                _log.error(
+                    "standing_unconfirmed", why="the database did not answer in time; nothing is let through"
+                )
+            else:
+                _log.info(
+                    "standing_loading", why="this process starts; it lets nothing through until it is loaded"
+                )
             self._tell()
 
     def _tell(self) -> None:
