@@ -19,6 +19,7 @@ from koinon.base import metrics
 from koinon.base.health import Health
 from koinon.integrator.api import CommunicationRequest, ExchangeApi
 from koinon.integrator.deferred.api import PREFIX, BatchApi
+from koinon.integrator.drivers.signed import BELIEF
 from koinon.integrator.model import ExchangeAnswer, ExchangeRequest
 from koinon.integrator.mutations.api import PREFIX as MUTATIONS_PREFIX
 from koinon.integrator.mutations.api import MutationsApi
@@ -72,6 +73,7 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
     health.add("database", lambda: _ask_database(platform))
     health.add("standing", lambda: _ask_standing(platform))
     health.add("certificates", watch_certificates(settings, platform.clock))
+    health.add("answers", BELIEF.check)
     base_map = cameras.BaseMap(settings.home / settings.map_tiles if settings.map_tiles else None)
     if base_map.configured:
         base_map.tell()

@@ -98,6 +98,9 @@ _COMMANDS: dict[str, Message] = {
     "certificate_ended": N_("This certificate has ended."),
     "certificate_unknown": N_("There is no such key."),
     "certificate_in_use": N_("This key signs now, so it is not removed."),
+    "certificate_serves_sources": N_(
+        "Sources know us by the certificate of this name. Add --replace if they know the new one too."
+    ),
     "certificate_being_made": N_("Somebody else is making a key of this name. Try again."),
     "certificate_key_unreadable": N_("The key of this certificate cannot be opened on this machine."),
 }

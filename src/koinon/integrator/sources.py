@@ -272,6 +272,11 @@ def _file(settings: Settings, name: str, setting: str, path: str) -> bytes:
         raise Invalid("invalid_setting", setting=f"{name}.{setting}", why=type(error).__name__) from None
 
 
+def certificates_of(how: SourceSettings) -> set[str]:
+    """Names of our certificates by which that source knows us."""
+    return {how.client_certificate, how.signed.certificate if how.signed is not None else ""} - {""}
+
+
 def find_endings(sources: Mapping[str, SourceSettings], home: Path, at: datetime) -> list[Ending]:
     """When the certificates end that these sources need: ours, and those by which their answers are believed.
 
@@ -280,11 +285,8 @@ def find_endings(sources: Mapping[str, SourceSettings], home: Path, at: datetime
     """
     certificates = Certificates(home)
     signed = {source: how.signed for source, how in sources.items() if how.signed is not None}
-    names = {how.client_certificate for how in sources.values()} | {
-        how.certificate for how in signed.values()
-    }
     ours = {}
-    for name in sorted(names - {""}):
+    for name in sorted({name for how in sources.values() for name in certificates_of(how)}):
         held = choose(certificates.list(name), at)
         ours[name] = held.ends_at if held is not None else None
     trusted = trusted_certificates(signed, home)

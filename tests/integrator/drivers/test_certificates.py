@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from typer.testing import CliRunner
+from structlog.testing import capture_logs
+from typer.testing import CliRunner, Result
 
 from koinon.base.clock import FixedClock
 from koinon.base.errors import Conflict, Invalid, NotFound
@@ -20,6 +21,7 @@ from koinon.integrator.drivers import HttpClient, Reachable, WireFault, read_add
 from koinon.integrator.drivers.signed import Certificates, ClientTls, Current, choose
 from koinon.integrator.drivers.signed.cli import app
 from koinon.integrator.drivers.signed.keeping import Held, state_of
+from koinon.integrator.drivers.signed.messages import Belief
 from koinon.integrator.sources import find_endings, open_sources, read_source_settings, watch_certificates
 
 AT = datetime.now(UTC).replace(microsecond=0)
@@ -136,6 +138,41 @@ def test_the_command_line_does_it_all(tmp_path: Path, monkeypatch: pytest.Monkey
     assert run.invoke(app, ["put", "region", str(file), "--from", later]).exit_code == 0
     line = run.invoke(app, ["list"])
     assert line.exit_code == 0 and "region 1 ready" in line.stdout and SUBJECT in line.stdout
+
+
+def test_a_certificate_by_which_a_source_knows_us_is_replaced_only_when_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KOINON_HOME", str(tmp_path))
+    run, authority, certificates = CliRunner(), DemoAuthority(tmp_path), Certificates(tmp_path)
+    connect(tmp_path, 'client_certificate = "region"\n')
+
+    def put(*words: str) -> Result:
+        _, request = certificates.make("region", SUBJECT, kind="p-256")
+        return run.invoke(app, ["put", "region", "-", *words], input=authority.answer(request))
+
+    assert put().exit_code == 0  # none signs yet
+    refused = put().exception
+    assert isinstance(refused, Conflict) and refused.code == "certificate_serves_sources"
+    assert refused.facts == {"name": "region", "sources": "ksz"}
+    assert choose(certificates.list("region"), AT + DAY) == certificates.list("region")[0]
+    assert put("--replace").exit_code == 0
+
+
+async def test_a_source_that_is_never_believed_is_told_until_it_is() -> None:
+    belief = Belief()
+    for _ in range(2):
+        belief.tell("ksz", "unknown_certificate")
+    assert await belief.check() is None
+    with capture_logs() as logs:
+        belief.tell("ksz", "unknown_certificate")
+        belief.tell("ksz", "unknown_certificate")
+    assert [(each["event"], each["source"]) for each in logs] == [("source_not_believed", "ksz")]
+    assert await belief.check() == Concern("source_not_believed")
+    belief.tell("rijksregister")
+    assert await belief.check() == Concern("source_not_believed")
+    belief.tell("ksz")
+    assert await belief.check() is None
 
 
 async def test_a_source_that_asks_for_our_certificate_gets_it_and_nobody_else_is_let_in(

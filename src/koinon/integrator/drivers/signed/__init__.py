@@ -5,7 +5,7 @@ See `docs/design/ws-security.md`.
 
 from koinon.integrator.drivers.signed.envelope import ENVELOPE, Limits, Opened, open_signed, sign, unwrap
 from koinon.integrator.drivers.signed.keeping import Certificates, Current, Signer, choose, read_certificates
-from koinon.integrator.drivers.signed.messages import ClientTls, SignedMessages
+from koinon.integrator.drivers.signed.messages import BELIEF, ClientTls, SignedMessages
 from koinon.integrator.drivers.signed.settings import (
     SignedSettings,
     open_messages,
@@ -16,6 +16,7 @@ from koinon.integrator.drivers.signed.trust import Authorities, Pinned, Trust
 from koinon.integrator.drivers.signed.watching import CertificateWatch, Ending, endings_of
 
 __all__ = [
+    "BELIEF",
     "ENVELOPE",
     "Authorities",
     "CertificateWatch",

@@ -9,9 +9,9 @@ import msgspec
 import typer
 
 from koinon.base.clock import SystemClock, rfc3339
-from koinon.base.errors import Invalid
+from koinon.base.errors import Conflict, Invalid
 from koinon.base.settings import load_settings
-from koinon.integrator.drivers.signed.keeping import KINDS, Certificates, Held, state_of
+from koinon.integrator.drivers.signed.keeping import KINDS, Certificates, Held, choose, state_of
 from koinon.integrator.drivers.signed.watching import WARN_BEFORE
 
 app = typer.Typer(no_args_is_help=True, help="Our keys and certificates towards sources.")
@@ -59,13 +59,19 @@ def put(
         str | None,
         typer.Option("--from", help="Sign with it from this instant on (RFC 3339); by default at once."),
     ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Also where sources are asked with the one that signs now.")
+    ] = False,
 ) -> None:
     """The certificate stands beside its key; running processes sign with it within a minute, or from that instant."""
     try:
         pem = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
     except OSError as error:
         raise Invalid("certificate_malformed", why=type(error).__name__) from None
-    held = _certificates().put(name, pem, at=SystemClock().now(), begins_at=_instant(begins))
+    certificates, at, begins_at = _certificates(), SystemClock().now(), _instant(begins)
+    if not replace and choose(certificates.list(name), at) is not None and (sources := _asked_with(name)):
+        raise Conflict("certificate_serves_sources", name=name, sources=", ".join(sources))
+    held = certificates.put(name, pem, at=at, begins_at=begins_at)
     assert held.begins_at is not None and held.ends_at is not None
     typer.echo(f"key {held.number} of {name}: from {rfc3339(held.begins_at)} until {rfc3339(held.ends_at)}")
 
@@ -91,6 +97,14 @@ def list_(as_json: Json = False) -> None:
 def remove(name: Name, number: Annotated[int, typer.Argument(help="Which key.")]) -> None:
     """A key that does not sign now is gone, with its certificate."""
     _certificates().remove(name, number, at=SystemClock().now())
+
+
+def _asked_with(name: str) -> list[str]:
+    """Sources that know us by the certificate of that name."""
+    from koinon.integrator.sources import certificates_of, read_source_settings  # every driver comes along
+
+    sources = read_source_settings(load_settings().home)
+    return sorted(source for source, how in sources.items() if name in certificates_of(how))
 
 
 def _certificates() -> Certificates:

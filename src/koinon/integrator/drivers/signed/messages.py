@@ -1,12 +1,14 @@
 """How one source's messages are signed and believed, and by which certificate its connection is opened."""
 
 import ssl
+from collections import Counter
 from pathlib import Path
 
 import structlog
 from lxml import etree
 
 from koinon.base.clock import Clock
+from koinon.base.health import Concern
 from koinon.base.metrics import counter
 from koinon.integrator.drivers.driver import WireFault
 from koinon.integrator.drivers.signed.envelope import Limits, open_signed, sign, unwrap
@@ -16,7 +18,33 @@ from koinon.integrator.drivers.signed.trust import Trust
 _NOT_BELIEVED = counter(
     "koinon_source_not_believed_total", "signed messages that came to nothing", ("source", "fault")
 )
+_MANY = 3
 _log = structlog.get_logger()
+
+
+class Belief:
+    """How many answers in a row of each source this process did not believe."""
+
+    def __init__(self) -> None:
+        self._in_a_row: Counter[str] = Counter()
+
+    def tell(self, source: str, fault: str = "") -> None:
+        """An answer of `source` was believed, or came to nothing for `fault`."""
+        if not fault:
+            del self._in_a_row[source]
+            return
+        self._in_a_row[source] += 1
+        if self._in_a_row[source] == _MANY:
+            _log.error("source_not_believed", source=source, fault=fault, in_a_row=_MANY)
+
+    async def check(self) -> Concern | None:
+        """`source_not_believed` while the last three answers of a source came to nothing. See `base.health`."""
+        lost = any(count >= _MANY for count in self._in_a_row.values())
+        return Concern("source_not_believed") if lost else None
+
+
+BELIEF = Belief()
+"""Of this process."""
 
 
 class SignedMessages:
@@ -69,11 +97,13 @@ class SignedMessages:
             )
         except WireFault as fault:
             raise self._told(fault) from None
+        BELIEF.tell(self._source)
         return found.body
 
     def _told(self, fault: WireFault) -> WireFault:
         """The operator knows; codes only, nothing of what the message says."""
         _NOT_BELIEVED.labels(self._source, fault.code).inc()
+        BELIEF.tell(self._source, fault.code)
         _log.warning("message_not_believed", source=self._source, fault=fault.code, detail=fault.detail)
         return fault
 
