@@ -4,6 +4,7 @@ import asyncio
 import json
 from datetime import date
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from typer.testing import CliRunner
@@ -174,7 +175,10 @@ async def test_a_region_is_set_up_from_the_command_line(koinon, file, tmp_path):
     assert [(key["kid"], key["state"]) for key in shown["keys"]] == [(kid, "key_revoked")]
     assert {system["name"] for system in shown["systems"]} == {"rent", "candidates"}
     assert "Proefhuis" in (await koinon("show", party["id"]))[1]
-    assert "0403019261" in (await koinon("list"))[1]
+    told = (await koinon("list"))[1].splitlines()
+    told = told[told.index(next(line for line in told if line.startswith("0403019261  "))) :]
+    assert UUID(told[1].strip())  # whole: a batch is written with it
+    assert max(map(len, told)) <= 80
 
 
 async def test_a_key_is_requested_where_it_lives_and_registered_elsewhere(koinon, file, tmp_path):

@@ -77,7 +77,7 @@ def _print(value: Any) -> None:
 
 @app.command("list")
 def list_parties(as_json: Json = False) -> None:
-    """Every party, with its adviser and the number of its persons, systems and keys."""
+    """Every party: its number and name, its id, what it is, its adviser, how many persons and keys."""
 
     async def main(opened: Opened) -> None:
         async with opened.database.acquire() as connection:
@@ -86,21 +86,21 @@ def list_parties(as_json: Json = False) -> None:
         if as_json:
             _print([party_facts(register, party, opened.at) for party in parties])
             return
-        table = _table("number", "name", "kind", "from", "until", "adviser", "persons", "keys")
         for party in parties:
-            table.add_row(
-                party.enterprise_number,
-                party.name.en,
-                party.kind,
-                party.joined_on.isoformat(),
-                "" if party.left_on is None else party.left_on.isoformat(),
-                "in office" if register.find_adviser(party.id, civil_date(opened.at)) else "none",
-                str(sum(person.party == party.id for person in register.persons.values())),
-                str(sum(key.party == party.id for key in register.keys.values())),
-            )
-        Console().print(table)
+            print(f"{party.enterprise_number}  {party.name.en}")
+            for line in (str(party.id), _about(register, party, opened.at)):
+                print(f"{'':10}  {line}")
 
     _run(main)
+
+
+def _about(register: Register, party: Party, at: datetime) -> str:
+    persons = sum(person.party == party.id for person in register.persons.values())
+    keys = sum(key.party == party.id for key in register.keys.values())
+    until = "" if party.left_on is None else f" until {party.left_on.isoformat()}"
+    adviser = "adviser in office" if register.find_adviser(party.id, civil_date(at)) else "no adviser"
+    joined = f"from {party.joined_on.isoformat()}{until}"
+    return f"{party.kind}, {joined}, {adviser}, persons {persons}, keys {keys}"
 
 
 @app.command("show")
