@@ -88,8 +88,8 @@ def list_parties(as_json: Json = False) -> None:
             return
         for party in parties:
             print(f"{party.enterprise_number}  {party.name.en}")
-            for line in (str(party.id), _about(register, party, opened.at)):
-                print(f"{'':10}  {line}")
+            print(f"    {party.id}  {party.kind}")
+            print(f"    {_about(register, party, opened.at)}")
 
     _run(main)
 
@@ -100,7 +100,7 @@ def _about(register: Register, party: Party, at: datetime) -> str:
     until = "" if party.left_on is None else f" until {party.left_on.isoformat()}"
     adviser = "adviser in office" if register.find_adviser(party.id, civil_date(at)) else "no adviser"
     joined = f"from {party.joined_on.isoformat()}{until}"
-    return f"{party.kind}, {joined}, {adviser}, persons {persons}, keys {keys}"
+    return f"{joined}, {adviser}, persons {persons}, keys {keys}"
 
 
 @app.command("show")
