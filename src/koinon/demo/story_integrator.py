@@ -144,6 +144,23 @@ def _publish(url: str, home: Path) -> dict[str, Any]:
     return {"publication": publication, "cells": len(table["body"]), "suppressed": len(hidden)}
 
 
+_WORDS = {
+    "demo": Text(
+        "verzonnen voor de demoregio",
+        "inventé pour la région de démonstration",
+        "made up for the demo region",
+    ),
+    "zone": Text("zone", "zone", "zone"),
+    "household": Text("gezin", "ménage", "household"),
+    "single": Text("alleenstaand", "personne isolée", "single"),
+    "couple": Text("koppel", "couple", "couple"),
+    "family": Text("gezin met kinderen", "famille avec enfants", "family with children"),
+    "north": Text("noord", "nord", "north"),
+    "south": Text("zuid", "sud", "south"),
+    "west": Text("west", "ouest", "west"),
+}
+
+
 async def _make_table(home: Path) -> str:
     """Made-up applications by zone and kind of household; one group is of four, and three others protect it."""
     settings = load_settings({}, home=home)
@@ -179,7 +196,8 @@ async def _make_table(home: Path) -> str:
                         "Candidats à un logement social (démo)",
                         "Applicants for a social dwelling (demo)",
                     ),
-                    source="made up for the demo region",
+                    source="demo",
+                    words=_WORDS,
                     budget=Price(epsilon=Decimal(1), delta=Decimal("0.000001")),
                     demo=True,
                 ),

@@ -22,6 +22,11 @@ from koinon.trust.parties.sign_in.sessions import Sessions, csrf_token
 
 BY = Author(profile="operator")
 TITLE = Text("Schulden per zone", "Dettes par zone", "Debts by zone")
+WORDS = {
+    "Demo": Text("Verzonnen", "Inventé", "Made up"),
+    "kind": Text("Soort", "Genre", "Kind"),
+    "tax": Text("Belastingen", "Impôts", "Taxes"),
+}
 
 
 @pytest.fixture
@@ -47,7 +52,12 @@ async def processing(application: Any) -> Processing:  # noqa: F811
         for n in range(300)
     ] + [{"subject": f"9{n:010d}", "zone": "west", "kind": "rent", "age": 30} for n in range(4)]  # fmt: skip
     new = NewDataSet(
-        name="debts-2026", title=TITLE, source="Demo", budget=Price(epsilon=Decimal(2)), demo=True
+        name="debts-2026",
+        title=TITLE,
+        source="Demo",
+        budget=Price(epsilon=Decimal(2)),
+        demo=True,
+        words=WORDS,
     )
     await made.register_data_set(new, pyarrow.Table.from_pylist(rows), BY)
     return made
@@ -80,7 +90,8 @@ async def test_anybody_reads_a_table_with_its_cells_left_out_shown_as_such(
     page = await client.get(f"/statistics/{published.id}?lang={language}", headers={"accept": "text/html"})
     assert page.status_code == 200
     assert left_out in page.text and made in page.text
-    assert TITLE.in_(language) in page.text  # type: ignore[arg-type]
+    for told in (TITLE, *WORDS.values()):
+        assert told.in_(language) in page.text  # type: ignore[arg-type]
     listed = await client.get(f"/statistics?lang={language}", headers={"accept": "text/html"})
     assert str(published.id) in listed.text
     document = (await client.get(f"/api/statistics/{published.id}")).json()

@@ -31,6 +31,7 @@ class NewDataSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         source: where the rows come from: a flow, a register, a date; shown with everything published of it.
         budget: what may be told about it with noise, in all.
         origin: what they are the rows of, where that can be named (`batch:<id>`): two data sets never have the same.
+        words: what names of columns, values and `source` are called by people, where they are codes; shown instead.
     """
 
     name: str
@@ -39,6 +40,7 @@ class NewDataSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     budget: Price
     origin: str | None = None
     demo: bool = False
+    words: Mapping[str, Text] = {}
 
 
 class DataSet(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +62,7 @@ class DataSet(msgspec.Struct, frozen=True, kw_only=True):
     registered_at: datetime
     demo: bool
     origin: str | None = None
+    words: Mapping[str, Text] = {}
 
 
 class MadeCells(msgspec.Struct, frozen=True, kw_only=True, tag="cells"):
@@ -166,6 +169,7 @@ class Publication(msgspec.Struct, frozen=True, kw_only=True):
     body: tuple[Cell, ...] | None = None
     source: str = ""
     demo: bool = False
+    words: Mapping[str, Text] = {}
 
     def table(self) -> PublishedTable:
         """The table of groups. Raises `Invalid: publication_kind`."""
@@ -254,7 +258,9 @@ def table_of(made: MadeCells, cells: tuple[Cell, ...]) -> PublishedTable:
 def data_set_of(row: Any) -> DataSet:
     """A row of the database."""
     values = {name: row[name] for name in DataSet.__struct_fields__}
-    return DataSet(**{**values, "title": msgspec.convert(row["title"], Text)})
+    return DataSet(
+        **{**values, "title": msgspec.convert(row["title"], Text), "words": _words_of(row["words"])}
+    )
 
 
 def publication_of(row: Mapping[str, Any]) -> Publication:
@@ -272,7 +278,12 @@ def publication_of(row: Mapping[str, Any]) -> Publication:
         body=None if body is None else msgspec.convert(body, tuple[Cell, ...]),
         source=row.get("source", ""),
         demo=row.get("demo", False),
+        words=_words_of(row.get("words", {})),
     )
+
+
+def _words_of(column: Any) -> Mapping[str, Text]:
+    return msgspec.convert(column, dict[str, Text])
 
 
 def data_set_object(data_set: UUID) -> str:

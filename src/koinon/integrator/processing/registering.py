@@ -60,6 +60,7 @@ async def register(processing: Processing, new: NewDataSet, rows: pyarrow.Table,
         registered_at=processing.clock.now(),
         demo=new.demo,
         origin=new.origin,
+        words=new.words,
     )
     await processing.objects.put(data_set_object(made.id), sealed, if_absent=True)
     try:
@@ -83,7 +84,9 @@ async def _enter(
     same = await store.find_same(connection, made.origin, known)
     if same is not None:
         raise Conflict("data_set_same", name=same[0], by=same[1])
-    values = msgspec.structs.asdict(made) | {"title": msgspec.to_builtins(made.title)}
+    values = msgspec.structs.asdict(made) | {
+        name: msgspec.to_builtins(getattr(made, name)) for name in ("title", "words")
+    }
     if not await store.insert_data_set(connection, values):
         raise Conflict("data_set_known", name=made.name)
     await store.insert_fingerprints(connection, made.id, known)

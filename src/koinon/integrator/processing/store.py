@@ -16,14 +16,14 @@ async def insert_data_set(connection: Connection, values: Mapping[str, Any]) -> 
     done: str = await connection.execute(
         """
         INSERT INTO processing.data_set
-            (id, name, title, source, columns, rows_about, digest, registered_at, demo, origin)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (name) DO NOTHING
+            (id, name, title, source, columns, rows_about, digest, registered_at, demo, origin, words)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (name) DO NOTHING
         """,
         *(
             values[name]
             for name in (
                 "id", "name", "title", "source", "columns", "rows_about", "digest", "registered_at", "demo",
-                "origin",
+                "origin", "words",
             )
         ),
     )  # fmt: skip
@@ -202,7 +202,7 @@ async def find_publication(connection: Connection, publication: UUID) -> Row | N
     """The publication with its body."""
     return await connection.fetchrow(
         """
-        SELECT p.*, d.name AS data_set_name, d.title AS data_set_title, d.source, d.demo
+        SELECT p.*, d.name AS data_set_name, d.title AS data_set_title, d.source, d.demo, d.words
         FROM processing.publication p JOIN processing.data_set d ON d.id = p.data_set WHERE p.id = $1
         """,
         publication,

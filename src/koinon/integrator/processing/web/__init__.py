@@ -63,6 +63,7 @@ async def show_publication(
         request,
         "processing/publication.html",
         publication=found,
+        words=found.words,
         made=found.made,
         kinds=KINDS,
         grid=grid_of(found.table()) if isinstance(found.made, MadeCells) else None,

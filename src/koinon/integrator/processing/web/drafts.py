@@ -145,6 +145,7 @@ async def _page(
         draft=found,
         made=found.what,
         data_set=data_set,
+        words=data_set.words,
         budget=budget,
         price=price,
         # What was published since is paid already.
