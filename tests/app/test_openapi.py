@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
+import re
 import threading
 from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import hypothesis
 import pytest
 import requests
@@ -113,3 +115,18 @@ async def test_generated_requests_never_get_an_internal_error(
     for path in SIGNED:
         statuses = seen[f"POST {path}"]
         assert set(statuses) - {401}, f"nothing got past identification at {path}: {statuses}"
+
+
+async def test_people_read_the_description_without_a_script(application: Any) -> None:
+    transport = httpx.ASGITransport(app=application.asgi)
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
+        answer = await client.get("/schema", headers={"accept": "text/html", "accept-language": "nl"})
+        document = (await client.get("/schema/openapi.json")).json()
+    assert answer.status_code == 200 and answer.headers["content-type"].startswith("text/html")
+    assert "Beschrijving van de diensten" in answer.text and "//" not in re.sub(
+        r"<!--.*?-->", "", answer.text
+    )
+    for path, methods in document["paths"].items():
+        assert f"<code>{path}</code>" in answer.text
+        for operation in methods.values():
+            assert " " in operation["summary"], (path, "the name of its function is no summary")

@@ -7,6 +7,7 @@ import msgspec
 from litestar import Litestar, MediaType, Request, Response, get, post
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig, ResponseSpec
+from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
 
 import koinon
 from koinon.app.batches import data_set_orders_of, deferred_of, processing_of
@@ -132,7 +133,7 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
         keepers=platform.keepers,
     )
     app = Litestar(
-        route_handlers=[
+        route_handlers=_summarised(
             show_live,
             show_ready,
             show_metrics,
@@ -144,7 +145,7 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
             *oversight_api.handlers,
             *ledger_api.handlers,
             *(handler for each in SLICES for handler in each.handlers),
-        ],
+        ),
         dependencies={
             name: Provide(_constant(value), sync_to_thread=False)
             for name, value in {
@@ -189,7 +190,11 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
         guards=[demand_session],
         plugins=[portal],
         openapi_config=OpenAPIConfig(
-            title="Koinon", version=koinon.__version__, description="What a region's public services share."
+            title="Koinon",
+            version=koinon.__version__,
+            description="What a region's public services share.",
+            # The framework's own pages about it load scripts from other hosts, which no page of ours may.
+            render_plugins=[start.DescriptionPage(), JsonRenderPlugin(), YamlRenderPlugin()],
         ),
         request_max_body_size=1024 * 1024,
         logging_config=None,
@@ -291,6 +296,14 @@ async def document_communication(data: CommunicationRequest) -> str:
     Never reached, as above.
     """
     raise NotImplementedError
+
+
+def _summarised(*handlers: Any) -> list[Any]:
+    """The handlers; one that gives no summary of its own is summarised by the first line of what it says of itself."""
+    for each in handlers:
+        if each.summary is None:
+            each.summary = (each.fn.__doc__ or "").partition("\n")[0] or None
+    return list(handlers)
 
 
 def _signed_in(sign_in: SignIn, app: Asgi) -> Asgi:

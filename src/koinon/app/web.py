@@ -1,9 +1,10 @@
-"""The start page: what this is, and where each reader goes from here."""
+"""The start page: what this is, and where each reader goes from here; and the page about its interface."""
 
 from typing import Any
 
 from litestar import Request, get
 from litestar.di import NamedDependency
+from litestar.openapi.plugins import OpenAPIRenderPlugin
 
 from koinon.base.database import Database
 from koinon.base.settings import Settings
@@ -11,6 +12,23 @@ from koinon.portal import N_, NavigationItem, portal_of, render
 from koinon.trust.standing import Standing
 
 navigation = [NavigationItem(label=N_("Service description"), path="/schema", order=90, section="footer")]
+
+
+class DescriptionPage(OpenAPIRenderPlugin):
+    """What stands in the OpenAPI document, for people: read without a script, as every page here."""
+
+    def __init__(self) -> None:
+        super().__init__(path="/", media_type="text/html; charset=utf-8")
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        """A page that lists the operations of the document, by path."""
+        operations = [
+            (method.upper(), path, operation)
+            for path, methods in sorted(openapi_schema["paths"].items())
+            for method, operation in methods.items()
+            if isinstance(operation, dict) and "responses" in operation
+        ]
+        return render(request, "app/description.html", operations=operations).content
 
 
 @get("/", opt={"public": True}, include_in_schema=False)
