@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from litestar import Request, get
+from litestar import MediaType, Request, get
 from litestar.di import NamedDependency
 from litestar.openapi.plugins import OpenAPIRenderPlugin
 
@@ -18,7 +18,7 @@ class DescriptionPage(OpenAPIRenderPlugin):
     """What stands in the OpenAPI document, for people: read without a script, as every page here."""
 
     def __init__(self) -> None:
-        super().__init__(path="/", media_type="text/html; charset=utf-8")
+        super().__init__(path="/", media_type=MediaType.HTML)
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
         """A page that lists the operations of the document, by path."""
