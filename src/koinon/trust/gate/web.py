@@ -1,6 +1,6 @@
 """Who used my data: for the party that asked, and for the keeper of the source that was asked."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -27,6 +27,8 @@ from koinon.trust.standing import Standing
 # Who of a party may read its whole trace. A case handler sees the own questions only.
 OVERSEEING = frozenset({"party_manager", "security_adviser"})
 _PAGE = 50
+# Whose an entry is stands sealed, so lines are found by opening entries: so many pages of them for one page of lines.
+_ROUNDS = 10
 
 KINDS = {
     "exchange.released": N_("answered"),
@@ -156,25 +158,27 @@ async def show_uses(
     said = portal_of(request).problems
     async with database.transaction() as connection:
         words = await load_vocabulary(connection)
-        entries = await find_entries(
-            connection,
-            party=str(session.party),
-            log=Log.EXCHANGE,
-            before=parse_id(after, "after") if after else None,
-            limit=_PAGE,
-        )
-        opened = await read_fields(connection, sealer, entries)
-        running = await store.list_running(connection, party=session.party)
-        uses = [
-            use
-            for entry, private in zip(entries, opened, strict=True)
-            if entry.kind in KINDS
-            and (
-                everything
-                or (isinstance(private, Private) and private.fields.get("person") == str(session.person))
+
+        async def find(before: UUID | None) -> list[Stored]:
+            return await find_entries(
+                connection, party=str(session.party), log=Log.EXCHANGE, before=before, limit=_PAGE
             )
-            and (use := _use(entry, private, standing.register, words, said))
-        ]
+
+        async def read(entries: Sequence[Stored]) -> list[Use]:
+            return [
+                _use(entry, private, standing.register, words, said)
+                for entry, private in zip(
+                    entries, await read_fields(connection, sealer, entries), strict=True
+                )
+                if entry.kind in KINDS
+                and (
+                    everything
+                    or (isinstance(private, Private) and private.fields.get("person") == str(session.person))
+                )
+            ]
+
+        uses, more = await _gather(find, read, parse_id(after, "after") if after else None)
+        running = await store.list_running(connection, party=session.party)
         await _record_reading(connection, sealer, session, "party", len(uses), clock.now())
     return render(
         request,
@@ -182,7 +186,8 @@ async def show_uses(
         uses=uses,
         running=[(use, _resource(words, use.resource)) for use in running] if everything else [],
         everything=everything,
-        next=str(entries[-1].id) if len(entries) == _PAGE else None,
+        later=after is not None,
+        next=more,
         kinds=KINDS,
         actions=ACTIONS,
     )
@@ -214,37 +219,65 @@ async def show_source_uses(
         for resource in authorisation.resources
         if keepers.is_kept_by(resource, number)
     }
-    before = parse_id(after, "after") if after else None
     said = portal_of(request).problems
     async with database.transaction() as connection:
         words = await load_vocabulary(connection)
-        found: list[Stored] = []
-        for authorisation in standing.agreements.authorisations.values():
-            if mine & set(authorisation.resources):
-                found += await find_entries(
-                    connection,
-                    authorisation=authorisation.number,
-                    log=Log.EXCHANGE,
-                    before=before,
-                    limit=_PAGE,
-                )
-        entries = sorted(found, key=lambda entry: entry.id, reverse=True)[:_PAGE]
-        entries = [entry for entry in entries if mine & set(entry.public.get("resources", ()))]
-        opened = await read_fields(connection, sealer, entries)
-        uses = [
-            _use(entry, private, standing.register, words, said)
-            for entry, private in zip(entries, opened, strict=True)
-        ]
+
+        async def find(before: UUID | None) -> list[Stored]:
+            found: list[Stored] = []
+            for authorisation in standing.agreements.authorisations.values():
+                if mine & set(authorisation.resources):
+                    found += await find_entries(
+                        connection,
+                        authorisation=authorisation.number,
+                        log=Log.EXCHANGE,
+                        before=before,
+                        limit=_PAGE,
+                    )
+            return sorted(found, key=lambda entry: entry.id, reverse=True)[:_PAGE]
+
+        async def read(entries: Sequence[Stored]) -> list[Use]:
+            ours = [entry for entry in entries if mine & set(entry.public.get("resources", ()))]
+            opened = await read_fields(connection, sealer, ours)
+            return [
+                _use(entry, private, standing.register, words, said)
+                for entry, private in zip(ours, opened, strict=True)
+            ]
+
+        uses, more = await _gather(find, read, parse_id(after, "after") if after else None)
         await _record_reading(connection, sealer, session, "source", len(uses), clock.now())
     return render(
         request,
         "gate/source_uses.html",
         uses=uses,
         services=[_resource(words, resource) for resource in sorted(mine)],
-        next=str(entries[-1].id) if len(found) >= _PAGE and entries else None,
+        later=after is not None,
+        next=more,
         kinds=KINDS,
         actions=ACTIONS,
     )
+
+
+async def _gather(
+    find: Callable[[UUID | None], Awaitable[Sequence[Stored]]],
+    read: Callable[[Sequence[Stored]], Awaitable[Sequence[Use]]],
+    before: UUID | None,
+) -> tuple[list[Use], UUID | None]:
+    """A page of lines, newest first, and what the next one is asked with: None where nothing follows.
+
+    After `_ROUNDS` pages of entries it stops; what follows is then not known, and may be asked for.
+    """
+    kept: list[Use] = []
+    for _ in range(_ROUNDS):
+        entries = await find(before)
+        for use in await read(entries):
+            if len(kept) == _PAGE:
+                return kept, kept[-1].entry
+            kept.append(use)
+        if len(entries) < _PAGE:
+            return kept, None
+        before = entries[-1].id
+    return kept, before
 
 
 async def _record_reading(
