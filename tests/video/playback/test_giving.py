@@ -31,7 +31,10 @@ async def test_without_masks_waits_for_the_word_of_a_second_person_and_then_show
     await page.goto(f"{site.origin}/video/playback?lang=en")
     assert await page.is_visible("[name=unmask]")
     assert await page.inner_text("[data-purpose-needs]") == "For this purpose is needed: a case."
+    assert await page.is_hidden("label[for=case] .optional")
+    assert await page.is_visible("label[for=reason] .optional")
     await page.check("[name=unmask]")
+    assert await page.is_hidden("label[for=reason] .optional")
     told = await page.inner_text("[data-purpose-needs]")
     assert "a case, a written reason, and a second person’s word for each camera" in told
     await page.screenshot(**keep("ask-unmask"))

@@ -19,7 +19,7 @@ export class Fields {
   constructor(private readonly form: HTMLFormElement, private readonly words: Words) {
     this.purpose = form.querySelector<HTMLSelectElement>("[name=purpose]")!;
     this.purpose.addEventListener("change", () => this.update());
-    this.box("unmask")?.addEventListener("change", () => this.update());
+    for (const name of ["unmask", "emergency"]) this.box(name)?.addEventListener("change", () => this.update());
     this.update();
   }
 
@@ -72,7 +72,17 @@ export class Fields {
     this.form.querySelector("[data-purpose-needs]")!.textContent =
       names.length ? fill(this.words, "needs", { needs: list }) : "";
     this.form.querySelector<HTMLElement>("[data-emergency]")!.hidden = !this.emergencies();
+    this.mark("case", needs.has("case"));
+    this.mark("reason", needs.has("reason") || (this.emergencies() && this.box("emergency")?.checked === true));
     this.say("");
+  }
+
+  /** The label says "optional" only of what the chosen purpose does not need. */
+  private mark(name: string, needed: boolean): void {
+    const field = this.box(name);
+    const optional = field?.labels?.[0]?.querySelector<HTMLElement>(".optional");
+    if (optional) optional.hidden = needed;
+    field?.setAttribute("aria-required", String(needed));
   }
 
   private told(option: HTMLOptionElement | undefined): string | undefined {
