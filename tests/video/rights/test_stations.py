@@ -12,10 +12,20 @@ from tests.video.rights.test_rights import recording, refusal
 from koinon.base.crypto import b64url
 from koinon.base.text import Text
 from koinon.demo.region import Seeder
-from koinon.demo.region.video import CRISIS, INVESTIGATION, PUBLIC_ORDER, RULES, TRAFFIC, ZONE_WEST, ZONES
+from koinon.demo.region.video import (
+    CRISIS,
+    INVESTIGATION,
+    PUBLIC_ORDER,
+    RULES,
+    TRAFFIC,
+    VIDEO,
+    ZONE_WEST,
+    ZONES,
+)
 from koinon.trust.agreements import Convention, ConventionParty, Limits, MatrixRow, rules_digest
 from koinon.trust.gate import Cut
 from koinon.trust.parties import Author
+from koinon.trust.standing.acts import Deed, TargetKind
 from koinon.video.cameras import Station, stations
 from koinon.video.cameras import store as cameras
 from koinon.video.rights import Action, actor_of
@@ -171,6 +181,21 @@ async def test_a_page_is_told_what_each_purpose_needs_and_those_without_an_emerg
     assert (choice.needs, choice.unmask) == ("case", "case reason second_person")
     assert await rights.list_offers(operator, Action.UNMASK) == []
     assert actor_of(operator).person != actor_of(investigator).person
+
+
+async def test_what_the_commission_stopped_is_not_offered_and_is_told_with_its_reason(
+    world: Any, film: Any, make_rights: Any
+) -> None:
+    rights = await make_rights()
+    operator = film.session("wim", "control_room_operator")
+    seen = await rights.list_visible_cameras(operator, Action.VIEW_LIVE)
+    offers = await rights.list_offers(operator, Action.VIEW_LIVE, seen)
+    assert await rights.list_stops(operator, Action.VIEW_LIVE, seen, offers) == []
+    await world.act("chair", Deed.SUSPEND, TargetKind.AUTHORISATION, VIDEO)
+    assert await rights.list_visible_cameras(operator, Action.VIEW_LIVE) == seen
+    assert await rights.list_offers(operator, Action.VIEW_LIVE, seen) == []
+    [stop] = await rights.list_stops(operator, Action.VIEW_LIVE, seen, [])
+    assert stop.code == "authorisation_suspended" and stop.reason is not None and stop.reason.nl
 
 
 async def test_where_nothing_is_given_every_purpose_can_still_be_asked_for() -> None:

@@ -86,6 +86,7 @@ async def _show(
     portal = portal_of(request)
     language = portal.language_of(request)
     offers = await rights.list_offers(session, Action.VIEW_LIVE, cameras)
+    stops = await rights.list_stops(session, Action.VIEW_LIVE, cameras, offers)
     codes = standing.list_purposes(session.party, Action.VIEW_LIVE.value) if session.party else ()
     async with database.acquire() as connection:
         labels: Mapping[str, Any] = (await load_vocabulary(connection)).purposes
@@ -104,7 +105,8 @@ async def _show(
         only=only,
         sizes=SIZES,
         count=len(cameras),
-        choices=choices_of(offers, (), labels, codes),
+        choices=choices_of(offers, (), labels, () if stops else codes),
+        stops=[(portal.problems.get(each.code, each.code), each.reason) for each in stops],
         cameras=_json(
             [
                 {

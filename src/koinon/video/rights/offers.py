@@ -3,18 +3,19 @@
 It is a hint for people: what is given is decided anew for each view.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
 import msgspec
 
+from koinon.base.text import Text
 from koinon.portal import N_, Message
 from koinon.trust.gate import Actor
 from koinon.trust.standing import Standing
 from koinon.video.cameras import Camera
 from koinon.video.rights.model import Action
-from koinon.video.rights.simulate import find_needs
+from koinon.video.rights.simulate import find_needs, find_stop
 
 WORDS: Final[dict[str, Message]] = {
     "needs": N_("For this purpose is needed: %(needs)s."),
@@ -61,14 +62,11 @@ def offers_of(
     """The purposes that give something of these cameras (each with its groups); those that give it without an
     emergency first. For each what the camera that needs least needs. `original`: of exports, the recordings themselves.
     """
-    alike: dict[tuple[object, ...], tuple[Camera, Sequence[str]]] = {}
-    for camera, groups in cameras:
-        key = (camera.owner, camera.shared, camera.state, camera.municipality, camera.zone, tuple(groups))
-        alike.setdefault(key, (camera, groups))
+    alike = _alike(cameras)
     found: list[tuple[bool, Offer]] = []
     for purpose in sorted(standing.list_purposes(actor.party, action.value)):
         least: tuple[bool, Offer] | None = None
-        for camera, groups in alike.values():
+        for camera, groups in alike:
             given = find_needs(standing, actor, camera, groups, action, purpose, at, original=original)
             if given is None:
                 continue
@@ -81,6 +79,44 @@ def offers_of(
         if least is not None:
             found.append(least)
     return [offer for _, offer in sorted(found, key=lambda each: (_order(each)[:2], each[1].purpose))]
+
+
+def _alike(cameras: Iterable[tuple[Camera, Sequence[str]]]) -> list[tuple[Camera, Sequence[str]]]:
+    """One of each kind that rights can tell apart."""
+    alike: dict[tuple[object, ...], tuple[Camera, Sequence[str]]] = {}
+    for camera, groups in cameras:
+        key = (camera.owner, camera.shared, camera.state, camera.municipality, camera.zone, tuple(groups))
+        alike.setdefault(key, (camera, groups))
+    return list(alike.values())
+
+
+class Stop(msgspec.Struct, frozen=True, kw_only=True):
+    """What the Commission has stopped: the refusal's code, and its reason in three languages where it gave one."""
+
+    code: str
+    reason: Text | None
+
+
+def stops_of(
+    standing: Standing,
+    actor: Actor,
+    cameras: Iterable[tuple[Camera, Sequence[str]]],
+    action: Action,
+    at: datetime,
+    offered: Collection[str],
+) -> list[Stop]:
+    """Why purposes that are not among the offers give nothing of these cameras now, where the Commission stopped it."""
+    alike = _alike(cameras)
+    found: list[Stop] = []
+    for purpose in sorted(standing.list_purposes(actor.party, action.value) - set(offered)):
+        for camera, groups in alike:
+            error = find_stop(standing, actor, camera, groups, action, purpose, at)
+            if error is not None:
+                reason = error.facts.get("reason")
+                stop = Stop(code=error.code, reason=None if reason is None else msgspec.convert(reason, Text))
+                if stop not in found:
+                    found.append(stop)
+    return found
 
 
 def _order(found: tuple[bool, Offer]) -> tuple[bool, bool, int]:

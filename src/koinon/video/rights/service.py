@@ -36,7 +36,7 @@ from koinon.video.rights.model import (
     ViewRequest,
     check_request,
 )
-from koinon.video.rights.offers import Offer, offers_of
+from koinon.video.rights.offers import Offer, Stop, offers_of, stops_of
 from koinon.video.rights.running import Entered, ImageUse, View, actor_of
 from koinon.video.rights.tokens import Tokens
 from koinon.video.rights.watching import Watch
@@ -208,11 +208,25 @@ class Rights:
         if not found:
             return []
         standing = await self._gate.keeper.settle()
-        async with self._database.acquire() as connection:
-            groups = await cameras.groups_of(connection, [camera.id for camera in found])
-        pairs = [(camera, groups.get(camera.id, ())) for camera in found]
+        pairs = await self._with_groups(found)
         at = self._gate.clock.now()
         return offers_of(standing, actor_of(session), pairs, action, at, original=original)
+
+    async def list_stops(
+        self, session: Session, action: Action, among: Sequence[Camera], offered: Sequence[Offer]
+    ) -> Sequence[Stop]:
+        """What of these cameras the Commission has stopped: why purposes are not among those offered."""
+        if not among:
+            return []
+        standing = await self._gate.keeper.settle()
+        pairs = await self._with_groups(among)
+        names = {each.purpose for each in offered}
+        return stops_of(standing, actor_of(session), pairs, action, self._gate.clock.now(), names)
+
+    async def _with_groups(self, found: Sequence[Camera]) -> list[tuple[Camera, Sequence[str]]]:
+        async with self._database.acquire() as connection:
+            groups = await cameras.groups_of(connection, [camera.id for camera in found])
+        return [(camera, groups.get(camera.id, ())) for camera in found]
 
     async def list_visible(self, session: Session, action: Action) -> Sequence[CameraId]:
         """The cameras of which the viewer may know, for this action, by code. Filter by it before counting anything.

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from koinon.base.errors import NotAllowed
 from koinon.trust.gate import Actor, Second
 from koinon.trust.parties import Person, PersonId, Register
 from koinon.trust.standing import Standing
@@ -17,6 +18,17 @@ from koinon.video.rights.model import OF_THE_MOMENT, Action, ViewRequest
 from koinon.video.rights.policy import Verdict, judge_camera
 
 _SHORT = timedelta(minutes=1)
+STOPPED = frozenset(
+    {
+        "authorisation_suspended",
+        "authorisation_withdrawn",
+        "flow_ended",
+        "flow_suspended",
+        "party_suspended",
+        "rule_suspended",
+    }
+)
+"""Codes of what an act of the Commission stops, whoever asks and whatever is given."""
 
 
 class Right(msgspec.Struct, frozen=True, kw_only=True):
@@ -172,6 +184,39 @@ def find_needs(
             ).allowed:
                 needs.append(need)
     return whole, verdict, tuple(needs)
+
+
+def find_stop(
+    standing: Standing,
+    actor: Actor,
+    camera: Camera,
+    groups: Sequence[str],
+    action: Action,
+    purpose: str,
+    at: datetime,
+) -> NotAllowed | None:
+    """The act of the Commission for which nothing that the viewer could give would help; None where it is another
+    reason, or none."""
+    interval = (None, None) if action in OF_THE_MOMENT else (at - _SHORT, at)
+    request = ViewRequest(
+        camera=camera.id,
+        action=action,
+        purpose=purpose,
+        case="-",
+        reason="-",
+        since=interval[0],
+        until=interval[1],
+    )
+    others = _another(standing, actor, at)
+    verdict = judge_camera(standing, actor, camera, groups, request, at, second=others, at_work_station=True)
+    if verdict.code not in STOPPED:
+        return None
+    try:
+        standing.find_grounds(verdict.ask, at)
+    except NotAllowed as error:
+        if error.code == verdict.code:
+            return error  # it gives the Commission's reason
+    return NotAllowed(verdict.code)
 
 
 def _depth(
