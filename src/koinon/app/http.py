@@ -10,6 +10,7 @@ from litestar.openapi import OpenAPIConfig, ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
 
 import koinon
+from koinon.app import web as start
 from koinon.app.batches import data_set_orders_of, deferred_of, processing_of
 from koinon.app.exports import exports_of
 from koinon.app.mutations import mutations_of, publishing_of
@@ -48,6 +49,7 @@ from koinon.video.cameras.systems import PREFIX as CAMERAS_PREFIX
 from koinon.video.cameras.systems import CamerasApi
 from koinon.video.live.socket import LiveSocket
 from koinon.video.playback import PlaybackSocket
+from koinon.video.remote.store import list_remote
 from koinon.video.rights import Action
 from koinon.video.steering.socket import SteerSocket
 
@@ -334,7 +336,7 @@ def _visible(platform: Platform) -> cameras.VisibleTo:
             known.update(await platform.rights.list_visible(session, action))
         return known
 
-    return cameras.VisibleTo(visible)
+    return cameras.VisibleTo(visible, list_remote)
 
 
 def _settled(keeper: StandingKeeper) -> Callable[..., Awaitable[Standing]]:

@@ -37,7 +37,9 @@ async def test_the_health_of_a_camera_is_what_was_said_lately(owners, said, stat
     assert health[camera.id].state == state
 
 
-async def test_a_camera_without_a_recorded_stream_is_unknown(owners):
+async def test_a_camera_without_a_recorded_stream_is_unknown_unless_its_owner_records_it(owners):
     camera = await owners.register()
     async with owners.database.acquire() as connection:
+        health = await find_health(connection, {camera.id: []}, owners.at, {camera.id})
+        assert health[camera.id].state == "elsewhere"
         assert (await find_health(connection, {}, owners.at))[camera.id].state == "unknown"

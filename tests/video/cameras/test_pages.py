@@ -142,6 +142,19 @@ async def test_whoever_has_a_right_finds_the_cameras_of_others(site):
         assert found == {each.code for each in CAMERAS}
         page = await client.get("/video/cameras/centre-1")
         assert "rtsp" not in page.text and 'action="/video/cameras/centre-1' not in page.text
+        async with site.world.database.transaction() as connection:
+            camera = await store.find_camera_by_code(connection, "centre-1")
+            await connection.execute(
+                "UPDATE cameras.stream SET recorded = false WHERE camera = $1", camera.id
+            )
+            await connection.execute(
+                "INSERT INTO remote.source VALUES ($1, '', 'rtsps://owner', 30, NULL, now())", camera.id
+            )
+        page = await client.get("/video/cameras/centre-1?lang=nl")
+        assert (
+            "opgenomen door haar eigenaar" in page.text and f"/video/asks/new?camera={camera.id}" in page.text
+        )
+        assert "opgenomen door haar eigenaar" in (await client.get("/video?lang=nl")).text
         await site.change(service.unshare_camera, "centre-1", manager)
         assert "centre-1" not in codes(await client.get("/video/map.geojson"))
         assert (await client.get("/video/cameras/centre-1")).status_code == 404

@@ -1,6 +1,6 @@
 """How cameras are, as the recorder last said."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from koinon.base.database import Connection
@@ -21,15 +21,22 @@ class Told(dict[CameraId, Health]):
 
 
 async def find_health(
-    connection: Connection, streams: Mapping[CameraId, Sequence[Stream]], at: datetime
+    connection: Connection,
+    streams: Mapping[CameraId, Sequence[Stream]],
+    at: datetime,
+    elsewhere: Collection[CameraId] = (),
 ) -> Told:
-    """The health of each camera: of the worst of its recorded streams, each as its best copy is."""
+    """The health of each camera: of the worst of its recorded streams, each as its best copy is.
+
+    `elsewhere`: cameras that their owners record, of which no recorder here has anything to say.
+    """
     recorded = {camera: [stream.id for stream in each if stream.recorded] for camera, each in streams.items()}
     said = await store.list_said(connection, [id_ for each in recorded.values() for id_ in each])
-    told = Told()
+    told = Told({camera: Health(state="elsewhere") for camera in elsewhere})
     for camera, ids in recorded.items():
         states = [_judge(*said[id_], at) if id_ in said else Health() for id_ in ids]
-        told[camera] = min(states, key=lambda each: _WORST_FIRST.index(each.state), default=Health())
+        if states or camera not in told:
+            told[camera] = min(states, key=lambda each: _WORST_FIRST.index(each.state), default=Health())
     return told
 
 

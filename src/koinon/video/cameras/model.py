@@ -221,7 +221,8 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     """How a camera is, as far as the recorder says.
 
     Attributes:
-        state: `recording`, `interrupted` (it should be, and is not), or `unknown` where nobody says.
+        state: `recording`, `interrupted` (it should be, and is not), `elsewhere` (its owner records it), or `unknown`
+            where nobody says.
         since: of that state.
         detail: the reason's code.
     """

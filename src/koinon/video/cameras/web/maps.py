@@ -28,14 +28,26 @@ from koinon.video.cameras.web.words import HEALTH, OBSERVATIONS, PLACES, SENSORS
 
 
 class VisibleTo:
-    """Of which cameras the rights to images let somebody know. The floor above answers: wiring asks it."""
+    """Of which cameras the rights to images let somebody know, and which their owners record. The floors above answer:
+    wiring asks them."""
 
-    def __init__(self, ask: Callable[[Session], Awaitable[Collection[CameraId]]]) -> None:
+    def __init__(
+        self,
+        ask: Callable[[Session], Awaitable[Collection[CameraId]]],
+        elsewhere: Callable[[Connection, Collection[CameraId]], Awaitable[Collection[CameraId]]],
+    ) -> None:
         self._ask = ask
+        self._elsewhere = elsewhere
 
     async def __call__(self, session: Session) -> Collection[CameraId]:
         """The cameras, of whichever party."""
         return await self._ask(session)
+
+    async def list_elsewhere(
+        self, connection: Connection, cameras: Collection[CameraId]
+    ) -> Collection[CameraId]:
+        """Those of the cameras whose recordings stay with their owner."""
+        return await self._elsewhere(connection, cameras)
 
 
 GEOJSON = "application/geo+json"
@@ -109,7 +121,8 @@ async def _look(
     known = await list_known(connection, session, visible)
     ids = [each.id for each in known]
     streams = await store.list_streams(connection, ids)
-    health = await find_health(connection, streams, clock.now())
+    elsewhere = await visible.list_elsewhere(connection, ids)
+    health = await find_health(connection, streams, clock.now(), elsewhere)
     groups = await store.groups_of(connection, ids)
     names = await _names(connection)
     used = {code for each in groups.values() for code in each}

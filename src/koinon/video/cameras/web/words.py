@@ -28,6 +28,7 @@ STATES = {
 HEALTH = {
     "recording": (N_("recording"), "good"),
     "interrupted": (N_("interrupted"), "bad"),
+    "elsewhere": (N_("recorded by its owner"), "neutral"),
     "unknown": (N_("unknown"), "neutral"),
 }
 ROLES = {Role.MAIN: N_("main picture"), Role.SUB: N_("small picture")}

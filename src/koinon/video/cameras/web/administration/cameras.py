@@ -62,9 +62,10 @@ async def list_own(
     session: NamedDependency[Session],
     database: NamedDependency[Database],
     clock: NamedDependency[Clock],
+    visible: NamedDependency[VisibleTo],
 ) -> Response[bytes]:
     """The party's own cameras; all of them for the operator."""
-    return await _list_page(request, session.author(), database, clock)
+    return await _list_page(request, session.author(), database, clock, visible)
 
 
 @post("/video/cameras", include_in_schema=False, status_code=303)
@@ -183,7 +184,7 @@ async def _may(connection: Connection, author: Author, owner: PartyId, at: datet
 
 
 async def _list_page(
-    request: Request[Any, Any, Any], author: Author, database: Database, clock: Clock
+    request: Request[Any, Any, Any], author: Author, database: Database, clock: Clock, visible: VisibleTo
 ) -> Response[bytes]:
     everything = sees_all(author)
     if not everything and author.party is None:
@@ -192,7 +193,8 @@ async def _list_page(
         cameras = await store.list_cameras(connection, owner=None if everything else author.party)
         ids = [each.id for each in cameras]
         streams = await store.list_streams(connection, ids)
-        health = await find_health(connection, streams, clock.now())
+        elsewhere = await visible.list_elsewhere(connection, ids)
+        health = await find_health(connection, streams, clock.now(), elsewhere)
         names = {each.id: each.name for each in (await load_part(connection)).parties.values()}
     return render(
         request,
@@ -262,7 +264,8 @@ async def _camera_page(
         streams = (await store.list_streams(connection, [camera.id])).get(camera.id, []) if own else []
         control = await controls.find_control(connection, camera.id) if own else None
         all_streams = await store.list_streams(connection, [camera.id])
-        health = (await find_health(connection, all_streams, clock.now()))[camera.id]
+        elsewhere = await visible.list_elsewhere(connection, [camera.id])
+        health = (await find_health(connection, all_streams, clock.now(), elsewhere))[camera.id]
         member_of = (await store.groups_of(connection, [camera.id])).get(camera.id, [])
         groups = await store.list_groups(connection)
         names = {each.id: each.name for each in (await load_part(connection)).parties.values()}
