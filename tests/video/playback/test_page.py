@@ -43,7 +43,10 @@ async def test_pictures_move_and_the_gap_of_the_other_camera_is_told(site: Site,
         "() => [...document.querySelectorAll('.playback-note')].some(n => /n’a rien envoyé/.test(n.textContent))",
     )
     await page.click(".playback-words summary")
-    await wait_for(page, "() => /n’a rien envoyé/.test(document.querySelector('[data-missing]').textContent)")
+    await wait_for(
+        page,
+        "() => / – .* : .*\\(.*n’a rien envoyé\\)/.test(document.querySelector('[data-missing]').textContent)",
+    )
     await page.screenshot(**keep("playback"))
 
 

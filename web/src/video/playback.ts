@@ -311,10 +311,21 @@ class Page {
   }
 
   tellSpan(span: Span): string {
+    if (span.reason === "future") return fill(this.words, "in_future");
     const state = fill(this.words, `state_${span.state}`);
     const until = this.clock.tell(span.end);
     const why = span.reason && this.words[`reason_${span.reason}`];
     return why ? fill(this.words, "missing_why", { state, until, why }) : fill(this.words, "missing", { state, until });
+  }
+
+  /** A line of the list: which camera, from when to when, and why nothing can be shown. */
+  private tellMissed(camera: string, span: Span): string {
+    const why = span.reason ? this.words[`reason_${span.reason}`] : undefined;
+    const future = span.reason === "future" ? why : undefined;
+    const state = future ?? fill(this.words, `state_${span.state}`);
+    return fill(this.words, why && !future ? "missed_why" : "missed", {
+      camera, state, why: why ?? "", since: this.clock.tell(span.start), until: this.clock.tell(span.end),
+    });
   }
 
   private begin(form: HTMLFormElement): void {
@@ -515,7 +526,7 @@ class Page {
         if (span.state === "recorded" || span.end <= this.timeline.from || span.start >= this.timeline.to) continue;
         if (found.length >= 50) break;
         const item = document.createElement("li");
-        item.textContent = `${screen.camera.name}: ${this.clock.tell(span.start)} – ${this.tellSpan(span)}`;
+        item.textContent = this.tellMissed(screen.camera.name, span);
         found.push(item);
       }
     }

@@ -12,8 +12,10 @@ export const STATES: State[] = [
 ];
 const SECOND = 1e6;
 const STEPS = [1, 5, 15, 30, 60, 300, 900, 1800, 3600, 3 * 3600, 6 * 3600, 12 * 3600, 86400, 7 * 86400, 30 * 86400];
+const NAME = 17; // above the bar: on it, it would hide what there is
 const ROW = 26;
 const GAP = 4;
+const STRIDE = NAME + ROW + GAP;
 const HEAD = 22;
 const LEAST = 10 * SECOND;
 const MOST = 366 * 86400 * SECOND;
@@ -81,7 +83,7 @@ export class Timeline {
 
   /** Which row lies at this height of the canvas, or -1. */
   rowAt(y: number): number {
-    const row = Math.floor((y - HEAD) / (ROW + GAP));
+    const row = Math.floor((y - HEAD) / STRIDE);
     return y >= HEAD && row < this.rows.length ? row : -1;
   }
 
@@ -96,7 +98,7 @@ export class Timeline {
   private paint(): void {
     const { canvas } = this;
     const width = canvas.clientWidth;
-    const height = HEAD + this.rows.length * (ROW + GAP) + GAP;
+    const height = HEAD + this.rows.length * STRIDE + GAP;
     if (!width) return;
     const scale = window.devicePixelRatio || 1;
     if (canvas.width !== Math.round(width * scale) || canvas.height !== Math.round(height * scale)) {
@@ -112,7 +114,7 @@ export class Timeline {
     pen.clearRect(0, 0, width, height);
     this.axis(pen, width, height, colour);
     this.rows.forEach((row, index) => {
-      const top = HEAD + index * (ROW + GAP);
+      const top = HEAD + index * STRIDE + NAME;
       for (const span of row.spans) {
         if (span.end <= this.from || span.start >= this.to) continue;
         const left = Math.max(0, this.place(span.start));
@@ -125,15 +127,6 @@ export class Timeline {
       pen.strokeStyle = colour("--edge");
       pen.lineWidth = 1;
       pen.strokeRect(0.5, top + 0.5, width - 1, ROW - 1);
-      pen.font = "600 12px system-ui, sans-serif";
-      const label = row.name;
-      const size = pen.measureText(label).width + 12;
-      pen.fillStyle = colour("--paper");
-      pen.globalAlpha = 0.88;
-      pen.fillRect(4, top + 4, size, ROW - 8);
-      pen.globalAlpha = 1;
-      pen.fillStyle = colour("--ink");
-      pen.fillText(label, 10, top + ROW / 2 + 4);
     });
     const bottom = height - GAP;
     // What lies outside the views is there to be seen as a fact, not to be played.
@@ -144,6 +137,15 @@ export class Timeline {
     if (begin > 0) pen.fillRect(0, HEAD, Math.min(begin, width), bottom - HEAD);
     if (end < width) pen.fillRect(Math.max(0, end), HEAD, width - Math.max(0, end), bottom - HEAD);
     pen.globalAlpha = 1;
+    pen.font = "600 12px system-ui, sans-serif";
+    this.rows.forEach((row, index) => {
+      const top = HEAD + index * STRIDE;
+      // The lines of the axis end at the name.
+      pen.fillStyle = colour("--paper");
+      pen.fillRect(0, top + 1, pen.measureText(row.name).width + 6, NAME - 2);
+      pen.fillStyle = colour("--ink");
+      pen.fillText(row.name, 0, top + 12);
+    });
     const x = Math.round(this.place(this.at));
     if (x >= 0 && x <= width) {
       pen.fillStyle = colour("--ink");

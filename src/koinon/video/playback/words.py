@@ -47,6 +47,8 @@ WORDS: Final[dict[str, Message]] = {
     "buffering": N_("Fetching pictures …"),
     "missing": N_("%(state)s until %(until)s"),
     "missing_why": N_("%(state)s until %(until)s: %(why)s"),
+    "missed": N_("%(camera)s, %(since)s – %(until)s: %(state)s"),
+    "missed_why": N_("%(camera)s, %(since)s – %(until)s: %(state)s (%(why)s)"),
     "ended": N_("End of the chosen time"),
     "cut": N_("This view was ended. %(why)s"),
     "refused": N_("This recording cannot be shown. %(why)s"),
