@@ -35,6 +35,14 @@ def test_a_day_is_written_out(language: str) -> None:
     assert wanted[language] in formats.format_day(date(2026, 3, 2))
 
 
+def test_the_first_of_a_month_is_an_ordinal_in_french_alone(language: str) -> None:
+    wanted = {"nl": "1 januari 2026", "fr": "1er janvier 2026", "en": "1 January 2026"}
+    assert wanted[language] in formats.format_day(date(2026, 1, 1))
+    assert "1er" not in formats.format_day(date(2026, 1, 31))
+    first = formats.format_instant(datetime(2026, 1, 1, 1, 1, tzinfo=UTC))
+    assert ("1er janv. 2026" in first) == (language == "fr")
+
+
 def test_money_shows_cents_only_when_there_are_some(language: str) -> None:
     whole = {"nl": "€ 13.567.000", "fr": "13 567 000 €", "en": "€13,567,000"}
     cents = {"nl": "€ 29.811,08", "fr": "29 811,08 €", "en": "€29,811.08"}

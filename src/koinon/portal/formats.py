@@ -3,6 +3,7 @@
 Babel's locale data is loaded when first needed: start-up does not pay for it.
 """
 
+import re
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -30,7 +31,7 @@ def format_instant(instant: datetime, style: str = "medium") -> Markup:
         words = f"{day}, {format_time(local, 'short', tzinfo=BRUSSELS, locale=locale)}"
     else:
         words = format_datetime(local, style, tzinfo=BRUSSELS, locale=locale)
-    return Markup('<time datetime="{}">{}</time>').format(rfc3339(instant), words)
+    return Markup('<time datetime="{}">{}</time>').format(rfc3339(instant), _first(words))
 
 
 def format_day(day: date, style: str = "long") -> Markup:
@@ -40,7 +41,12 @@ def format_day(day: date, style: str = "long") -> Markup:
     if isinstance(day, datetime):
         day = day.astimezone(BRUSSELS).date()
     words = format_date(day, style, locale=LOCALES[spoken.get()])
-    return Markup('<time datetime="{}">{}</time>').format(day.isoformat(), words)
+    return Markup('<time datetime="{}">{}</time>').format(day.isoformat(), _first(words))
+
+
+def _first(words: str) -> str:
+    """In French the first of a month is an ordinal, which CLDR's patterns do not write."""
+    return re.sub(r"\b1(?= [a-zéû])", "1er", words, count=1) if spoken.get() == "fr" else words
 
 
 def format_money(amount: Decimal | int, currency: str = "EUR") -> str:
