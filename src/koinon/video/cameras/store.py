@@ -89,6 +89,8 @@ async def find_camera(connection: Connection, camera: CameraId, *, lock: bool = 
 
 async def find_camera_by_code(connection: Connection, code: str, *, lock: bool = False) -> Camera | None:
     """The camera of that code, or nothing."""
+    if "\0" in code:  # which PostgreSQL takes for no text at all
+        return None
     row = await connection.fetchrow(
         f"SELECT {_CAMERA} FROM cameras.camera c WHERE code = $1{' FOR NO KEY UPDATE' if lock else ''}", code
     )
