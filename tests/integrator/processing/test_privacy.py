@@ -143,6 +143,7 @@ async def new_data_set(database: Database, clock: FixedClock, budget: Price) -> 
                 "registered_at": clock.now(),
                 "demo": False,
                 "origin": None,
+                "words": {},
             },
         )
         await open_budget(connection, identifier, budget)
