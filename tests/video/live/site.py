@@ -92,6 +92,9 @@ class Rights(rights.Rights):
     async def list_offers(self, session, action, among=None):
         return []
 
+    async def list_stops(self, session, action, among, offered):
+        return []
+
 
 class Known(Standing):
     """A standing in which the viewer's party has one purpose."""
