@@ -7,7 +7,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+import pytest
 
+
+@pytest.mark.timeout(300)
 def test_the_story_of_the_demo_region_holds_step_by_step() -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("KOINON_")}
     done = subprocess.run(
@@ -16,7 +19,7 @@ def test_the_story_of_the_demo_region_holds_step_by_step() -> None:
         cwd=tempfile.gettempdir(),
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=280,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-4000:]

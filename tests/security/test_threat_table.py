@@ -49,6 +49,8 @@ THREATS = [
     "view ended behind its connection, which goes on",
     "rule that comes to demand masks while a view runs",
     "unmasked picture of what must leave masked",
+    "a partner's video system that lies, hangs, floods, or answers with another time",
+    "recordings drawn from a partner's system without a ground",
     "a picture made to break the decoder of whoever shows it",
     "a camera that goes on turning after the right, the session, the connection or the process of who turned it has"
     " gone; a mask that no longer covers what it was drawn on",
