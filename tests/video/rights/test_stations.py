@@ -192,6 +192,8 @@ async def test_what_the_commission_stopped_is_not_offered_and_is_told_with_its_r
     offers = await rights.list_offers(operator, Action.VIEW_LIVE, seen)
     assert await rights.list_stops(operator, Action.VIEW_LIVE, seen, offers) == []
     await world.act("chair", Deed.SUSPEND, TargetKind.AUTHORISATION, VIDEO)
+    keeper = rights._gate.keeper
+    await keeper.refresh((await keeper.settle()).epoch)
     assert await rights.list_visible_cameras(operator, Action.VIEW_LIVE) == seen
     assert await rights.list_offers(operator, Action.VIEW_LIVE, seen) == []
     [stop] = await rights.list_stops(operator, Action.VIEW_LIVE, seen, [])
