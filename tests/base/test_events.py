@@ -37,14 +37,14 @@ async def listening(database: Database, listener: Listener, signals: Signals | N
 
 
 async def until(true: Any) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(10):
         while not true():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 
 async def caught_up(database: Database, name: str) -> None:
     """The cursor stands at the newest event: what was heard is also committed."""
-    async with asyncio.timeout(60), database.acquire() as connection:
+    async with asyncio.timeout(10), database.acquire() as connection:
         while await connection.fetchval(  # noqa: ASYNC110
             """
             SELECT EXISTS (SELECT FROM base.event JOIN base.listener USING (topic)
@@ -182,10 +182,12 @@ async def test_two_processes_with_the_same_listener_share_and_two_names_each_get
 async def test_a_signal_wakes_the_listener_before_its_poll(database: Database) -> None:
     heard = Heard()
     async with Signals(database) as signals:
-        task = asyncio.create_task(Listener("t", "l", heard).run(database, signals, poll_seconds=120))
+        task = asyncio.create_task(Listener("t", "l", heard).run(database, signals, poll_seconds=30))
         await asyncio.sleep(0.5)
         await say(database, "now")
-        await until(lambda: heard.payloads == ["now"])
+        async with asyncio.timeout(2):
+            while not heard.payloads:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
         task.cancel()
         await asyncio.wait([task])
 
@@ -193,7 +195,7 @@ async def test_a_signal_wakes_the_listener_before_its_poll(database: Database) -
 async def test_an_event_that_waited_for_an_older_transaction_comes_when_that_ends(database: Database) -> None:
     heard = Heard()
     async with Signals(database) as signals:
-        task = asyncio.create_task(Listener("t", "l", heard).run(database, signals, poll_seconds=120))
+        task = asyncio.create_task(Listener("t", "l", heard).run(database, signals, poll_seconds=30))
         async with database.transaction() as older:
             await older.execute("SELECT pg_catalog.pg_current_xact_id()")
             await say(database, "held")

@@ -86,7 +86,7 @@ async def test_signals_events_jobs_and_leases_go_on_after_the_server_was_killed(
             # A server away for longer than the lease lasts: the leader must have stopped by then.
             if attempt == 0:
                 os.kill(supervisor_of(own_home) or 0, signal.SIGSTOP)
-                async with asyncio.timeout(30):
+                async with asyncio.timeout(3):
                     while not lost:  # noqa: ASYNC110
                         await asyncio.sleep(0.02)
                 os.kill(supervisor_of(own_home) or 0, signal.SIGCONT)

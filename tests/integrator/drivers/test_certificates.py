@@ -29,6 +29,12 @@ DAY = timedelta(days=1)
 SUBJECT = "CN=region.example,O=Region,C=BE"
 
 
+@pytest.fixture(autouse=True)
+def moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test has a moment of its own: certificates begin when they are made, long after tests were collected."""
+    monkeypatch.setitem(globals(), "AT", datetime.now(UTC).replace(microsecond=0))
+
+
 def held(number: int, begins: int | None, ends: int | None = None) -> Held:
     day = None if begins is None else AT + begins * DAY
     return Held(number=number, subject="", begins_at=day, ends_at=None if ends is None else AT + ends * DAY)

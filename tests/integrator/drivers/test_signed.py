@@ -37,8 +37,15 @@ BODY = '<a:Answer xmlns:a="urn:a"><amount>1000</amount></a:Answer>'
 ASKED = "c2lnbmF0dXJlIG9mIHRoZSBxdWVzdGlvbg=="
 
 
+@pytest.fixture(scope="module", autouse=True)
+def moment() -> None:
+    """The moment of these tests: certificates begin when they are made, long after tests were collected."""
+    global AT
+    AT = datetime.now(UTC).replace(microsecond=0)
+
+
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def home(tmp_path_factory: pytest.TempPathFactory, moment: None) -> Path:
     return tmp_path_factory.mktemp("signed")
 
 
@@ -52,11 +59,11 @@ def answer(source: Signer) -> bytes:
     return sign(BODY, source, AT, header='<a:Ticket xmlns:a="urn:a">7</a:Ticket>', confirms=ASKED)[0]
 
 
-def opened(data: bytes, trust: Trust, at: datetime = AT, **more: object) -> Opened:
-    return open_signed(parse_xml(data), trust, at, Limits(), **more)  # type: ignore[arg-type]
+def opened(data: bytes, trust: Trust, at: datetime | None = None, **more: object) -> Opened:
+    return open_signed(parse_xml(data), trust, at or AT, Limits(), **more)  # type: ignore[arg-type]
 
 
-def refused(code: str, data: bytes, trust: Trust, at: datetime = AT, **more: object) -> str:
+def refused(code: str, data: bytes, trust: Trust, at: datetime | None = None, **more: object) -> str:
     with pytest.raises(WireFault) as fault:
         opened(data, trust, at, **more)
     assert fault.value.code == code and code in FAULTS and fault.value.status == "no_answer"

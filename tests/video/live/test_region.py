@@ -126,7 +126,7 @@ async def test_a_view_under_the_convention_leaves_its_trace_and_is_cut_by_the_co
     assert told["problem"]["code"] == "authorisation_suspended"
     await again.close()
     kinds: list[Any] = []
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(5):
         while not any(kind == "exchange.ended" for kind, _ in kinds):
             await asyncio.sleep(0.1)
             async with region.world.database.acquire() as connection:

@@ -77,7 +77,7 @@ class DemoAuthority:
         hosts: Sequence[str] = (),
     ) -> bytes:
         """A certificate (PEM) for that key."""
-        start = begins or datetime.now(UTC) - timedelta(hours=6)
+        start = begins or datetime.now(UTC) - timedelta(minutes=5)
         authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         builder = (
             _named(subject, self.certificate.subject, key, start, lasts)
@@ -94,7 +94,7 @@ class DemoAuthority:
         name = x509.Name.from_rfc4514_string("CN=Authority of the Koinon demo region,C=BE")
         public = self._key.public_key()
         return (
-            _named(name, name, public, datetime.now(UTC) - timedelta(days=1), 20 * _LASTS)
+            _named(name, name, public, datetime.now(UTC) - timedelta(minutes=5), 20 * _LASTS)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(_usage(key_cert_sign=True, crl_sign=True), critical=True)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(public), critical=False)
