@@ -1,11 +1,11 @@
 """Pages of what an operator wants to publish: another one looks at it and gives their word, then it is published."""
 
 from collections.abc import Awaitable
-from typing import Any
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from litestar import Request, get, post
-from litestar.di import NamedDependency
+from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath
 from litestar.response import Redirect
 
@@ -30,139 +30,124 @@ STATES: dict[str, tuple[Message, str]] = {
 }
 
 
-@get("/processing/drafts/{draft:uuid}", include_in_schema=False)
-async def show_draft(
+class Desk(NamedTuple):
+    """At which an operator looks at a draft: who it is, what serves them, and the page that answers."""
+
+    request: Request[Any, Any, Any]
+    draft: UUID
+    operator: Author
+    processing: Processing
+    standing: Standing
+
+    @property
+    def drafts(self) -> Drafts:
+        """What operators want to publish."""
+        return Drafts(self.processing)
+
+    async def done(self, step: Awaitable[None]) -> Any:
+        """Back to the draft after the step, or the page that says why not."""
+        try:
+            await step
+        except KoinonError as error:
+            return await self.page(error)
+        return Redirect(f"/processing/drafts/{self.draft}", status_code=303)
+
+    async def page(self, error: KoinonError | None) -> Any:
+        """All that would be published, what it costs, who wants it; and why something was refused."""
+        draft, operator = await self.drafts.get(self.draft), self.operator
+        data_set, budget, spendings = await self.processing.get_account(draft.data_set_name)
+        noise: dict[str, Any] = {}
+        price = None
+        if isinstance(draft.what, NoiseAsked):
+            price = draft.what.price
+            expected = await self.processing.expect_noise(draft.what.query, price)
+            noise = {
+                "expected": expected,
+                "curve": draw_noise(expected),
+                "mechanism": MECHANISMS[expected.mechanism],
+                "question": QUESTIONS[draft.what.query.kind],
+            }
+        grid = None
+        if isinstance(draft.what, MadeCells) and draft.body is not None:
+            grid = grid_of(table_of(draft.what, draft.body))
+        persons = self.standing.register.persons
+        return render(
+            self.request,
+            "processing/draft.html",
+            status_code=error.status if error is not None else 200,
+            draft=draft,
+            made=draft.what,
+            data_set=data_set,
+            words=data_set.words,
+            budget=budget,
+            price=price,
+            # What was published since is paid already.
+            bar=budget_bar(budget, spendings, price if draft.ended_at is None else None),
+            noise=noise,
+            grid=grid,
+            total=TOTAL,
+            kinds=KINDS,
+            state=STATES[draft.state],
+            first=persons[draft.proposed_by].name if draft.proposed_by in persons else "–",
+            second=persons[draft.agreed_by].name if draft.agreed_by in persons else "–",
+            mine=operator.person == draft.proposed_by,
+            my_word=operator.person == draft.agreed_by,
+            refused=error is not None,
+            message=words_of(self.request, error, N_("This cannot be published."))
+            if error is not None
+            else None,
+            facts=error.facts if error is not None else {},
+        )
+
+
+async def sit(
     request: Request[Any, Any, Any],
     draft: FromPath[UUID],
     operator: NamedDependency[Author],
     processing: NamedDependency[Processing],
     standing: NamedDependency[Standing],
-) -> Any:
+) -> Desk:
+    """The desk of that draft, for an operator who may act now."""
+    return Desk(request, draft, operator, processing, standing)
+
+
+_SIT: Final = {"desk": Provide(sit)}
+_DRAFT: Final = "/processing/drafts/{draft:uuid}"
+
+
+@get(_DRAFT, dependencies=_SIT, include_in_schema=False)
+async def show_draft(desk: NamedDependency[Desk]) -> Any:
     """All that would be published and what it costs, who wants it, and what this operator may do about it."""
-    return await _page(request, processing, standing, draft, operator, None)
+    return await desk.page(None)
 
 
-@post("/processing/drafts/{draft:uuid}/agree", status_code=303, include_in_schema=False)
-async def agree(
-    request: Request[Any, Any, Any],
-    draft: FromPath[UUID],
-    operator: NamedDependency[Author],
-    processing: NamedDependency[Processing],
-    standing: NamedDependency[Standing],
-) -> Any:
+@post(f"{_DRAFT}/agree", dependencies=_SIT, status_code=303, include_in_schema=False)
+async def agree(desk: NamedDependency[Desk]) -> Any:
     """The word is given, for what the page showed. Records: `statistics.agreed`."""
-    form = typed(await request.form())
-    done = Drafts(processing).agree(draft, form.get("sha256", ""), operator)
-    return await _done(request, processing, standing, draft, operator, done)
+    form = typed(await desk.request.form())
+    return await desk.done(desk.drafts.agree(desk.draft, form.get("sha256", ""), desk.operator))
 
 
-@post("/processing/drafts/{draft:uuid}/take-back", status_code=303, include_in_schema=False)
-async def take_back(
-    request: Request[Any, Any, Any],
-    draft: FromPath[UUID],
-    operator: NamedDependency[Author],
-    processing: NamedDependency[Processing],
-    standing: NamedDependency[Standing],
-) -> Any:
+@post(f"{_DRAFT}/take-back", dependencies=_SIT, status_code=303, include_in_schema=False)
+async def take_back(desk: NamedDependency[Desk]) -> Any:
     """The word is not given any more. Records: `statistics.word_taken_back`."""
-    done = Drafts(processing).take_back(draft, operator)
-    return await _done(request, processing, standing, draft, operator, done)
+    return await desk.done(desk.drafts.take_back(desk.draft, desk.operator))
 
 
-@post("/processing/drafts/{draft:uuid}/discard", status_code=303, include_in_schema=False)
-async def discard(
-    request: Request[Any, Any, Any],
-    draft: FromPath[UUID],
-    operator: NamedDependency[Author],
-    processing: NamedDependency[Processing],
-    standing: NamedDependency[Standing],
-) -> Any:
+@post(f"{_DRAFT}/discard", dependencies=_SIT, status_code=303, include_in_schema=False)
+async def discard(desk: NamedDependency[Desk]) -> Any:
     """It will not be published. Records: `statistics.draft_discarded`."""
-    done = Drafts(processing).discard(draft, operator)
-    return await _done(request, processing, standing, draft, operator, done)
+    return await desk.done(desk.drafts.discard(desk.draft, desk.operator))
 
 
-@post("/processing/drafts/{draft:uuid}/publish", status_code=303, include_in_schema=False)
-async def publish(
-    request: Request[Any, Any, Any],
-    draft: FromPath[UUID],
-    operator: NamedDependency[Author],
-    processing: NamedDependency[Processing],
-    standing: NamedDependency[Standing],
-) -> Any:
+@post(f"{_DRAFT}/publish", dependencies=_SIT, status_code=303, include_in_schema=False)
+async def publish(desk: NamedDependency[Desk]) -> Any:
     """It is published, or the page says why not. Records: `statistics.published`, and `privacy.spent` for noise."""
     try:
-        made = await Drafts(processing).publish(draft, operator)
+        made = await desk.drafts.publish(desk.draft, desk.operator)
     except KoinonError as error:
-        return await _page(request, processing, standing, draft, operator, error)
+        return await desk.page(error)
     return Redirect(f"/statistics/{made.id}", status_code=303)
-
-
-async def _done(
-    request: Request[Any, Any, Any],
-    processing: Processing,
-    standing: Standing,
-    draft: UUID,
-    operator: Author,
-    step: Awaitable[None],
-) -> Any:
-    try:
-        await step
-    except KoinonError as error:
-        return await _page(request, processing, standing, draft, operator, error)
-    return Redirect(f"/processing/drafts/{draft}", status_code=303)
-
-
-async def _page(
-    request: Request[Any, Any, Any],
-    processing: Processing,
-    standing: Standing,
-    draft: UUID,
-    operator: Author,
-    error: KoinonError | None,
-) -> Any:
-    found = await Drafts(processing).get(draft)
-    data_set, budget, spendings = await processing.get_account(found.data_set_name)
-    noise: dict[str, Any] = {}
-    price = None
-    if isinstance(found.what, NoiseAsked):
-        price = found.what.price
-        expected = await processing.expect_noise(found.what.query, price)
-        noise = {
-            "expected": expected,
-            "curve": draw_noise(expected),
-            "mechanism": MECHANISMS[expected.mechanism],
-            "question": QUESTIONS[found.what.query.kind],
-        }
-    grid = None
-    if isinstance(found.what, MadeCells) and found.body is not None:
-        grid = grid_of(table_of(found.what, found.body))
-    persons = standing.register.persons
-    return render(
-        request,
-        "processing/draft.html",
-        status_code=error.status if error is not None else 200,
-        draft=found,
-        made=found.what,
-        data_set=data_set,
-        words=data_set.words,
-        budget=budget,
-        price=price,
-        # What was published since is paid already.
-        bar=budget_bar(budget, spendings, price if found.ended_at is None else None),
-        noise=noise,
-        grid=grid,
-        total=TOTAL,
-        kinds=KINDS,
-        state=STATES[found.state],
-        first=persons[found.proposed_by].name if found.proposed_by in persons else "–",
-        second=persons[found.agreed_by].name if found.agreed_by in persons else "–",
-        mine=operator.person == found.proposed_by,
-        my_word=operator.person == found.agreed_by,
-        refused=error is not None,
-        message=words_of(request, error, N_("This cannot be published.")) if error is not None else None,
-        facts=error.facts if error is not None else {},
-    )
 
 
 handlers = [show_draft, agree, take_back, discard, publish]
