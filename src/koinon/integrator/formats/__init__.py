@@ -6,6 +6,7 @@ file that cannot be trusted a `BrokenMessage`.
 """
 
 from koinon.integrator.formats.export import CsvWriter
+from koinon.integrator.formats.gathering import gather
 from koinon.integrator.formats.kinds import Kind, NationalNumber
 from koinon.integrator.formats.messages import (
     Outcome,
@@ -30,7 +31,6 @@ from koinon.integrator.formats.model import (
     Reject,
     Syntax,
     Totals,
-    gather,
 )
 from koinon.integrator.formats.record_types import (
     LISTS,

@@ -11,15 +11,8 @@ import io
 from typing import Any, BinaryIO
 
 from koinon.integrator.formats.kinds import NationalNumber, write_text
-from koinon.integrator.formats.model import (
-    STATUS_BY_CODE,
-    Batch,
-    Columns,
-    RecordType,
-    Reject,
-    Tally,
-    Totals,
-)
+from koinon.integrator.formats.model import STATUS_BY_CODE, Batch, Columns, RecordType, Reject, Totals
+from koinon.integrator.formats.tally import Tally
 
 # Full-width forms too: spreadsheets of some languages take them for the same sign.
 _DANGEROUS = ("=", "+", "-", "@", "\t", "\r", "\n", "'", "＝", "＋", "－", "＠")

@@ -6,6 +6,7 @@ Commission.
 stands in signed acts, one floor up, and is passed in.
 """
 
+from koinon.trust.agreements.bindings import Bindings, ConventionState, Cover, bind, convention_state
 from koinon.trust.agreements.conditions import (
     CaseRequired,
     Circumstances,
@@ -35,14 +36,9 @@ from koinon.trust.agreements.model import (
 )
 from koinon.trust.agreements.policy import (
     AuthorisedUse,
-    Bindings,
-    ConventionState,
-    Cover,
     authorised_fields,
-    bind,
     check_authorised,
     check_signature,
-    convention_state,
     read_statement,
 )
 from koinon.trust.agreements.service import (

@@ -9,6 +9,7 @@ from koinon.base.database import Connection
 from koinon.base.errors import Conflict, Invalid, NotAllowed, NotFound
 from koinon.base.text import Text
 from koinon.trust.agreements import policy, store
+from koinon.trust.agreements.bindings import bind, notice_end
 from koinon.trust.agreements.model import (
     STATEMENT_TYPE,
     Accession,
@@ -142,7 +143,7 @@ async def record_statement(
         if statement.party in listed:
             raise Conflict("already_a_party", party=str(statement.party))
     elif statement.say is Word.NOTICE:
-        bindings = policy.bind(agreements, register, {convention.digest} if advised is None else advised)
+        bindings = bind(agreements, register, {convention.digest} if advised is None else advised)
         if not any(
             each.convention.digest == convention.digest and statement.party in each.members
             for each in bindings.all
@@ -157,7 +158,7 @@ async def record_statement(
     if statement.acceding is not None:
         public["acceding"] = str(statement.acceding.party)
     if statement.say is Word.NOTICE:
-        public["ends_at"] = policy.notice_end(statement.at, convention.notice_days).isoformat()
+        public["ends_at"] = notice_end(statement.at, convention.notice_days).isoformat()
     await _log(connection, sealer, _SAID[statement.say], public, at)
     return statement
 

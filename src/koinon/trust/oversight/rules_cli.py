@@ -12,7 +12,7 @@ from rich.table import Table
 from koinon.base.clock import SystemClock, civil_date
 from koinon.base.errors import Conflict, Invalid, NotAllowed, NotFound
 from koinon.base.text import LANGUAGES, Language
-from koinon.trust.oversight.cli import Json, Shown, _opened, _print
+from koinon.trust.oversight.cli.common import Json, Shown, opened, print_json
 from koinon.trust.oversight.rules import AUTHORS, Followed, follow_rules, propose_rule
 from koinon.trust.parties import Register
 from koinon.trust.rules import load_rules
@@ -46,7 +46,7 @@ def propose(
 
     async def main() -> dict[str, Any]:
         now = SystemClock().now()
-        async with _opened() as (database, sealer):
+        async with opened() as (database, sealer):
             async with database.acquire() as connection:
                 standing = await StandingLoader()(connection)
             _check_author(standing.register, author)
@@ -65,7 +65,7 @@ def propose(
 
     made = asyncio.run(main())
     if as_json:
-        _print(made)
+        print_json(made)
     else:
         print(f"{made['rule']}/{made['version']}: {made['digest']}")
         _print_reports(made, spoken)
@@ -85,7 +85,7 @@ def list_rules(
         raise Invalid("state_unknown", state=state, known=list(get_args(RuleState)))
     found = [_facts(each) for each in asyncio.run(_follow()) if not state or each.state == state]
     if as_json:
-        _print(found)
+        print_json(found)
         return
     table = Table("rule", "version", "state", "approvals", "in force from", "title")
     for each in found:
@@ -116,23 +116,23 @@ def show(
         if not chosen:
             raise NotFound("rule_unknown", rule=id, version=version or None)
         shown = max(chosen, key=lambda each: each.stored.rule.version)
-        async with _opened() as (database, _), database.acquire() as connection:
+        async with opened() as (database, _), database.acquire() as connection:
             reports = await list_reports(connection, shown.stored.digest)
         newest: dict[str, Any] = {each.kind: each.report for each in reversed(reports)}
         return {**_facts(shown), "document": rule_document(shown.stored.rule), **newest}
 
     shown = asyncio.run(main())
     if as_json:
-        _print(shown)
+        print_json(shown)
         return
     print(f"{shown['rule']}/{shown['version']}: {shown['title'][spoken]}")
     print(f"{shown['state']}, approved by {shown['approvals']} of {APPROVERS}; {shown['digest']}")
-    _print(shown["document"])
+    print_json(shown["document"])
     _print_reports(shown, spoken)
 
 
 async def _follow() -> list[Followed]:
-    async with _opened() as (database, _), database.acquire() as connection:
+    async with opened() as (database, _), database.acquire() as connection:
         standing = await StandingLoader()(connection)
         rules, passed = await load_rules(connection), await list_passed(connection)
     return follow_rules(rules, standing.acts, passed, SystemClock().now())

@@ -32,6 +32,7 @@ from koinon.integrator.formats.fixed.layout import (
     totals_bytes,
     totals_places,
 )
+from koinon.integrator.formats.gathering import check_sequence, check_subject
 from koinon.integrator.formats.kinds import MAX_DIGITS, BadValue
 from koinon.integrator.formats.lines import BLOCK_BYTES, Lines
 from koinon.integrator.formats.model import (
@@ -43,13 +44,11 @@ from koinon.integrator.formats.model import (
     Header,
     RecordType,
     Reject,
-    Tally,
     Totals,
-    check_sequence,
-    check_subject,
     find_record_type,
 )
 from koinon.integrator.formats.tables import TableBatch, to_table
+from koinon.integrator.formats.tally import Tally
 
 if TYPE_CHECKING:
     import numpy as np

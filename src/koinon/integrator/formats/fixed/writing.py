@@ -19,9 +19,9 @@ from koinon.integrator.formats.model import (
     Header,
     RecordType,
     Reject,
-    Tally,
     Totals,
 )
+from koinon.integrator.formats.tally import Tally
 
 
 class FixedWriter:

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from koinon.integrator.drivers import PartialDate
+from koinon.integrator.formats.gathering import Gathering, check_sequence, check_subject
 from koinon.integrator.formats.kinds import (
     BadValue,
     NationalNumber,
@@ -32,16 +33,13 @@ from koinon.integrator.formats.model import (
     BrokenMessage,
     Columns,
     FieldSpec,
-    Gathering,
     Header,
     RecordType,
     Reject,
-    Tally,
     Totals,
-    check_sequence,
-    check_subject,
     find_record_type,
 )
+from koinon.integrator.formats.tally import Tally
 
 MAX_DOCUMENT_BYTES = 16 << 20
 _SUM = re.compile("-?(?:0|[1-9][0-9]{0,19})")

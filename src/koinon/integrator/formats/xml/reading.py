@@ -22,6 +22,7 @@ from typing import Any, BinaryIO
 from lxml import etree
 
 from koinon.integrator.formats.encodings import UTF8_SEQUENCE, find_encoding
+from koinon.integrator.formats.gathering import Gathering, check_sequence, check_subject
 from koinon.integrator.formats.kinds import (
     BadValue,
     NationalNumber,
@@ -37,16 +38,13 @@ from koinon.integrator.formats.model import (
     Columns,
     Encoding,
     FieldSpec,
-    Gathering,
     Header,
     RecordType,
     Reject,
-    Tally,
     Totals,
-    check_sequence,
-    check_subject,
     find_record_type,
 )
+from koinon.integrator.formats.tally import Tally
 from koinon.integrator.formats.xml.fast import FastLane
 from koinon.integrator.formats.xml.names import HEADER_FIELDS, namespace
 

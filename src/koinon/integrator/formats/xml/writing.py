@@ -15,9 +15,9 @@ from koinon.integrator.formats.model import (
     Header,
     RecordType,
     Reject,
-    Tally,
     Totals,
 )
+from koinon.integrator.formats.tally import Tally
 from koinon.integrator.formats.xml.names import HEADER_FIELDS, namespace
 
 

@@ -1,5 +1,18 @@
 """Signed acts: what the Commission and the Committee said, verified from the genesis on."""
 
+from koinon.trust.standing.acts.chain import (
+    Chain,
+    begin,
+    check_act,
+    check_against_log,
+    check_signed,
+    draft,
+    follow,
+    new_salt,
+    parse_act,
+    parse_genesis,
+    verify_chain,
+)
 from koinon.trust.standing.acts.model import (
     Act,
     ActState,
@@ -17,24 +30,7 @@ from koinon.trust.standing.acts.model import (
     Target,
     TargetKind,
 )
-from koinon.trust.standing.acts.policy import (
-    REQUIREMENTS,
-    Chain,
-    begin,
-    check_act,
-    check_against_log,
-    check_signed,
-    draft,
-    follow,
-    is_personal,
-    may_sign,
-    new_salt,
-    parse_act,
-    parse_genesis,
-    public_act,
-    signer_digest,
-    verify_chain,
-)
+from koinon.trust.standing.acts.policy import REQUIREMENTS, is_personal, may_sign, public_act, signer_digest
 from koinon.trust.standing.acts.proofs import check_signer_key, sign_act
 from koinon.trust.standing.acts.service import (
     extend_chain,

@@ -7,17 +7,16 @@ from koinon.base.database import Connection
 from koinon.base.errors import Conflict, Invalid, Unavailable
 from koinon.trust.ledger import Entry, Log, Sealer, append, list_register_entries
 from koinon.trust.standing.acts import store
-from koinon.trust.standing.acts.model import Act, Genesis, SignedAct
-from koinon.trust.standing.acts.policy import (
+from koinon.trust.standing.acts.chain import (
     Chain,
     begin,
     check_against_log,
     follow,
     parse_genesis,
-    public_act,
-    public_signer,
     verify_chain,
 )
+from koinon.trust.standing.acts.model import Act, Genesis, SignedAct
+from koinon.trust.standing.acts.policy import public_act, public_signer
 from koinon.trust.standing.epoch import get_epoch
 
 GENESIS_ENTRY = "genesis.laid"

@@ -1,228 +1,32 @@
-"""The two questions about a social dwelling as table flows: for one person and for a million.
+"""What a social dwelling costs a month, as one expression."""
 
-The input tables are what the sources deliver in bulk. `application` drives: one row for each subject. A row that is
-not there, and a null, are both unknown; a register that lists what exists and answered with nothing is written as
-what that means (`holds` false, `application` an empty text). Where a number was replaced, `subject` is the number
-that was asked in every table, and the subject's own row of a table of members carries that number as `member` too.
-"""
-
-import functools
-import operator
 from collections.abc import Mapping
-from types import MappingProxyType
 
 import ibis
-from ibis.expr.types import BooleanValue, IntegerValue, StringValue, Table, Value
+from ibis.expr.types import BooleanValue, IntegerValue, Table
 
 from koinon.integrator.entitlement.expressions import (
     UNKNOWN_FLAG,
-    age_reached,
     any_of,
     dated,
     half_up,
     missing,
-    stacked,
     with_birth_date,
 )
 from koinon.integrator.entitlement.parameters import parameter_book
 from koinon.integrator.entitlement.social_dwelling import rent, rule
-from koinon.integrator.processing import TableFlow
-
-Columns = Mapping[str, Mapping[str, str]]
-
-_APPLICATION = {
-    "subject": "string",
-    "at": "date",  # the day for which it is asked
-}
-_PERSON = {
-    "subject": "string",
-    "birth_date": "string",  # `yyyy-mm-dd`, with 00 for what the register does not know
-    "alive": "boolean",  # false once the register has a date of death
-    "register": "string",  # population, foreigners, waiting, bis, none
-}
-# Rows there are all members of the household, the subject among them; without rows the household is not known.
-_HOUSEHOLD = {
-    "subject": "string",
-    "member": "string",
-    "birth_date": "string",
-    "register": "string",
-}
-_STATUS = {"subject": "string", "member": "string", "dependent_child": "boolean", "disabled": "boolean"}
-# Of the year that the rule tests for `application.at`.
-_INCOME = {"subject": "string", "member": "string", "net_taxable_cents": "int64"}
-# Full ownership, usufruct or long lease of real estate.
-_PROPERTY = {"subject": "string", "member": "string", "holds": "boolean"}
-# The open application that the member is in; an empty text where the register has none.
-_CANDIDACY = {"subject": "string", "member": "string", "application": "string"}
-_ENTERPRISE = {"subject": "string", "active": "boolean"}
-_DWELLING = {
-    "subject": "string",
-    "base_rent_cents": "int64",  # for a month
-    "excess_bedrooms": "int64",  # as the keeper of the dwelling counts them
-    "transfer_requested": "boolean",
-    "declared_income_cents": "int64",  # of a year; null where no fall of income was declared
-}
-
-ADMISSION_INPUTS: Columns = MappingProxyType(
-    {
-        "application": _APPLICATION,
-        "person": _PERSON,
-        "household": _HOUSEHOLD,
-        "status": _STATUS,
-        "income": _INCOME,
-        "property": _PROPERTY,
-        "candidacy": _CANDIDACY,
-        "enterprise": _ENTERPRISE,
-    }
+from koinon.integrator.entitlement.social_dwelling.tables.members import (
+    added_to_ceiling,
+    at_most,
+    counted,
+    members_of,
 )
-"""What `social-dwelling-admission` reads: table, column, type; every column but `subject` may be null."""
-
-RENT_INPUTS: Columns = MappingProxyType(
-    {
-        "application": _APPLICATION,
-        "person": _PERSON,
-        "household": _HOUSEHOLD,
-        "status": _STATUS,
-        "income": _INCOME,
-        "dwelling": _DWELLING,
-    }
-)
-"""What `social-dwelling-rent` reads; `application.at` is the first day for which the rent is calculated."""
-
-
-def build_admission(tables: Mapping[str, Table]) -> Table:
-    """One row for each row of `application`: the fields of the flow, and for each what is missing to know it."""
-    members = _members(
-        tables,
-        {
-            "person": {"birth_date": tables["person"].birth_date},
-            "property": {"holds": tables["property"].holds},
-            "candidacy": {"application": tables["candidacy"].application},
-            "enterprise": {"active": tables["enterprise"].active},
-        },
-    )
-    child, income = members.dependent_child, members.net_taxable_cents
-    members = members.mutate(
-        inscribed=members.register.isin(("population", "foreigners")) & ~child, earns=(income > 0) & ~child
-    )
-    rows = members.group_by("subject").aggregate(
-        **_counted(members),
-        birth_date=members.birth_date.max(),
-        active=members.active.any(),
-        inscribed=any_of(members.inscribed),
-        register_open=members.register.isnull().any(),
-        holds=any_of(members.holds),
-        holds_open=members.holds.isnull().any(),
-        income_low=ibis.ifelse(~child, income, 0).fill_null(0).sum(),
-        income_high=ibis.ifelse(child, 0, income).fill_null(0).sum(),
-        income_open=(income.isnull() & ~child.fill_null(False)).any(),
-        earning=members.earns.fill_null(False).cast("int64").sum(),
-        perhaps_earning=members.earns.fill_null(True).cast("int64").sum(),
-        candidacy_open=members.application.isnull().any(),
-        applications=members.application.nullif("").nunique(),
-        own_application=ibis.ifelse(
-            members.member == members.subject, members.application, ibis.null("string")
-        ).max(),
-    )
-    rows = dated(rows.filter(rows.asked), parameter_book(__package__), rule.CODES)
-    rows = with_birth_date(rows)
-    complete = rows.complete
-    rows = rows.mutate(
-        adult=age_reached(rows, rows.minimum_age, rows.at),
-        registered=ibis.ifelse(complete | rows.inscribed, rows.inscribed, UNKNOWN_FLAG),
-        property_held=ibis.ifelse(complete | rows.holds, rows.holds, UNKNOWN_FLAG),
-        ceiling_low=_added(rows, "low")
-        + ibis.cases(
-            (~complete | (rows.members == 1), rows.ceiling_single),
-            (rows.earning > 1, rows.ceiling_several_incomes),
-            else_=rows.ceiling_one_income,
-        ),
-        ceiling_high=_added(rows, "high")
-        + ibis.cases(
-            (~complete, ibis.null("int64")),
-            (rows.members == 1, rows.ceiling_single),
-            (rows.perhaps_earning > 1, rows.ceiling_several_incomes),
-            else_=rows.ceiling_one_income,
-        ),
-        highest_income=ibis.ifelse(complete & ~rows.income_open, rows.income_high, ibis.null("int64")),
-        single_application=ibis.cases(
-            (rows.applications > 1, False),
-            # Somebody else's application is another one than the applicant's, who has none.
-            ((rows.own_application == "") & (rows.applications == 1), False),
-            (rows.candidacy_open | rows.own_application.isnull() | ~complete, UNKNOWN_FLAG),
-            else_=True,
-        ),
-        birth_open=rows.born_earliest.isnull() | (rows.born_earliest != rows.born_latest),
-    )
-    rows = rows.mutate(
-        within=_at_most(rows.income_low, rows.highest_income, rows.ceiling_low, rows.ceiling_high)
-    )
-    rows = rows.mutate(
-        admissible=rows.alive
-        & rows.adult
-        & rows.registered
-        & ~rows.property_held
-        & rows.within
-        & rows.single_application,
-    )
-    lacks: dict[str, BooleanValue] = {
-        "rijksregister/person.death_date": rows.alive.isnull(),
-        "rijksregister/person.birth_date": rows.birth_open,
-        "rijksregister/person.register": ~rows.complete & rows.register_open,
-        "rijksregister/household.members": ~rows.complete | rows.register_open,
-        "ksz/social_status.dependent_child": rows.child_open,
-        "ksz/social_status.disabled": rows.disabled_open,
-        "ksz/income.net_taxable_income": rows.income_open,
-        "ksz/property.rights": rows.holds_open,
-        "kbo/functions.active": rows.active.isnull(),
-        "candidates/application.application": rows.candidacy_open,
-    }
-    death, birth, register, household_, dependent, disabled, income_, rights, active, candidacy = lacks
-    needs = {
-        "alive": (death,),
-        "adult": (birth,),
-        "registered": (register, household_, dependent),
-        "within": (household_, income_, dependent, disabled),
-        "property_held": (household_, rights),
-        "single_application": (household_, candidacy),
-        "active": (active,),
-    }
-
-    def lacking(condition: str) -> StringValue:
-        return missing({name: lacks[name] for name in needs[condition]}, rows[condition].isnull())
-
-    undecided = {
-        name: functools.reduce(
-            operator.or_,
-            [rows[code].isnull() for code, data in needs.items() if name in data and code != "active"],
-        )
-        & lack
-        for name, lack in lacks.items()
-        if name != active
-    }
-    return rows.select(
-        "subject",
-        admissible=rows.admissible,
-        admissible_missing=missing(undecided, rows.admissible.isnull()),
-        adult=rows.adult,
-        adult_missing=lacking("adult"),
-        registered=rows.registered,
-        registered_missing=lacking("registered"),
-        household_size=ibis.ifelse(rows.complete, rows.members, ibis.null("int64")),
-        dependent_children=ibis.ifelse(rows.complete & ~rows.child_open, rows.children, ibis.null("int64")),
-        income_within_ceiling=rows.within,
-        income_within_ceiling_missing=lacking("within"),
-        no_property=~rows.property_held,
-        no_property_missing=lacking("property_held"),
-        self_employed=rows.active,
-        self_employed_missing=lacking("active"),
-    )
 
 
 def build_rent(tables: Mapping[str, Table]) -> Table:
     """One row for each row of `application`: the amounts of a month in eurocent, and what is missing to know them."""
     dwelling = tables["dwelling"]
-    members = _members(
+    members = members_of(
         tables,
         {
             "household": {"birth_date": tables["household"].birth_date},
@@ -243,7 +47,7 @@ def build_rent(tables: Mapping[str, Table]) -> Table:
     members = with_birth_date(members)
     child, income = members.dependent_child, members.net_taxable_cents
     rows = members.group_by("subject").aggregate(
-        **_counted(members),
+        **counted(members),
         income=ibis.ifelse(~child, income, 0).fill_null(0).sum(),
         income_open=(income.isnull() & ~child.fill_null(True)).any(),
         earning=members.earns.fill_null(False).cast("int64").sum(),
@@ -259,7 +63,7 @@ def build_rent(tables: Mapping[str, Table]) -> Table:
     )
     rows = dated(
         rows.filter(rows.asked),
-        parameter_book(__package__),
+        parameter_book(rule.__package__),
         dict.fromkeys((*rent.CODES, *rule.CODES)),
     )
     rows = rows.mutate(
@@ -298,8 +102,8 @@ def build_rent(tables: Mapping[str, Table]) -> Table:
             (rows.earning > 1, rows.ceiling_several_incomes),
             else_=rows.ceiling_one_income,
         ),
-        add_low=_added(rows, "low"),
-        add_high=_added(rows, "high"),
+        add_low=added_to_ceiling(rows, "low"),
+        add_high=added_to_ceiling(rows, "high"),
     )
     rows = rows.mutate(
         fewest=_child_percent(rows, rows.fewest),
@@ -322,7 +126,7 @@ def build_rent(tables: Mapping[str, Table]) -> Table:
     )
     rows = rows.mutate(
         lower=rows.used < rows.reference_income,
-        under_ceiling=_at_most(
+        under_ceiling=at_most(
             rows.used, rows.used, rows.ceiling + rows.add_low, rows.ceiling + rows.add_high
         ),
         each_room=ibis.least(rows.used * rows.over_adapted_share, 100 * rows.over_adapted_cap),
@@ -406,91 +210,6 @@ def build_rent(tables: Mapping[str, Table]) -> Table:
             {"dwellings/tenancy.excess_bedrooms": rows.excess.isnull()}, rows.over.isnull()
         ),
     )
-
-
-ADMISSION_TABLES = TableFlow(name="social-dwelling-admission", inputs=ADMISSION_INPUTS, build=build_admission)
-RENT_TABLES = TableFlow(name="social-dwelling-rent", inputs=RENT_INPUTS, build=build_rent)
-
-
-def _members(tables: Mapping[str, Table], more: Mapping[str, Mapping[str, Value]]) -> Table:
-    """A row for each member with all that is known about it; the subject alone where the household is not known."""
-    parts: dict[str, dict[str, Value]] = {
-        "application": {"at": tables["application"].at, "asked": ibis.literal(True)},
-        "person": {"alive": tables["person"].alive, "own_register": tables["person"].register},
-        "household": {"register": tables["household"].register, "listed": ibis.literal(True)},
-        "status": {name: tables["status"][name] for name in ("dependent_child", "disabled")},
-        "income": {"net_taxable_cents": tables["income"].net_taxable_cents},
-    }
-    for name, columns in more.items():
-        parts[name] = {**parts.get(name, {}), **columns}
-    members = stacked(tables, parts)
-    # What a source said about somebody who is no member is not looked at.
-    members = members.filter(members.listed | (members.member == members.subject))
-    return members.mutate(
-        listed=members.listed.fill_null(False),
-        register=ibis.ifelse(members.listed, members.register, members.own_register),
-    )
-
-
-def _counted(members: Table) -> dict[str, Value]:
-    """What both rules count of the members of a household."""
-    child, disabled = members.dependent_child, members.disabled
-
-    def count(flag: BooleanValue) -> Value:
-        return flag.fill_null(False).cast("int64").sum()
-
-    unsure = child.isnull()
-    return {
-        "asked": members.asked.any(),
-        "at": members.at.max(),
-        "alive": members.alive.any(),
-        "members": members.count(),
-        "complete": members.listed.any(),
-        "children": count(child),
-        "child_open": child.isnull().any(),
-        "disabled_open": disabled.isnull().any(),
-        "disabled_children": count(child & disabled),
-        "perhaps_disabled_children": count(child & disabled.isnull()),
-        "disabled_adults": count(~child & disabled),
-        "perhaps_disabled_adults": count(~child & disabled.isnull()),
-        # Who may or may not be a dependent child, by what is known of a disability.
-        "unsure_able": count(unsure & ~disabled),
-        "unsure_disabled": count(unsure & disabled),
-        "unsure_both": count(unsure & disabled.isnull()),
-    }
-
-
-def _added(rows: Table, end: str) -> IntegerValue:
-    """What the members add to the ceiling: at least (`low`), or at most (`high`)."""
-    child = rows.addition_child
-    twice = child * rows.disabled_child_counts_as
-    adult = rows.addition_disabled_adult
-    sure = (
-        (rows.children - rows.disabled_children - rows.perhaps_disabled_children) * child
-        + rows.disabled_children * twice
-        + rows.disabled_adults * adult
-    )
-    if end == "low":
-        return (
-            sure
-            + rows.perhaps_disabled_children * ibis.least(child, twice)
-            + rows.unsure_disabled * ibis.least(twice, adult)
-        )
-    return (
-        sure
-        + rows.perhaps_disabled_children * ibis.greatest(child, twice)
-        + rows.perhaps_disabled_adults * adult
-        + rows.unsure_able * child
-        + rows.unsure_disabled * ibis.greatest(twice, adult)
-        + rows.unsure_both * ibis.greatest(child, twice, adult)
-    )
-
-
-def _at_most(
-    low: IntegerValue, high: IntegerValue, limit_low: IntegerValue, limit_high: IntegerValue
-) -> BooleanValue:
-    """As `Between.at_most`: null is no known limit at the upper ends, and an unknown ceiling at the lower one."""
-    return ibis.cases((high <= limit_low, True), (low > limit_high, False), else_=UNKNOWN_FLAG)
 
 
 def _child_percent(rows: Table, count: IntegerValue) -> IntegerValue:

@@ -1,0 +1,92 @@
+"""The members of a household, and what both questions count and compare of them."""
+
+from collections.abc import Mapping
+
+import ibis
+from ibis.expr.types import BooleanValue, IntegerValue, Table, Value
+
+from koinon.integrator.entitlement.expressions import (
+    UNKNOWN_FLAG,
+    stacked,
+)
+
+
+def members_of(tables: Mapping[str, Table], more: Mapping[str, Mapping[str, Value]]) -> Table:
+    """A row for each member with all that is known about it; the subject alone where the household is not known."""
+    parts: dict[str, dict[str, Value]] = {
+        "application": {"at": tables["application"].at, "asked": ibis.literal(True)},
+        "person": {"alive": tables["person"].alive, "own_register": tables["person"].register},
+        "household": {"register": tables["household"].register, "listed": ibis.literal(True)},
+        "status": {name: tables["status"][name] for name in ("dependent_child", "disabled")},
+        "income": {"net_taxable_cents": tables["income"].net_taxable_cents},
+    }
+    for name, columns in more.items():
+        parts[name] = {**parts.get(name, {}), **columns}
+    members = stacked(tables, parts)
+    # What a source said about somebody who is no member is not looked at.
+    members = members.filter(members.listed | (members.member == members.subject))
+    return members.mutate(
+        listed=members.listed.fill_null(False),
+        register=ibis.ifelse(members.listed, members.register, members.own_register),
+    )
+
+
+def counted(members: Table) -> dict[str, Value]:
+    """What both rules count of the members of a household."""
+    child, disabled = members.dependent_child, members.disabled
+
+    def count(flag: BooleanValue) -> Value:
+        return flag.fill_null(False).cast("int64").sum()
+
+    unsure = child.isnull()
+    return {
+        "asked": members.asked.any(),
+        "at": members.at.max(),
+        "alive": members.alive.any(),
+        "members": members.count(),
+        "complete": members.listed.any(),
+        "children": count(child),
+        "child_open": child.isnull().any(),
+        "disabled_open": disabled.isnull().any(),
+        "disabled_children": count(child & disabled),
+        "perhaps_disabled_children": count(child & disabled.isnull()),
+        "disabled_adults": count(~child & disabled),
+        "perhaps_disabled_adults": count(~child & disabled.isnull()),
+        # Who may or may not be a dependent child, by what is known of a disability.
+        "unsure_able": count(unsure & ~disabled),
+        "unsure_disabled": count(unsure & disabled),
+        "unsure_both": count(unsure & disabled.isnull()),
+    }
+
+
+def added_to_ceiling(rows: Table, end: str) -> IntegerValue:
+    """What the members add to the ceiling: at least (`low`), or at most (`high`)."""
+    child = rows.addition_child
+    twice = child * rows.disabled_child_counts_as
+    adult = rows.addition_disabled_adult
+    sure = (
+        (rows.children - rows.disabled_children - rows.perhaps_disabled_children) * child
+        + rows.disabled_children * twice
+        + rows.disabled_adults * adult
+    )
+    if end == "low":
+        return (
+            sure
+            + rows.perhaps_disabled_children * ibis.least(child, twice)
+            + rows.unsure_disabled * ibis.least(twice, adult)
+        )
+    return (
+        sure
+        + rows.perhaps_disabled_children * ibis.greatest(child, twice)
+        + rows.perhaps_disabled_adults * adult
+        + rows.unsure_able * child
+        + rows.unsure_disabled * ibis.greatest(twice, adult)
+        + rows.unsure_both * ibis.greatest(child, twice, adult)
+    )
+
+
+def at_most(
+    low: IntegerValue, high: IntegerValue, limit_low: IntegerValue, limit_high: IntegerValue
+) -> BooleanValue:
+    """As `Between.at_most`: null is no known limit at the upper ends, and an unknown ceiling at the lower one."""
+    return ibis.cases((high <= limit_low, True), (low > limit_high, False), else_=UNKNOWN_FLAG)
