@@ -4,6 +4,7 @@ import contextlib
 import os
 import secrets
 from pathlib import Path
+from typing import Any
 
 
 def create_file(path: Path, data: bytes, mode: int = 0o600) -> bool:
@@ -61,3 +62,10 @@ def _draft(path: Path, data: bytes, mode: int) -> Path:
             draft.unlink()
         raise
     return draft
+
+
+def decode_path(kind: type, value: Any) -> Any:
+    """A path, which msgspec does not know by itself: its `dec_hook`, which is asked to raise this about other types."""
+    if kind is Path:
+        return Path(value)
+    raise NotImplementedError(kind)

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from koinon.base.errors import Invalid
+from koinon.base.files import decode_path
 
 Mode = Literal["embedded", "production"]
 
@@ -131,12 +132,6 @@ def load_settings(environment: Mapping[str, str] | None = None, home: Path | Non
     values["home"] = str(folder)
     try:
         # strict=False reads "8001" and "true" from the environment as what the field declares.
-        return msgspec.convert(values, Settings, strict=False, dec_hook=_decode)
+        return msgspec.convert(values, Settings, strict=False, dec_hook=decode_path)
     except msgspec.ValidationError as error:
         raise Invalid("invalid_setting", setting=str(file), why=str(error)) from None
-
-
-def _decode(kind: type, value: Any) -> Any:
-    if kind is Path:
-        return Path(value)
-    raise NotImplementedError(kind)

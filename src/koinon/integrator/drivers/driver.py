@@ -14,6 +14,7 @@ import asyncio
 import re
 import time
 import traceback
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Literal, Protocol, runtime_checkable
@@ -186,7 +187,7 @@ class WireFault(Exception):
         self.status = status
 
 
-class Driver:
+class Driver(ABC):
     """What all drivers have in common: deadline, time taken, distrust, minimum, numbers replaced once, a
     breaker for each service, a limit to how many wait.
 
@@ -207,6 +208,7 @@ class Driver:
     _breakers: dict[str, Breaker] | None = None
     _waiting = 0
 
+    @abstractmethod
     async def ask(
         self, service: Service, subjects: Sequence[str], fields: frozenset[str], context: Context
     ) -> Sequence[Reply]:
@@ -216,9 +218,8 @@ class Driver:
             WireFault: no reply could be had, or none that makes sense.
             Invalid: `missing_parameter`: the context lacks something the service needs.
         """
-        raise NotImplementedError
 
-    async def close(self) -> None:
+    async def close(self) -> None:  # noqa: B027 - a driver that holds nothing has nothing to do
         """Nothing is held."""
 
     async def fetch(

@@ -9,7 +9,7 @@ import fcntl
 import hashlib
 import os
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import date
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Final
 import msgspec
 
 from koinon.base.errors import Invalid
-from koinon.base.files import fsync_folder
+from koinon.base.files import decode_path, fsync_folder
 from koinon.video.recorder import boxes
 from koinon.video.recorder.disk import MARKER, PART
 from koinon.video.recorder.model import TICKS, KeyFrame, Unit
@@ -146,18 +146,10 @@ def _read(path: Path) -> tuple[Unit, int, bool]:
     told |= {"path": str(path), "bytes": length, "sha256": digest, "frames": frames}
     told |= {"media_ticks": ticks, "key_frames": keys, "width": size[0], "height": size[1]}
     try:
-        unit = msgspec.convert(told, Unit, strict=False, dec_hook=_decode)
+        unit = msgspec.convert(told, Unit, strict=False, dec_hook=decode_path)
         return msgspec.structs.replace(unit, init=boxes.without_times(head)), whole, bool(closing)
     except (msgspec.ValidationError, KeyError) as error:
         raise Invalid("invalid_unit", path=str(path), why=str(error)) from None
-
-
-def _decode(kind: type, value: Any) -> Any:
-    if kind is Path:
-        return Path(value)
-    if kind is datetime:
-        return datetime.fromisoformat(value)
-    raise NotImplementedError(kind)
 
 
 def _picture_size(moov: bytes) -> tuple[int, int]:

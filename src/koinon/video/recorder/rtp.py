@@ -7,6 +7,7 @@ Source: RFC 3550 (RTP and RTCP), RFC 6184 (H.264), RFC 7798 (H.265).
 """
 
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -84,7 +85,7 @@ def receiver_report(ours: int, theirs: int, lost: int, highest: int) -> bytes:
     return struct.pack(">BBHI", 0x81, 201, 7, ours) + block
 
 
-class Depacketiser:
+class Depacketiser(ABC):
     """Gathers the packets of one stream into frames.
 
     Attributes:
@@ -240,12 +241,13 @@ class Depacketiser:
             self._parts, self._size = [], 0
             self._lose()
 
+    @abstractmethod
     def _take(self, data: bytes, at: int, end: int) -> None:
-        raise NotImplementedError
+        """What [at, end) of a packet holds is part of the frame."""
 
+    @abstractmethod
     def _note(self, first: int, nal: bytes) -> bool:
         """What the NAL says of the frame is noted; false if it is none that a stream may hold."""
-        raise NotImplementedError
 
     def _aggregate(self, data: bytes, at: int, end: int) -> None:
         """The NALs of an aggregation packet, each after its size in two bytes, are added."""
