@@ -41,7 +41,7 @@ class _Draft:
         self.tag = ""
 
 
-class Remote:
+class PersonClient:
     """The platform, for somebody who is signed in; close it when done."""
 
     def __init__(self, url: str) -> None:

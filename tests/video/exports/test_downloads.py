@@ -18,8 +18,9 @@ from koinon.base.crypto import SigningKey
 from koinon.base.errors import Invalid
 from koinon.base.ids import new_id
 from koinon.base.ranges import Piece
+from koinon.video import client
 from koinon.video.cameras import CameraId, StreamId
-from koinon.video.exports import remote, verify_package
+from koinon.video.exports import verify_package
 from koinon.video.exports.model import ExportFile, ExportId
 from koinon.video.exports.package import Package
 from koinon.video.exports.sending import Download
@@ -85,10 +86,10 @@ async def test_the_command_takes_up_a_download_where_it_broke_and_verifies_the_w
                     break_off()
 
     monkeypatch.setattr(Download, "send", breaks)
-    monkeypatch.setattr(remote, "_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(client, "_POLL_SECONDS", 0.01)
 
     def save(path: Path) -> None:
-        with contextlib.closing(remote.Remote(studio.site.origin)) as platform:
+        with contextlib.closing(client.PersonClient(studio.site.origin)) as platform:
             platform.use_session(studio.site.token)
             platform.save(told["id"], path, lambda _: None)
 
@@ -101,7 +102,7 @@ async def test_the_command_takes_up_a_download_where_it_broke_and_verifies_the_w
     assert len(await trace(studio.world, "exchange.begun", south)) == 2  # made, and fetched once
     left = files_in(tmp_path)
     # Altered on the way: nothing stays under its name.
-    monkeypatch.setattr(remote, "read_keys", lambda _: [SigningKey.generate().verify_key])
+    monkeypatch.setattr(client, "read_keys", lambda _: [SigningKey.generate().verify_key])
     with pytest.raises(Invalid) as caught:
         await asyncio.to_thread(save, tmp_path / "other.zip")
     assert (caught.value.code, caught.value.facts) == ("package_differs", {"findings": ["key_unknown"]})

@@ -28,6 +28,7 @@ from koinon.base.ids import new_id
 from koinon.base.jobs import Worker
 from koinon.base.objects import LocalObjects
 from koinon.demo.region.video import VIDEO, ZONE_SOUTH
+from koinon.trust.gate import Cut, EndReason
 from koinon.trust.standing.acts import Deed, TargetKind
 from koinon.video.cameras import CameraId
 from koinon.video.exports import store, verify_package
@@ -421,6 +422,24 @@ async def test_a_suspension_stops_the_making_and_a_download_and_hands_out_nothin
     south = studio.site.film.camera["south-1"]
     ends = await eventually(lambda: trace(studio.world, "exchange.ended", south), 3)
     assert sorted(entry.public["reason"] for entry, _ in ends) == ["completed", "cut", "cut"]
+
+
+async def test_what_was_cut_for_reasons_of_our_own_is_made_by_the_next_try(studio: Studio) -> None:
+    asked = (await studio.ask()).json()
+    id_, put = ExportId(UUID(asked["id"])), studio.maker._shelf.put
+
+    async def is_cut(*given: Any, **named: Any) -> None:
+        for use in list(studio.maker._rights._watch.uses.values()):
+            use.use.cut_now(Cut(EndReason.UNCONFIRMED, "standing_unconfirmed"))
+        await put(*given, **named)
+
+    studio.maker._shelf.put = is_cut  # type: ignore[method-assign]
+    with pytest.raises(Unavailable) as caught:
+        await studio.maker.make(id_)
+    assert caught.value.code == "standing_unconfirmed"
+    assert (await studio.look(asked["id"]))["state"] == "making"
+    studio.maker._shelf.put = put  # type: ignore[method-assign]
+    assert await studio.maker.make(id_) == "ready"
 
 
 async def eventually(look: Any, count: int) -> list[Any]:

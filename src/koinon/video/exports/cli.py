@@ -1,81 +1,78 @@
 """`koinon video export`, `koinon video verify-export`: recordings as a file, and whether a file may be believed."""
 
-import os
-import sys
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
-from koinon.base.clock import BRUSSELS
-from koinon.base.errors import Invalid
-from koinon.video.exports.remote import Refused, Remote
+from koinon.video.asking import (
+    PLATFORM,
+    Emergency,
+    Json,
+    Login,
+    Purpose,
+    Reason,
+    Second,
+    Since,
+    Until,
+    Url,
+    stretch_of,
+    visit,
+    watch,
+)
+from koinon.video.client import Refused
 from koinon.video.exports.verifying import read_keys, verify_package
-
-Json = Annotated[bool, typer.Option("--json", help="The result as JSON.")]
 
 
 def export(
     cameras: Annotated[list[str], typer.Argument(help="Codes or ids of cameras.")],
-    since: Annotated[str, typer.Option(help="2026-11-24T10:00; Brussels time where no offset is given.")],
-    until: Annotated[str, typer.Option(help="The same; past.")],
-    purpose: Annotated[str, typer.Option(help="Code of the purpose.")],
+    since: Since,
+    until: Until,
+    purpose: Purpose,
     case: Annotated[str, typer.Option(help="Reference of your case; it stands in every picture.")] = "",
-    reason: Annotated[str, typer.Option(help="Where the authorisation asks for one.")] = "",
+    reason: Reason = "",
     evidence: Annotated[
         bool, typer.Option("--evidence", help="The original recordings, where a rule gives them.")
     ] = False,
-    emergency: Annotated[
-        bool, typer.Option("--emergency", help="Declare an emergency; it is reviewed.")
-    ] = False,
-    second: Annotated[
-        bool, typer.Option("--second", help="Ask a second person of your party first, and wait.")
-    ] = False,
+    emergency: Emergency = False,
+    second: Second = False,
     output: Annotated[
         Path | None, typer.Option(help="File of the package; by default koinon-export-<id>.zip.")
     ] = None,
-    url: Annotated[str, typer.Option(envvar="KOINON_URL", help="The platform.")] = "http://127.0.0.1:8000",
-    login: Annotated[str, typer.Option(help="A local account; its password is asked for, or read.")] = "",
+    url: Url = PLATFORM,
+    login: Login = "",
     as_json: Json = False,
 ) -> None:
     """Ask for an export as a person, wait until it is made, fetch it.
 
     Without --login the session is KOINON_SESSION: the value of the cookie koinon_session of your browser.
     """
-    remote = Remote(url)
     console = Console(stderr=True)
-    try:
-        sign_in(remote, login)
-        found = remote.find_cameras(cameras)
+    with visit(url, login) as client:
+        found = client.find_cameras(cameras)
         asked: dict[str, Any] = {
-            "purpose": purpose, "case": case, "reason": reason, "since": moment(since), "until": moment(until),
-            "emergency": emergency,
+            "purpose": purpose, "case": case, "reason": reason, **stretch_of(since, until), "emergency": emergency
         }  # fmt: skip
         confirmations = {}
         for each in found if second else ():
             request = {**asked, "camera": each["id"], "action": "export", "original": evidence}
-            confirmations[each["id"]] = remote.confirm(
+            confirmations[each["id"]] = client.confirm(
                 request,
                 lambda until, name=each["code"]: console.print(  # type: ignore[misc]
                     f"{name}: waiting for a second person until {until}"
                 ),
             )
-        told = remote.post(
+        told = client.post(
             "/api/video/exports",
             {
                 **asked, "cameras": [each["id"] for each in found], "form": "evidence" if evidence else "clip",
                 "confirmations": confirmations,
             },
         )  # fmt: skip
-        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
-        with Progress(*columns, console=console, transient=True) as bar:
-            task = bar.add_task("queued", total=1.0)
-            for told in remote.follow(str(told["id"])):  # noqa: B020 - the newest is what counts
-                bar.update(task, description=told["state"], completed=told["progress"])
+        told = watch(client, console, told, "exports")
         if told["state"] != "ready":
             raise Refused(told["code"] or "making_failed", export=told["id"], state=told["state"])
         path = output or Path(f"koinon-export-{told['id']}.zip")
@@ -83,9 +80,7 @@ def export(
             TextColumn("fetching"), BarColumn(), DownloadColumn(), console=console, transient=True
         ) as bar:
             task = bar.add_task("", total=told["bytes"])
-            remote.save(told["id"], path, lambda done: bar.update(task, completed=done))
-    finally:
-        remote.close()
+            client.save(told["id"], path, lambda done: bar.update(task, completed=done))
     if as_json:
         print(msgspec.json.encode({**told, "package": str(path)}).decode())
     else:
@@ -146,30 +141,6 @@ def _tell(manifest: dict[str, Any]) -> None:
 def _say(text: str) -> None:
     """Printed as text alone: what a package says of itself must not steer the terminal on which it is judged."""
     print("".join(each if each.isprintable() else "\ufffd" for each in text))
-
-
-def sign_in(remote: Remote, login: str) -> None:
-    """Whoever calls the command acts: of a local account, or in the session of KOINON_SESSION."""
-    if login:
-        if sys.stdin.isatty():
-            password = typer.prompt("Password", hide_input=True, err=True)
-        else:
-            password = sys.stdin.readline().rstrip("\n")
-        remote.sign_in(login, password)
-        return
-    token = os.environ.get("KOINON_SESSION", "")
-    if not token:
-        raise Invalid("session_missing", expected="--login, or KOINON_SESSION")
-    remote.use_session(token)
-
-
-def moment(text: str) -> str:
-    """What was typed, with its offset: Brussels time where it has none. Raises `Invalid: moment_malformed`."""
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise Invalid("moment_malformed", expected="2026-11-24T10:00", given=text[:40]) from None
-    return (at if at.tzinfo is not None else at.replace(tzinfo=BRUSSELS)).isoformat()
 
 
 def attach(app: typer.Typer) -> None:

@@ -1,7 +1,6 @@
 """The pages of exports: to ask for one, and the list of one's own."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -11,7 +10,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.response import Redirect
 
-from koinon.base.clock import BRUSSELS, Clock
+from koinon.base.clock import Clock
 from koinon.base.database import Database
 from koinon.base.errors import NotAllowed
 from koinon.portal import N_, Message, NavigationItem, Viewer, portal_of, render
@@ -24,6 +23,7 @@ from koinon.video.exports.model import ExportView, Form, State
 from koinon.video.exports.service import Exports
 from koinon.video.rights import Action, Rights, choices_of
 from koinon.video.rights.offers import WORDS as GIVING
+from koinon.video.rights.stretches import stretch_fields
 from koinon.video.rights.web import SEEING
 
 STATES: Final[dict[State, tuple[Message, str]]] = {
@@ -148,8 +148,6 @@ async def show_form(
     standing: NamedDependency[Standing],
     database: NamedDependency[Database],
     clock: NamedDependency[Clock],
-    since: str = "",
-    until: str = "",
 ) -> Any:
     """What is to be exported: filled in with what the page of recordings showed."""
     visible = await rights.list_visible_cameras(session, Action.EXPORT)
@@ -158,28 +156,20 @@ async def show_form(
     codes = standing.list_purposes(session.party, Action.EXPORT.value) if session.party else ()
     async with database.acquire() as connection:
         labels: Mapping[str, Any] = (await load_vocabulary(connection)).purposes
-    portal = portal_of(request)
-    language = portal.language_of(request)
-    asked = request.query_params.getall("camera", [])
-    owners = standing.register.parties
-    begin, end = moment_of(since), moment_of(until)
     return render(
         request,
         "exports/new.html",
-        cameras=[
-            (each, owners[each.owner].name if each.owner in owners else "", str(each.id) in asked)
-            for each in visible
-        ],
         choices=choices_of(offers, original, labels, codes),
         originals=bool(original),
-        begin=begin,
-        end=end,
-        today=clock.now().astimezone(BRUSSELS),
-        most=policy.MOST_CAMERAS,
-        minutes=int(policy.LONGEST.total_seconds() // 60),
-        words=msgspec.json.encode(
-            {name: str(portal.catalogues.in_language(language, text)) for name, text in WORDS.items()}
-        ).decode(),
+        **stretch_fields(
+            request,
+            standing,
+            visible,
+            WORDS,
+            most=policy.MOST_CAMERAS,
+            longest=policy.LONGEST,
+            now=clock.now(),
+        ),
     )
 
 
@@ -198,15 +188,6 @@ async def delete(
     """It is wanted no more."""
     await exports.delete(session, export)
     return Redirect("/video/exports", status_code=303)
-
-
-def moment_of(text: str) -> datetime | None:
-    """A moment of the page's address, in Brussels; None where there is none."""
-    try:
-        at = datetime.fromisoformat(text)
-        return at.astimezone(BRUSSELS) if at.tzinfo is not None else None
-    except (ValueError, OverflowError):
-        return None
 
 
 handlers = [show_exports, show_form, fetch, delete, *api.handlers]

@@ -7,63 +7,62 @@ from typing import Annotated, Any
 import msgspec
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from koinon.base.clock import SystemClock, rfc3339
 from koinon.base.errors import Invalid, NotFound
 from koinon.trust.parties import INSTALLER
+from koinon.video.asking import (
+    PLATFORM,
+    Emergency,
+    Json,
+    Login,
+    Purpose,
+    Reason,
+    Second,
+    Since,
+    Until,
+    Url,
+    moment,
+    stretch_of,
+    visit,
+    watch,
+)
 from koinon.video.cameras import SourceKey
 from koinon.video.cameras.cli import Opened, run
 from koinon.video.cameras.store import find_camera_by_code
-from koinon.video.exports.cli import moment, sign_in
-from koinon.video.exports.remote import Refused, Remote
-
-Json = Annotated[bool, typer.Option("--json", help="The result as JSON.")]
+from koinon.video.client import Refused
 
 
 def ask(
     camera: Annotated[str, typer.Argument(help="Code or id of the camera.")],
-    since: Annotated[str, typer.Option(help="2026-11-24T10:00; Brussels time where no offset is given.")],
-    until: Annotated[str, typer.Option(help="The same; past.")],
-    purpose: Annotated[str, typer.Option(help="Code of the purpose.")],
+    since: Since,
+    until: Until,
+    purpose: Purpose,
     case: Annotated[str, typer.Option(help="Reference of your case.")] = "",
-    reason: Annotated[str, typer.Option(help="Where the authorisation asks for one.")] = "",
-    emergency: Annotated[
-        bool, typer.Option("--emergency", help="Declare an emergency; it is reviewed.")
-    ] = False,
-    second: Annotated[
-        bool, typer.Option("--second", help="Ask a second person of your party first, and wait.")
-    ] = False,
-    url: Annotated[str, typer.Option(envvar="KOINON_URL", help="The platform.")] = "http://127.0.0.1:8000",
-    login: Annotated[str, typer.Option(help="A local account; its password is asked for, or read.")] = "",
+    reason: Reason = "",
+    emergency: Emergency = False,
+    second: Second = False,
+    url: Url = PLATFORM,
+    login: Login = "",
     as_json: Json = False,
 ) -> None:
     """Ask, as a person, for recordings that stay with the owner of a camera; wait until they are here.
 
     Without --login the session is KOINON_SESSION: the value of the cookie koinon_session of your browser.
     """
-    remote = Remote(url)
     console = Console(stderr=True)
-    try:
-        sign_in(remote, login)
-        [found] = remote.find_cameras([camera])
+    with visit(url, login) as client:
+        [found] = client.find_cameras([camera])
         asked: dict[str, Any] = {
-            "camera": found["id"], "purpose": purpose, "case": case, "reason": reason, "since": moment(since),
-            "until": moment(until), "emergency": emergency,
+            "camera": found["id"], "purpose": purpose, "case": case, "reason": reason, **stretch_of(since, until),
+            "emergency": emergency,
         }  # fmt: skip
         if second:
-            asked["confirmation"] = remote.confirm(
+            asked["confirmation"] = client.confirm(
                 {**asked, "action": "view_recording"},
                 lambda expires: console.print(f"waiting for a second person until {expires}"),
             )
-        told = remote.post("/api/video/asks", asked)
-        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
-        with Progress(*columns, console=console, transient=True) as bar:
-            task = bar.add_task(told["state"], total=1.0)
-            for told in remote.follow(str(told["id"]), "asks"):  # noqa: B020 - the newest is what counts
-                bar.update(task, description=told["state"], completed=told["progress"])
-    finally:
-        remote.close()
+        told = watch(client, console, client.post("/api/video/asks", asked), "asks")
     if told["state"] != "done":
         raise Refused(told["code"] or "fetching_failed", ask=told["id"], state=told["state"])
     if as_json:

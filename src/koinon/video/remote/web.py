@@ -26,13 +26,13 @@ from koinon.video.cameras import store as cameras
 from koinon.video.cameras.service.record import demand_change
 from koinon.video.cameras.web.administration.forms import read_form
 from koinon.video.cameras.web.words import words_for
-from koinon.video.exports.web import moment_of
 from koinon.video.remote import api, policy, store
 from koinon.video.remote.model import AskView, RemoteSource
 from koinon.video.remote.service import ANSWERING, Asks
 from koinon.video.remote.sources import clear_source, set_source
 from koinon.video.rights import Action, Rights, choices_of
 from koinon.video.rights.offers import WORDS as GIVING
+from koinon.video.rights.stretches import stretch_fields
 from koinon.video.rights.web import SEEING
 
 STATES: Final[dict[str, tuple[Message, str]]] = {
@@ -168,8 +168,6 @@ async def show_form(
     standing: NamedDependency[Standing],
     database: NamedDependency[Database],
     clock: NamedDependency[Clock],
-    since: str = "",
-    until: str = "",
 ) -> Any:
     """What is to be asked: filled in with what the page of recordings showed."""
     seen = await rights.list_visible_cameras(session, Action.VIEW_RECORDING)
@@ -179,26 +177,11 @@ async def show_form(
     visible = [each for each in seen if each.id in remote]
     offers = await rights.list_offers(session, Action.VIEW_RECORDING, visible)
     codes = standing.list_purposes(session.party, Action.VIEW_RECORDING.value) if session.party else ()
-    portal = portal_of(request)
-    language = portal.language_of(request)
-    asked = request.query_params.getall("camera", [])
-    chosen = next((str(each.id) for each in visible if str(each.id) in asked), "")
-    owners = standing.register.parties
     return render(
         request,
         "remote/new.html",
-        cameras=[
-            (each, owners[each.owner].name if each.owner in owners else "", str(each.id) == chosen)
-            for each in visible
-        ],
         choices=choices_of(offers, (), labels, codes),
-        begin=moment_of(since),
-        end=moment_of(until),
-        today=clock.now().astimezone(BRUSSELS),
-        minutes=int(policy.LONGEST.total_seconds() // 60),
-        words=msgspec.json.encode(
-            {name: str(portal.catalogues.in_language(language, text)) for name, text in WORDS.items()}
-        ).decode(),
+        **stretch_fields(request, standing, visible, WORDS, most=1, longest=policy.LONGEST, now=clock.now()),
     )
 
 
