@@ -169,7 +169,9 @@ async def test_who_watches_nothing_has_no_socket_and_no_page(region: Any) -> Non
         assert (await wim.get("/video/cameras/south-1/live")).status_code == 200
         assert (await wim.get("/video/cameras/nowhere/live")).status_code == 404
         assert 'name="purpose"' in page.text and "Stopped by the Commission" not in page.text
+        before = region.platform.keeper.current.epoch
         await region.world.act("chair", Deed.SUSPEND, TargetKind.AUTHORISATION, VIDEO)
+        await region.platform.keeper.refresh(beyond=before)
         page = await wim.get("/video/wall?lang=nl")
         assert "De Commissie heeft de machtiging geschorst" in page.text and 'name="purpose"' not in page.text
     with pytest.raises(websockets.InvalidStatus) as caught:

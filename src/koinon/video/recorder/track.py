@@ -36,6 +36,7 @@ _MOST_BYTES: Final = 4 << 20  # of a fragment, whatever the camera does
 _LARGEST_UNIT: Final = 1 << 30
 _NOMINAL: Final = TICKS // 25  # of a last frame, when nothing tells its duration
 _STEP_SECONDS: Final = 0.5  # of the server's wall clock against its monotonic one
+_UNSURE_SECONDS: Final = 0.01  # what two readings of the two clocks may differ by though neither was set
 _RETRY_SECONDS: Final = 2.0  # before a disk that failed is tried again
 
 
@@ -98,7 +99,7 @@ class Track:
         self._next_decode = 0
         self._run = new_id()
         self._number = 0
-        self._anchor = (clock.now(), clock.monotonic())
+        self._anchor = self._read_clocks()
         self._account = Account(self._anchor[0], on_unit, on_gap, since)
         self._run_end: float | None = None
         self._clock = self._new_clock(1.0)
@@ -208,9 +209,19 @@ class Track:
 
     def _new_run(self, rate: float) -> None:
         self._run, self._number = new_id(), 0
-        self._anchor = (self._wall.now(), self._monotonic())
+        now, at = self._read_clocks()
+        if abs((now - self._datetime(at)).total_seconds()) > _UNSURE_SECONDS:
+            # The server's clock was set. Otherwise the runs keep one anchor: each with its own, a run would begin
+            # some microseconds before the end of the last.
+            self._anchor = (now, at)
         self._clock = self._new_clock(rate)
         self._next_decode = 0
+
+    def _read_clocks(self) -> tuple[datetime, float]:
+        """Both clocks at one moment: the quickest of three readings, as the process may be put aside in between."""
+        readings = [(self._monotonic(), self._wall.now(), self._monotonic()) for _ in range(3)]
+        before, now, after = min(readings, key=lambda each: each[2] - each[0])
+        return now, (before + after) / 2
 
     def _may_begin(self, frame: Frame, arrival: float) -> bool:
         """Whether a run can begin with this frame."""
