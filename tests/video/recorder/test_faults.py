@@ -275,6 +275,26 @@ async def test_a_stream_without_a_key_frame_is_a_gap_that_says_so(cameras, recor
     assert told.reasons == ["no_key_frame"]
 
 
+async def test_a_unit_ends_though_no_key_frame_follows_its_first(cameras, record, read_all):
+    # What stands in no row is reached by no term: the unit is told, and a new session asks for a key frame.
+    server = await cameras()
+
+    async def script(camera, told):
+        await until(lambda: camera.pictures > 0)
+        camera.fault = Fault(no_key_frames=True)
+        await until(lambda: told.units)
+        assert told.units[0].wall_us < 5e6
+        camera.fault = Fault()
+        await asyncio.sleep(1.5)
+
+    told = await record(server, script=script, unit_seconds=1.0, gop_seconds=0.5, key_frame_seconds=0.6)
+    assert told.units[0].end_reason == "no_key_frame" and told.units[0].frames > 25
+    assert len(told.units) > 1 and told.units[1].run != told.units[0].run
+    (gap,) = told.gaps
+    assert gap.reason == "no_key_frame" and gap.end == told.units[1].start
+    await read_all(told, decode=False)  # the pictures that were left out are referred to
+
+
 async def test_the_cameras_own_time_is_kept_and_not_believed(cameras, record):
     server = await cameras()
     server.camera("cam").fault = Fault(report_offset=86_400.0)

@@ -175,9 +175,11 @@ class Camera:
         return both
 
     def _check(self, track: Track) -> SessionFailed | None:
-        since, limit = track.waiting_since, self._options.key_frame_seconds
-        if since is not None and self._clock.monotonic() - since > limit:
-            return SessionFailed("no_key_frame", f"none to begin with for {limit:g} s")
+        now, options = self._clock.monotonic(), self._options
+        if (since := track.waiting_since) is not None and now - since > options.key_frame_seconds:
+            return SessionFailed("no_key_frame", f"none to begin with for {options.key_frame_seconds:g} s")
+        if (due := track.due) is not None and now - due > options.gop_seconds:
+            return SessionFailed("no_key_frame", f"none to turn at for {options.gop_seconds:g} s")
         return None
 
     def _pause(self) -> float:

@@ -25,7 +25,7 @@ Reason = Literal[
     "unauthorised",  # the credentials do not hold
     "protocol",  # what the camera says is not RTSP, SDP or RTP
     "unsupported",  # no H.264 or H.265 video, or no TCP
-    "no_key_frame",  # frames, but none to begin with
+    "no_key_frame",  # frames, but none to begin with, or to turn at
     "clock_step",  # the camera's or the server's clock was set
     "clock_rate",  # the camera's clock does not run at the rate it says
     "disk_full",
@@ -108,6 +108,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         silence_seconds: without data for so long, the connection counts as half open.
         connect_seconds: for the connection, and for each answer.
         key_frame_seconds: how long to wait for a key frame to begin with.
+        gop_seconds: how long a unit that should have turned may wait for the key frame to turn at. Then the session
+            is begun anew, since cameras begin one with a key frame: what no row tells of, no term reaches.
         backoff_seconds, backoff_limit_seconds: first and longest pause before a new attempt.
         fence: of the lease under which this recorder writes; part of every file name.
         correction_ppm: most by which a unit's wall duration may differ from its media duration.
@@ -123,6 +125,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     silence_seconds: float = 5.0
     connect_seconds: float = 5.0
     key_frame_seconds: float = 30.0
+    gop_seconds: float = 300.0
     backoff_seconds: float = 0.5
     backoff_limit_seconds: float = 30.0
     fence: int = 0

@@ -17,6 +17,11 @@ class Unkept(Track):
         self._monotonic = clock.monotonic
         self._begun = False
 
+    @property
+    def due(self) -> float | None:
+        """None: there are no units."""
+        return None
+
     async def settle(self) -> None:
         """At once: nothing is waited for."""
 

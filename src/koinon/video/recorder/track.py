@@ -114,6 +114,11 @@ class Track:
         digest = hashlib.sha256(turner.encode()).digest()
         self._phase = int.from_bytes(digest[:8], "big") / 2**64 * options.unit_seconds
 
+    @property
+    def due(self) -> float | None:
+        """By the monotonic clock, since when the open unit waits for a key frame to turn at, or will."""
+        return self._unit.rotate_at if self._unit is not None else None
+
     async def settle(self) -> None:
         """Every unit that was ended is closed and told."""
         await self._settled.wait()
