@@ -5,7 +5,7 @@ PY := .venv/bin/python
 UV := .venv/bin/uv
 JOBS ?= 4
 ROUNDS ?= 10
-# Tests and the demo start hundreds of processes; without compiled files each compiles everything anew.
+# Tests and the demo start hundreds of processes, many at once; what setup has not compiled each compiles for itself.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo test search check bench docs clean lock
@@ -17,8 +17,9 @@ setup: .venv/.ready ## make .venv from the locks and build the pages' assets (te
 
 .venv/.ready: requirements/dev.lock requirements/bootstrap.lock pyproject.toml web/package-lock.json $(wildcard web/src/*) web/build.mjs
 	@test -x $(UV) || { python3 -m venv .venv && .venv/bin/python -m pip install --quiet --require-hashes -r requirements/bootstrap.lock; }
-	$(UV) pip sync --quiet --require-hashes requirements/dev.lock
+	$(UV) pip sync --quiet --compile-bytecode --require-hashes requirements/dev.lock
 	$(UV) pip install --quiet --no-deps --no-build-isolation --editable .
+	$(PY) -m compileall -q src
 	$(PY) -m koinon.portal.build
 	@touch $@
 

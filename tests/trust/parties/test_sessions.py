@@ -283,6 +283,8 @@ async def test_an_unknown_account_costs_a_hash_like_a_known_one(region, accounts
     assert len(hashed) == 2
     parameters = [argon2.extract_parameters(each) for each in hashed]
     assert parameters[0] == parameters[1]
+    with pytest.raises(argon2.exceptions.VerifyMismatchError):  # reckoned to the end, not found malformed
+        CHEAP.verify(hashed[1], "x")
 
 
 async def test_guessing_is_slowed_then_locked_out_and_a_right_password_does_not_help(region, accounts):

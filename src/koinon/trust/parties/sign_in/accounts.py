@@ -1,6 +1,7 @@
 """Accounts of our own: argon2id, and only in the embedded default. Production signs in by OpenID Connect."""
 
 import asyncio
+import base64
 import secrets
 import unicodedata
 from datetime import datetime
@@ -41,8 +42,7 @@ class LocalAccounts:
         self._hasher = hasher or argon2.PasswordHasher()
         self._attempts = attempts or Attempts(database)
         self._slots = asyncio.Semaphore(_HASHES_AT_ONCE)
-        # What the password of an account that does not exist is compared with.
-        self._nobody = self._hasher.hash(secrets.token_hex())
+        self._nobody = _hash_of_nothing(self._hasher)
 
     async def sign_in(self, login: str, password: str, *, address: str, at: datetime) -> str:
         """The login, proven by its password.
@@ -95,6 +95,20 @@ class LocalAccounts:
             return self._hasher.verify(hashed, _fold_password(password))
         except argon2.exceptions.VerificationError:
             return False
+
+
+def _hash_of_nothing(hasher: argon2.PasswordHasher) -> str:
+    """What the password of an account that does not exist is compared with: it takes as long as any, and no password
+    has it. Drawn, not reckoned, so that no process spends a fifth of a second on it as it starts.
+
+    Source: the encoded form of the reference implementation of RFC 9106.
+    """
+
+    def drawn(length: int) -> str:
+        return base64.b64encode(secrets.token_bytes(length)).decode().rstrip("=")
+
+    cost = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
+    return f"$argon2id$v=19${cost}${drawn(hasher.salt_len)}${drawn(hasher.hash_len)}"
 
 
 def check_local_accounts(settings: Settings) -> None:
