@@ -8,6 +8,7 @@ from litestar import Litestar, MediaType, Request, Response, get, post
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig, ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
+from litestar.params import JSONBody
 
 import koinon
 from koinon.app import web as start
@@ -269,7 +270,7 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
 
 
 @post("/api/exchanges", status_code=200, opt={"public": True, "csrf": False, "raw": True}, tags=["exchanges"])
-async def document_exchange(data: ExchangeRequest) -> ExchangeAnswer:
+async def document_exchange(data: JSONBody[ExchangeRequest]) -> ExchangeAnswer:
     """One governed question; the request is signed (RFC 9421), and so is the answer.
 
     Never reached: `RAW_PATHS` are served by `ExchangeApi`. This describes them in the OpenAPI document.
@@ -278,7 +279,7 @@ async def document_exchange(data: ExchangeRequest) -> ExchangeAnswer:
 
 
 @post("/api/dossiers", status_code=201, opt={"public": True, "csrf": False, "raw": True}, tags=["exchanges"])
-async def document_dossier(data: DossierRequest) -> DossierAnswer:
+async def document_dossier(data: JSONBody[DossierRequest]) -> DossierAnswer:
     """A dossier enters the reference directory, with proof that the party knows the person; signed both ways.
 
     Never reached, as above.
@@ -292,7 +293,7 @@ async def document_dossier(data: DossierRequest) -> DossierAnswer:
     opt={"public": True, "csrf": False, "raw": True},
     tags=["exchanges"],
 )
-async def document_communication(data: CommunicationRequest) -> str:
+async def document_communication(data: JSONBody[CommunicationRequest]) -> str:
     """A stream of JSON lines about the party's own dossiers; ends with a signed last line, or was cut.
 
     Never reached, as above.

@@ -9,7 +9,7 @@ import argon2
 import httpx
 import pytest
 from litestar import Litestar, get
-from litestar.di import Provide
+from litestar.di import NamedDependency, Provide
 
 from koinon.base import metrics
 from koinon.base.clock import Clock
@@ -27,7 +27,7 @@ CHEAP = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 
 
 @get("/secret")
-async def secret(session: Session) -> dict[str, Any]:
+async def secret(session: NamedDependency[Session]) -> dict[str, Any]:
     return {"name": session.name, "profile": session.profile}
 
 

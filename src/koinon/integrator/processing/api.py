@@ -6,7 +6,7 @@ from uuid import UUID
 import msgspec
 from litestar import Response, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery
+from litestar.params import FromPath, FromQuery, JSONBody
 
 from koinon.base.errors import Conflict
 from koinon.base.ids import parse_id
@@ -103,7 +103,7 @@ async def get_data_set(
 
 @post("/api/processing/data-sets/{name:str}/noise/expected", status_code=200, tags=["processing"])
 async def expect_noise(
-    data: NoiseRequest,
+    data: JSONBody[NoiseRequest],
     name: FromPath[str],
     operator: NamedDependency[Author],
     processing: NamedDependency[Processing],
@@ -122,7 +122,7 @@ async def expect_noise(
 
 @post("/api/processing/data-sets/{name:str}/noise", status_code=202, tags=["processing"])
 async def propose_noise(
-    data: NoiseOrder,
+    data: JSONBody[NoiseOrder],
     name: FromPath[str],
     operator: NamedDependency[Author],
     processing: NamedDependency[Processing],
@@ -145,7 +145,7 @@ class TableOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 @post("/api/processing/data-sets/{name:str}/tables", status_code=202, tags=["processing"])
 async def propose_table(
-    data: TableOrder,
+    data: JSONBody[TableOrder],
     name: FromPath[str],
     operator: NamedDependency[Author],
     processing: NamedDependency[Processing],
@@ -170,7 +170,7 @@ class RowsTitle(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 @post("/api/processing/data-sets/{name:str}/makings", status_code=202, tags=["processing"])
 async def start_rows(
-    data: RowsOrder,
+    data: JSONBody[RowsOrder],
     name: FromPath[str],
     operator: NamedDependency[Author],
     processing: NamedDependency[Processing],
@@ -198,7 +198,7 @@ async def get_made_rows(
 
 @post("/api/processing/makings/{making:uuid}/propose", status_code=202, tags=["processing"])
 async def propose_making(
-    data: RowsTitle,
+    data: JSONBody[RowsTitle],
     making: FromPath[UUID],
     operator: NamedDependency[Author],
     processing: NamedDependency[Processing],
@@ -240,7 +240,7 @@ async def get_draft(
 
 @post("/api/processing/drafts/{draft:uuid}/agree", status_code=204, tags=["processing"])
 async def agree_draft(
-    data: Agreement,
+    data: JSONBody[Agreement],
     draft: FromPath[UUID],
     operator: NamedDependency[Author],
     processing: NamedDependency[Processing],

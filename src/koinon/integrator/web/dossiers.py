@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 from litestar import Request, get, post
 from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect
 
 from koinon.base.clock import Clock, civil_date
@@ -56,7 +57,7 @@ async def show_dossiers(
     database: NamedDependency[Database],
     sealer: NamedDependency[Sealer],
     clock: NamedDependency[Clock],
-    after: str | None = None,
+    after: FromQuery[str | None] = None,
 ) -> Any:
     """The party's own lines of the directory, and the form to add one.
 
@@ -99,7 +100,7 @@ async def add_dossier(
 @post("/dossiers/{dossier:str}/end", status_code=303)
 async def stop_dossier(
     session: NamedDependency[Session],
-    dossier: str,
+    dossier: FromPath[str],
     database: NamedDependency[Database],
     sealer: NamedDependency[Sealer],
     clock: NamedDependency[Clock],
@@ -126,7 +127,7 @@ async def stop_dossier(
 @post("/dossiers/{dossier:str}/keep", status_code=303)
 async def affirm_dossier(
     session: NamedDependency[Session],
-    dossier: str,
+    dossier: FromPath[str],
     settings: NamedDependency[Settings],
     database: NamedDependency[Database],
     sealer: NamedDependency[Sealer],

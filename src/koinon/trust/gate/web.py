@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 from litestar import Request, get
 from litestar.di import NamedDependency
+from litestar.params import FromQuery
 
 from koinon.base.clock import Clock
 from koinon.base.database import Connection, Database
@@ -146,7 +147,7 @@ async def show_uses(
     sealer: NamedDependency[Sealer],
     standing: NamedDependency[Standing],
     clock: NamedDependency[Clock],
-    after: str | None = None,
+    after: FromQuery[str | None] = None,
 ) -> Any:
     """What this party asked, newest first: all of it for its manager and adviser, the own questions for others.
 
@@ -202,7 +203,7 @@ async def show_source_uses(
     standing: NamedDependency[Standing],
     keepers: NamedDependency[Keepers],
     clock: NamedDependency[Clock],
-    after: str | None = None,
+    after: FromQuery[str | None] = None,
 ) -> Any:
     """What was done with the services that this party keeps, newest first, whoever asked.
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from litestar import Response, get
 from litestar.di import NamedDependency
+from litestar.params import FromPath
 
 from koinon.base.database import Database
 from koinon.base.errors import NotFound
@@ -27,7 +28,7 @@ _IMMUTABLE = {"cache-control": "public, max-age=31536000, immutable"}
 
 @get("/api/ledger/{log:str}/checkpoint", opt=_PUBLIC, tags=["ledger"], media_type="text/plain")
 async def get_checkpoint(
-    log: str, database: NamedDependency[Database], objects: NamedDependency[Objects]
+    log: FromPath[str], database: NamedDependency[Database], objects: NamedDependency[Objects]
 ) -> Response[bytes]:
     """The newest checkpoint, with the witnesses' cosignatures where a quorum has given them.
 
@@ -48,7 +49,7 @@ async def get_checkpoint(
     media_type="application/octet-stream",
 )
 async def get_tile(
-    path: str, database: NamedDependency[Database], objects: NamedDependency[Objects]
+    path: FromPath[str], database: NamedDependency[Database], objects: NamedDependency[Objects]
 ) -> Response[bytes]:
     """A tile or an entry bundle of the register log.
 
@@ -68,7 +69,7 @@ async def get_tile(
 
 @get("/api/ledger/proofs/{entry:str}", opt=_PUBLIC, tags=["ledger"])
 async def get_entry_proof(
-    entry: str, database: NamedDependency[Database], objects: NamedDependency[Objects]
+    entry: FromPath[str], database: NamedDependency[Database], objects: NamedDependency[Objects]
 ) -> Proof:
     """The proof that a receipt's entry is in the tree.
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from litestar import Request, get
 from litestar.di import NamedDependency
+from litestar.params import FromPath
 
 from koinon.base.database import Database
 from koinon.base.errors import NotFound
@@ -45,7 +46,7 @@ async def show_ledger(request: Request[Any, Any, Any], database: NamedDependency
 @get("/ledger/{entry:str}", opt={"public": True}, include_in_schema=False)
 async def show_entry(
     request: Request[Any, Any, Any],
-    entry: str,
+    entry: FromPath[str],
     database: NamedDependency[Database],
     objects: NamedDependency[Objects],
 ) -> Any:

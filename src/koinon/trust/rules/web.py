@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from litestar import Request, get
 from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery
 
 from koinon.base.clock import BRUSSELS, Clock, civil_date
 from koinon.base.database import Database
@@ -71,11 +72,11 @@ async def show_rules(
 @get("/rules/rule/{rule_id:str}", opt={"public": True}, include_in_schema=False)
 async def show_rule(
     request: Request[Any, Any, Any],
-    rule_id: str,
+    rule_id: FromPath[str],
     database: NamedDependency[Database],
     standing: NamedDependency[Any],
     clock: NamedDependency[Clock],
-    version: int | None = None,
+    version: FromQuery[int | None] = None,
 ) -> Any:
     """One rule in three languages, with conditions, obligations, legal basis and versions.
 

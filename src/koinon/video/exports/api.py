@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 from litestar import Request, delete, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath
+from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.response import Stream
 
 from koinon.base.connection import narrow, reset, transport_of
@@ -33,7 +33,7 @@ class Ticket(msgspec.Struct, frozen=True):
 
 @post("/api/video/exports", status_code=202, tags=["video"])
 async def ask_export(
-    data: ExportRequest, session: NamedDependency[Session], exports: NamedDependency[Exports]
+    data: JSONBody[ExportRequest], session: NamedDependency[Session], exports: NamedDependency[Exports]
 ) -> ExportView:
     """The export will be made, of all its cameras; ask again how it stands.
 
@@ -78,7 +78,7 @@ async def fetch_package(
     export: FromPath[UUID],
     session: NamedDependency[Session],
     exports: NamedDependency[Exports],
-    token: str = "",
+    token: FromQuery[str] = "",
 ) -> Stream:
     """The package, a ZIP, or one range of it (RFC 9110 section 14). A cut resets the connection.
 

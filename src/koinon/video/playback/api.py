@@ -13,7 +13,7 @@ from uuid import UUID
 from litestar import MediaType, Request, Response, delete, get, post
 from litestar.datastructures import Cookie
 from litestar.di import NamedDependency, Provide
-from litestar.params import FromPath
+from litestar.params import FromPath, JSONBody
 from litestar.response import Stream
 
 from koinon.base.clock import Clock, rfc3339
@@ -174,7 +174,7 @@ _ENTER: Final = {"door": Provide(enter)}
 
 @post("/api/video/views", status_code=201, tags=["video"])
 async def open_view(
-    data: ViewRequest,
+    data: JSONBody[ViewRequest],
     session: NamedDependency[Session],
     playback: NamedDependency[Playback],
     rights: NamedDependency[Rights],

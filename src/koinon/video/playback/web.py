@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from litestar import MediaType, Request, Response, get
 from litestar.di import NamedDependency
-from litestar.params import Parameter
+from litestar.params import FromQuery, QueryParameter
 
 from koinon.base.clock import Clock
 from koinon.base.database import Database
@@ -98,14 +98,14 @@ async def show_timelines(
     playback: NamedDependency[Playback],
     standing: NamedDependency[Standing],
     clock: NamedDependency[Clock],
-    camera: Annotated[list[str], Parameter(description="ids of cameras")],
-    since: datetime,
-    until: datetime,
-    purpose: str = "",
-    case: str = "",
-    reason: str = "",
-    emergency: bool = False,
-    action: Action = Action.VIEW_RECORDING,
+    camera: Annotated[list[str], QueryParameter(description="ids of cameras")],
+    since: FromQuery[datetime],
+    until: FromQuery[datetime],
+    purpose: FromQuery[str] = "",
+    case: FromQuery[str] = "",
+    reason: FromQuery[str] = "",
+    emergency: FromQuery[bool] = False,
+    action: FromQuery[Action] = Action.VIEW_RECORDING,
 ) -> Response[bytes]:
     """What there is of each camera's past, for that purpose: spans that touch, in order, their sum the interval.
 

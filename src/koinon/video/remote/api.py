@@ -5,7 +5,7 @@ from uuid import UUID
 import msgspec
 from litestar import delete, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath
+from litestar.params import FromPath, JSONBody
 
 from koinon.trust.parties.sign_in import Session
 from koinon.video.remote.model import AskRequest, AskView
@@ -20,7 +20,7 @@ class AskList(msgspec.Struct, frozen=True):
 
 @post("/api/video/asks", status_code=202, tags=["video"])
 async def ask_recordings(
-    data: AskRequest, session: NamedDependency[Session], asks: NamedDependency[Asks]
+    data: JSONBody[AskRequest], session: NamedDependency[Session], asks: NamedDependency[Asks]
 ) -> AskView:
     """The stretch will be fetched from the system of the camera's owner; ask again how it stands.
 

@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery
+from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.response import Redirect
 
 from koinon.base.clock import Clock, end_of
@@ -129,7 +129,7 @@ async def list_recorded(
 
 @post("/api/video/decisions", tags=["video"], status_code=201)
 async def record_decision(
-    data: NewDecision,
+    data: JSONBody[NewDecision],
     session: NamedDependency[Session],
     database: NamedDependency[Database],
     standing: NamedDependency[Standing],

@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 from litestar import Request, get
 from litestar.di import NamedDependency
+from litestar.params import FromQuery
 
 from koinon.base.clock import Clock
 from koinon.base.database import Database
@@ -65,8 +66,8 @@ async def show_uses(
     sealer: NamedDependency[Sealer],
     standing: NamedDependency[Standing],
     clock: NamedDependency[Clock],
-    camera: str = "",
-    after: str | None = None,
+    camera: FromQuery[str] = "",
+    after: FromQuery[str | None] = None,
 ) -> Any:
     """Every use of one of the party's cameras, newest first.
 

@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath
+from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.response import Redirect
 
 from koinon.base.clock import Clock
@@ -128,8 +128,8 @@ async def show_rights(
     database: NamedDependency[Database],
     standing: NamedDependency[Standing],
     clock: NamedDependency[Clock],
-    camera: str = "",
-    person: str = "",
+    camera: FromQuery[str] = "",
+    person: FromQuery[str] = "",
 ) -> Any:
     """Who can see a camera, or what somebody can do; of one's own party, or of all for those who oversee."""
     if not asks_about_rights(session):
@@ -267,7 +267,7 @@ class Asked(msgspec.Struct, frozen=True):
 
 @post("/api/video/confirmations", tags=["video"])
 async def ask_confirmation(
-    data: ViewRequest,
+    data: JSONBody[ViewRequest],
     session: NamedDependency[Session],
     database: NamedDependency[Database],
     sealer: NamedDependency[Sealer],

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from litestar import Request, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath
+from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect
 
 from koinon.base.errors import KoinonError
@@ -39,7 +39,9 @@ navigation = [
 
 @get("/statistics", opt={"public": True}, include_in_schema=False)
 async def show_statistics(
-    request: Request[Any, Any, Any], processing: NamedDependency[Processing], after: str | None = None
+    request: Request[Any, Any, Any],
+    processing: NamedDependency[Processing],
+    after: FromQuery[str | None] = None,
 ) -> Any:
     """What was published, newest first."""
     past = parse_id(after, "after") if after else None

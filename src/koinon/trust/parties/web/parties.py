@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
+from litestar.params import FromPath
 from litestar.response import Redirect
 
 from koinon.base.clock import Clock, civil_date
@@ -297,7 +298,7 @@ async def register_party(
 @get("/parties/{party:uuid}", include_in_schema=False)
 async def show_party(
     request: Request[Any, Any, Any],
-    party: UUID,
+    party: FromPath[UUID],
     session: NamedDependency[Session],
     database: NamedDependency[Database],
     clock: NamedDependency[Clock],
@@ -309,8 +310,8 @@ async def show_party(
 @post("/parties/{party:uuid}/{what:str}", include_in_schema=False, status_code=303)
 async def change_party(
     request: Request[Any, Any, Any],
-    party: UUID,
-    what: str,
+    party: FromPath[UUID],
+    what: FromPath[str],
     session: NamedDependency[Session],
     database: NamedDependency[Database],
     sealer: NamedDependency[Sealer],

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
-from litestar.params import Parameter
+from litestar.params import FromQuery, QueryParameter
 from litestar.response import Redirect
 
 from koinon.base.clock import Clock
@@ -17,12 +17,15 @@ from koinon.trust.parties.web.words import words_for
 
 CHOOSE = "/sign-in/choose"
 
+# A page of ours to go on to, once signed in.
+ReturnTo = Annotated[str | None, QueryParameter(name="next")]
+
 
 @get("/sign-in", opt={"public": True}, include_in_schema=False)
 async def show_sign_in(
     request: Request[Any, Any, Any],
     sign_in: NamedDependency[SignIn],
-    return_to: Annotated[str | None, Parameter(query="next")] = None,
+    return_to: ReturnTo = None,
 ) -> Response[Any]:
     """How to sign in here; who is signed in already goes on."""
     if viewer_of(request) is not None:
@@ -71,9 +74,7 @@ async def sign_in_locally(request: Request[Any, Any, Any], sign_in: NamedDepende
 
 
 @get("/sign-in/oidc", opt={"public": True}, include_in_schema=False)
-async def go_to_provider(
-    sign_in: NamedDependency[SignIn], return_to: Annotated[str | None, Parameter(query="next")] = None
-) -> Response[Any]:
+async def go_to_provider(sign_in: NamedDependency[SignIn], return_to: ReturnTo = None) -> Response[Any]:
     """The browser goes to the identity provider."""
     begun = await sign_in.begin_oidc(local_address(return_to))
     answer = Redirect(begun.address, status_code=303)
@@ -106,8 +107,8 @@ async def show_choices(
     session: NamedDependency[Session],
     database: NamedDependency[Database],
     clock: NamedDependency[Clock],
-    return_to: Annotated[str | None, Parameter(query="next")] = None,
-    again: bool = False,
+    return_to: ReturnTo = None,
+    again: FromQuery[bool] = False,
 ) -> Response[Any]:
     """In what to act; goes on when that is clear already, unless `again` asks for another choice."""
     target = local_address(return_to)

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import msgspec
 from litestar import Request, get, post
 from litestar.di import NamedDependency
+from litestar.params import FromQuery
 
 from koinon.base.clock import Clock
 from koinon.base.database import Database
@@ -96,8 +97,8 @@ async def import_cameras(
     settings: NamedDependency[Settings],
     standing: NamedDependency[Standing],
     clock: NamedDependency[Clock],
-    kind: Literal["csv", "geojson"] = "csv",
-    dry_run: bool = False,
+    kind: FromQuery[Literal["csv", "geojson"]] = "csv",
+    dry_run: FromQuery[bool] = False,
 ) -> importing.ImportReport:
     """The body is a CSV or GeoJSON file of the party's cameras; tells for each row what became of it."""
     author = session.author()

@@ -6,7 +6,7 @@ from uuid import UUID
 import msgspec
 from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath
+from litestar.params import FromPath, JSONBody
 from litestar.response import Redirect
 
 from koinon.base.clock import Clock, rfc3339
@@ -121,7 +121,7 @@ async def revoke(
 
 @post("/api/video/stations/challenge", status_code=200, tags=["cameras"], summary="A challenge to sign")
 async def ask_challenge(
-    data: Asked,
+    data: JSONBody[Asked],
     session: NamedDependency[Session],
     database: NamedDependency[Database],
     settings: NamedDependency[Settings],
@@ -141,7 +141,7 @@ async def ask_challenge(
 
 @post("/api/video/stations", status_code=201, tags=["cameras"], summary="Register this browser")
 async def add_station(
-    data: Registration,
+    data: JSONBody[Registration],
     session: NamedDependency[Session],
     database: NamedDependency[Database],
     sealer: NamedDependency[Sealer],
@@ -168,7 +168,7 @@ async def add_station(
 
 @post("/api/video/stations/presence", status_code=200, tags=["cameras"], summary="Prove where one is")
 async def prove_presence(
-    data: stations.Answer,
+    data: JSONBody[stations.Answer],
     session: NamedDependency[Session],
     database: NamedDependency[Database],
     settings: NamedDependency[Settings],
