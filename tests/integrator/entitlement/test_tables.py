@@ -2,21 +2,27 @@
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from importlib.resources import files
 from typing import Any
 
+import ibis
 import pyarrow
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from koinon.base.errors import NotFound
 from koinon.integrator.drivers import PartialDate
 from koinon.integrator.entitlement import Facts, Member, decide_admission
+from koinon.integrator.entitlement.expressions import born_by, dated, with_birth_date
+from koinon.integrator.entitlement.parameters import parameter_book
 from koinon.integrator.entitlement.social_dwelling import Occupant, RentFacts, calculate_rent
+from koinon.integrator.entitlement.social_dwelling import rent as rent_rule
+from koinon.integrator.entitlement.social_dwelling import rule as admission_rule
 from koinon.integrator.entitlement.social_dwelling.rent_reading import NEEDS
 from koinon.integrator.entitlement.social_dwelling.tables import ADMISSION_TABLES, RENT_TABLES
-from koinon.integrator.processing import Compiled
+from koinon.integrator.processing import Compiled, TableFlow
 
 Rows = Mapping[str, Sequence[Mapping[str, Any]]]
 TRI = st.sampled_from([True, False, None])
@@ -69,6 +75,25 @@ def admission() -> Any:
 @pytest.fixture(scope="module")
 def rent() -> Any:
     compiled = Compiled(RENT_TABLES)
+    yield compiled
+    compiled.close()
+
+
+@pytest.fixture(scope="module")
+def ages() -> Any:
+    def build(tables: Mapping[str, ibis.Table]) -> ibis.Table:
+        rows = with_birth_date(tables["person"])
+        day = born_by(rows.at, rows.years)
+        return rows.select(
+            "subject",
+            earliest=rows.born_earliest.cast("string").left(10),
+            latest=rows.born_latest.cast("string").left(10),
+            surely=rows.born_latest <= day,
+            perhaps=rows.born_earliest <= day,
+        )
+
+    inputs = {"person": {"subject": "string", "birth_date": "string", "at": "date", "years": "int64"}}
+    compiled = Compiled(TableFlow(name="ages", inputs=inputs, build=build))
     yield compiled
     compiled.close()
 
@@ -166,6 +191,40 @@ def decided(case: Case) -> dict[str, Any]:
     }
 
 
+NEEDED = {
+    "adult": ["rijksregister/person.birth_date"],
+    "registered": [
+        "rijksregister/person.register", "rijksregister/household.members", "ksz/social_status.dependent_child"
+    ],
+    "income_within_ceiling": [
+        "rijksregister/household.members", "ksz/income.net_taxable_income", "ksz/social_status.dependent_child",
+        "ksz/social_status.disabled",
+    ],
+    "no_property": ["rijksregister/household.members", "ksz/property.rights"],
+}  # fmt: skip
+
+
+def lacking(case: Case) -> set[str]:
+    """The data of an admission that are not known."""
+    members = members_of(case)
+    some_register_open = any(one["register"] is None for one in members)
+    found = {
+        "rijksregister/person.death_date": case["alive"] is None,
+        "rijksregister/person.birth_date": members[0]["born"] is None or not members[0]["born"].complete,
+        "rijksregister/person.register": not case["complete"] and some_register_open,
+        "rijksregister/household.members": not case["complete"] or some_register_open,
+        "ksz/social_status.dependent_child": any(one["dependent_child"] is None for one in members),
+        "ksz/social_status.disabled": any(one["disabled"] is None for one in members),
+        # What a dependent child earns does not count.
+        "ksz/income.net_taxable_income": any(
+            one["income"] is None and not one["dependent_child"] for one in members
+        ),
+        "ksz/property.rights": any(one["holds"] is None for one in members),
+        "candidates/application.application": any(one["application"] is None for one in members),
+    }
+    return {name for name, lacks in found.items() if lacks}
+
+
 def calculated(case: Case) -> dict[str, Any]:
     found = calculate_rent(
         RentFacts(
@@ -223,6 +282,16 @@ def test_admission_by_table_agrees_with_the_rule(admission: Compiled, case: Case
         if row[name] is None and case["at"].year < 2027:
             assert row[f"{name}_missing"], name
         assert row[name] is None or row[f"{name}_missing"] is None
+    lacks = lacking(case)
+    for name, data in NEEDED.items():
+        if row[name] is None:
+            assert told(row, {f"{name}_missing": None}) == {f"{name}_missing": lacks.intersection(data)}
+    if row["admissible"] is None:
+        named = set(row["admissible_missing"].split(",")) if row["admissible_missing"] else set()
+        for name, data in NEEDED.items():
+            if row[name] is None:
+                assert lacks.intersection(data) <= named
+        assert named <= lacks
 
 
 @settings(max_examples=150)
@@ -320,3 +389,72 @@ def test_a_birth_date_that_is_none_is_unknown(admission: Compiled) -> None:
         )
         assert row["adult"] is None, text
         assert row["adult_missing"] == "rijksregister/person.birth_date"
+
+
+def test_a_parameter_by_table_is_that_of_the_book_on_every_day_it_changes() -> None:
+    book = parameter_book(rent_rule.__package__)
+    codes = tuple(dict.fromkeys((*admission_rule.CODES, *rent_rule.CODES)))
+    changes = {
+        day for code in codes for used in book.spells(code) for day in (used.valid_from, used.valid_until)
+    }
+    days = [None, *(day + timedelta(days) for day in changes if day for days in (-1, 0))]
+    flow = TableFlow(
+        name="parameters",
+        inputs={"day": {"subject": "string", "at": "date"}},
+        build=lambda tables: dated(tables["day"], book, codes),
+    )
+
+    def on(code: str, day: date | None) -> int | None:
+        try:
+            return book.on(code, day).value if day else None
+        except NotFound:
+            return None
+
+    compiled = Compiled(flow)
+    found = compiled.one({"day": [{"subject": str(day), "at": day} for day in days]})
+    compiled.close()
+    assert found == [
+        {"subject": str(day), "at": day, **{code: on(code, day) for code in codes}} for day in days
+    ]
+
+
+BIRTH_TEXTS = st.one_of(
+    st.none(),
+    BIRTHS.map(str),
+    st.from_regex(r"\A[0-9]{4}-[01][0-9]-[0-3][0-9]\Z"),
+    st.from_regex(r"\A[-+ 0-9]{3,5}[-/ ][ 01][0-9][-/ ][0-3][ 0-9]\Z"),
+    st.text(alphabet="0123456789-/ x\n", max_size=12),
+)
+
+
+@settings(max_examples=60)
+@given(
+    texts=st.lists(BIRTH_TEXTS, max_size=40),
+    at=st.dates(date(2016, 1, 1), date(2030, 1, 1)) | st.just(date(2024, 2, 29)),
+    years=st.integers(0, 70),
+)
+@example(texts=["2006-02-28", "2006-03-01", "2004-02-29", "2006-02-00"], at=date(2024, 2, 29), years=18)
+@example(texts=["2004-02-29", "2004-02-00", "1900-02-29"], at=date(2022, 2, 28), years=18)
+@example(
+    texts=["0000-01-01", "0000-00-00", "0001-00-00", "9999-00-00", "1980-00-05"],
+    at=date(2022, 3, 1),
+    years=18,
+)
+def test_a_birth_date_is_read_as_one_by_one(
+    ages: Compiled, texts: list[str | None], at: date, years: int
+) -> None:
+    rows = [
+        {"subject": str(place), "birth_date": text, "at": at, "years": years}
+        for place, text in enumerate(texts)
+    ]
+    found = {row["subject"]: row for row in ages.one({"person": rows})}
+    for place, text in enumerate(texts):
+        row = found[str(place)]
+        try:
+            born = PartialDate.parse(text or "")
+        except ValueError:
+            assert (row["earliest"], row["latest"]) == (None, None)
+            continue
+        assert (row["earliest"], row["latest"]) == (str(born.earliest), str(born.latest))
+        reached = {(True, True): True, (False, False): False, (False, True): None}
+        assert reached[row["surely"], row["perhaps"]] is born.age_reached(years, at)

@@ -1,13 +1,16 @@
 """Parts of table flows that every rule of entitlement needs: dated parameters, three values, ages, what is missing.
 
-What is used twice is made a column first (`mutate`): an expression that is used twice is computed twice.
+For one person an engine takes longer to set up an expression than to compute it, so what counts is how few there are:
+what is used twice is made a column first (`mutate`), what is not needed any more is left behind (`select`), and
+nothing guards against a null that cannot be there or that the engine leaves out by itself.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
+from itertools import pairwise
 
 import ibis
-from ibis.expr.types import BooleanColumn, BooleanValue, IntegerValue, StringValue, Table, Value
+from ibis.expr.types import BooleanValue, DateValue, IntegerValue, StringColumn, Table, Value
 
 from koinon.integrator.entitlement.parameters import ParameterBook, Used
 
@@ -35,20 +38,25 @@ def stacked(tables: Mapping[str, Table], parts: Mapping[str, Mapping[str, Value]
 
 def dated(rows: Table, book: ParameterBook, codes: Iterable[str]) -> Table:
     """`rows` with a column for each parameter, as it is on `at`; null where it has no value that we know."""
-    named = tuple(codes)
-    spells = {code: book.spells(code) for code in named}
-    starts = sorted({used.valid_from for each in spells.values() for used in each})
-    starts += sorted({used.valid_until for each in spells.values() for used in each if used.valid_until})
-    # One list a period: a case for each parameter by itself costs a person's answer more than all the rest.
-    periods = [
-        (
-            rows.at >= ibis.literal(start),
-            ibis.array([ibis.literal(_on(spells[code], start), "int64") for code in named]),
-        )
-        for start in sorted(set(starts), reverse=True)
+    codes = tuple(codes)
+    spells = {code: book.spells(code) for code in codes}
+    starts = {used.valid_from for each in spells.values() for used in each}
+    starts |= {used.valid_until for each in spells.values() for used in each if used.valid_until}
+    # The values of a period are one text: in a list each would be an expression of its own.
+    lines = [
+        (start, ",".join(_written(_on(spells[code], start)) for code in codes)) for start in sorted(starts)
     ]
-    rows = rows.mutate(_values=ibis.cases(*periods, else_=ibis.null("array<int64>")))
-    return rows.mutate(**{code: rows["_values"][place] for place, code in enumerate(named)}).drop("_values")
+    changes = lines[:1] + [line for before, line in pairwise(lines) if line[1] != before[1]]
+    values = ibis.cases(
+        *((rows.at >= ibis.literal(str(start)).cast("date"), line) for start, line in reversed(changes))
+    )
+    kept = rows.columns
+    rows = rows.mutate(_values=values.split(",").try_cast("array<int64>"))
+    return rows.select(*kept, **{code: rows["_values"][place] for place, code in enumerate(codes)})
+
+
+def _written(value: int | None) -> str:
+    return "" if value is None else str(value)
 
 
 def _on(spells: Sequence[Used], day: date) -> int | None:
@@ -62,64 +70,54 @@ def _on(spells: Sequence[Used], day: date) -> int | None:
     )
 
 
-def any_of(flag: BooleanColumn) -> BooleanValue:
-    """Over the rows of a group: true where one is true, else null where one is null, else false."""
-    return ibis.ifelse(
-        flag.fill_null(False).any(), True, ibis.ifelse(flag.isnull().any(), UNKNOWN_FLAG, False)
-    )
+def count_of(flag: BooleanValue) -> IntegerValue:
+    """How many of a group have the flag."""
+    # Not `count(where=flag)`: each filter of an aggregate is set up with a copy of all that is aggregated.
+    return ibis.cases((flag, 1)).count()
+
+
+def somebody(flag: BooleanValue, settled: BooleanValue) -> BooleanValue:
+    """Whether it holds for somebody of a group: `flag` for one that we know of, `settled` that we know of all."""
+    return ibis.cases((flag, True), (settled, False), else_=UNKNOWN_FLAG)
 
 
 def with_birth_date(rows: Table) -> Table:
-    """With the first and the last day that `birth_date` can be, as `yyyymmdd`, and whether these are one.
+    """With the first and the last day that `birth_date` can be, null where it is no date.
 
-    It is written `yyyy-mm-dd` with 00 for what is not known; what is no date is unknown.
+    It is written `yyyy-mm-dd` with 00 for what is not known.
     """
     text = rows.birth_date
-    parts = {
-        name: text.substr(start, length).try_cast("int64")
-        for name, start, length in (("_year", 0, 4), ("_month", 5, 2), ("_day", 8, 2))
-    }
-    rows = rows.mutate(**parts)
-    year, month, day = rows["_year"], rows["_month"], rows["_day"]
-    leap = ((year % 4 == 0) & (year % 100 != 0)) | (year % 400 == 0)
-    rows = rows.mutate(
-        _last=ibis.cases((month.isin((4, 6, 9, 11)), 30), (month == 2, ibis.ifelse(leap, 29, 28)), else_=31)
-    )
-    year, month, day, last = rows["_year"], rows["_month"], rows["_day"], rows["_last"]
-    sound = (
-        (rows.birth_date.length() == 10)
-        & (year > 0)
-        & month.between(0, 12)
-        & (day >= 0)
-        & ((month > 0) | (day == 0))
-        & ((month == 0) | (day <= last))
-    )
-    rows = rows.mutate(_sound=sound.fill_null(False))
-    year, month, day, last = rows["_year"], rows["_month"], rows["_day"], rows["_last"]
-    earliest = year * 10_000 + ibis.greatest(month, 1) * 100 + ibis.greatest(day, 1)
-    latest = year * 10_000 + ibis.cases(
-        (month == 0, 1231), (day == 0, month * 100 + last), else_=month * 100 + day
-    )
+    # There is no year 0 and no day of an unknown month; whether a day is one of its month, the cast finds out.
+    sound = text.re_search(r"^\d{4}-(00-00|(0[1-9]|1[0-2])-\d\d)$") & (text >= "0001")
+    rows = rows.mutate(born_earliest=ibis.cases((sound, text.replace("-00", "-01").try_cast("date"))))
+    first, text = rows.born_earliest, rows.birth_date
+    day = ibis.interval(days=1)
     return rows.mutate(
-        born_earliest=ibis.ifelse(rows["_sound"], earliest, ibis.null("int64")),
-        born_latest=ibis.ifelse(rows["_sound"], latest, ibis.null("int64")),
-    ).drop("_year", "_month", "_day", "_last", "_sound")
+        born_latest=ibis.cases(
+            (text.endswith("-00-00"), first + ibis.interval(years=1) - day),
+            (text.endswith("-00"), first + ibis.interval(months=1) - day),
+            else_=first,
+        )
+    )
 
 
-def age_reached(rows: Table, years: Value, at: Value) -> BooleanValue:
-    """As `PartialDate.age_reached`, of rows with a birth date."""
-    day = (at.year() - years) * 10_000 + at.month() * 100 + at.day()
-    return ibis.cases((day >= rows.born_latest, True), (day < rows.born_earliest, False), else_=UNKNOWN_FLAG)
+def born_by(at: DateValue, years: IntegerValue) -> DateValue:
+    """The last birthday of those who are at least `years` old on `at`."""
+    # The 29th of February of a year without one becomes the 28th, as the rule has it: born in March is not old enough.
+    return at - years.as_interval("Y")
 
 
-def missing(needs: Mapping[str, BooleanValue], open_: BooleanValue) -> StringValue:
-    """The names of those needs that are not met, comma-joined; null where nothing is open or nothing is missing."""
-    named: Sequence[Value] = [
-        ibis.ifelse(lacking.fill_null(True), ibis.literal(name), ibis.null("string"))
-        for name, lacking in needs.items()
-    ]
-    joined = ibis.literal(",").join(named)
-    return ibis.ifelse(open_, joined.nullif(""), ibis.null("string"))
+def named(prefix: str, lacks: Mapping[str, BooleanValue]) -> dict[str, Value]:
+    """A column for each datum, under its name with the prefix: the name where the datum is lacking, else null.
+
+    Columns, since `missing` reads them twice, and several answers may lack the same.
+    """
+    return {prefix + name: ibis.cases((lacking, name)) for name, lacking in lacks.items()}
+
+
+def missing(names: Sequence[StringColumn], open_: BooleanValue) -> Value:
+    """The names in columns that `named` made, comma-joined; null where nothing is open or nothing is lacking."""
+    return ibis.cases((open_ & ibis.coalesce(*names).notnull(), ibis.literal(",").join(names)))
 
 
 def half_up(numerator: IntegerValue, denominator: Value) -> IntegerValue:

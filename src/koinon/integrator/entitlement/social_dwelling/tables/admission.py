@@ -5,23 +5,25 @@ import operator
 from collections.abc import Mapping
 
 import ibis
-from ibis.expr.types import BooleanValue, StringValue, Table
+from ibis.expr.types import BooleanValue, Table, Value
 
 from koinon.integrator.entitlement.expressions import (
     UNKNOWN_FLAG,
-    age_reached,
-    any_of,
+    born_by,
+    count_of,
     dated,
     missing,
+    named,
+    somebody,
     with_birth_date,
 )
 from koinon.integrator.entitlement.parameters import parameter_book
 from koinon.integrator.entitlement.social_dwelling import rule
 from koinon.integrator.entitlement.social_dwelling.tables.members import (
-    added_to_ceiling,
     at_most,
     counted,
     members_of,
+    with_additions,
 )
 
 
@@ -37,74 +39,52 @@ def build_admission(tables: Mapping[str, Table]) -> Table:
         },
     )
     child, income = members.dependent_child, members.net_taxable_cents
-    members = members.mutate(
-        inscribed=members.register.isin(("population", "foreigners")) & ~child, earns=(income > 0) & ~child
+    members = with_birth_date(members).mutate(
+        inscribed=members.register.isin(("population", "foreigners")) & ~child,
+        earns=(income > 0) & ~child,
+        # What counts at most; null where it is not known and might count.
+        counting=ibis.ifelse(child, 0, income),
+        entered=ibis.cases((members.application != "", members.application)),
     )
     rows = members.group_by("subject").aggregate(
         **counted(members),
-        birth_date=members.birth_date.max(),
+        born_earliest=members.born_earliest.max(),
+        born_latest=members.born_latest.max(),
         active=members.active.any(),
-        inscribed=any_of(members.inscribed),
+        inscribed=members.inscribed.any(),
+        inscribed_open=members.inscribed.isnull().any(),
         register_open=members.register.isnull().any(),
-        holds=any_of(members.holds),
+        holds=members.holds.any(),
         holds_open=members.holds.isnull().any(),
-        income_low=ibis.ifelse(~child, income, 0).fill_null(0).sum(),
-        income_high=ibis.ifelse(child, 0, income).fill_null(0).sum(),
-        income_open=(income.isnull() & ~child.fill_null(False)).any(),
-        earning=members.earns.fill_null(False).cast("int64").sum(),
-        perhaps_earning=members.earns.fill_null(True).cast("int64").sum(),
+        # Null where no income is known for sure, which is then not above any ceiling.
+        income_low=ibis.cases((~members.dependent_child, members.net_taxable_cents)).sum(),
+        income_high=members.counting.sum(),
+        income_open=members.counting.isnull().any(),
+        earning=count_of(members.earns),
+        perhaps_earning=count_of(members.earns.fill_null(True)),
         candidacy_open=members.application.isnull().any(),
-        applications=members.application.nullif("").nunique(),
-        own_application=ibis.ifelse(
-            members.member == members.subject, members.application, ibis.null("string")
-        ).max(),
+        own_application=ibis.cases((members.member == members.subject, members.application)).max(),
+        first_entered=members.entered.min(),
+        last_entered=members.entered.max(),
     )
     rows = dated(rows.filter(rows.asked), parameter_book(rule.__package__), rule.CODES)
-    rows = with_birth_date(rows)
+    rows = with_additions(rows).mutate(born_by=born_by(rows.at, rows.minimum_age))
     complete = rows.complete
-    rows = rows.mutate(
-        adult=age_reached(rows, rows.minimum_age, rows.at),
-        registered=ibis.ifelse(complete | rows.inscribed, rows.inscribed, UNKNOWN_FLAG),
-        property_held=ibis.ifelse(complete | rows.holds, rows.holds, UNKNOWN_FLAG),
-        ceiling_low=added_to_ceiling(rows, "low")
-        + ibis.cases(
-            (~complete | (rows.members == 1), rows.ceiling_single),
-            (rows.earning > 1, rows.ceiling_several_incomes),
-            else_=rows.ceiling_one_income,
-        ),
-        ceiling_high=added_to_ceiling(rows, "high")
-        + ibis.cases(
-            (~complete, ibis.null("int64")),
+
+    def ceiling(earning: Value, added: Value) -> Value:
+        base = ibis.cases(
             (rows.members == 1, rows.ceiling_single),
-            (rows.perhaps_earning > 1, rows.ceiling_several_incomes),
+            (earning > 1, rows.ceiling_several_incomes),
             else_=rows.ceiling_one_income,
-        ),
-        highest_income=ibis.ifelse(complete & ~rows.income_open, rows.income_high, ibis.null("int64")),
-        single_application=ibis.cases(
-            (rows.applications > 1, False),
-            # Somebody else's application is another one than the applicant's, who has none.
-            ((rows.own_application == "") & (rows.applications == 1), False),
-            (rows.candidacy_open | rows.own_application.isnull() | ~complete, UNKNOWN_FLAG),
-            else_=True,
-        ),
-        birth_open=rows.born_earliest.isnull() | (rows.born_earliest != rows.born_latest),
-    )
-    rows = rows.mutate(
-        within=at_most(rows.income_low, rows.highest_income, rows.ceiling_low, rows.ceiling_high)
-    )
-    rows = rows.mutate(
-        admissible=rows.alive
-        & rows.adult
-        & rows.registered
-        & ~rows.property_held
-        & rows.within
-        & rows.single_application,
-    )
+        )
+        return base + added
+
     lacks: dict[str, BooleanValue] = {
         "rijksregister/person.death_date": rows.alive.isnull(),
-        "rijksregister/person.birth_date": rows.birth_open,
-        "rijksregister/person.register": ~rows.complete & rows.register_open,
-        "rijksregister/household.members": ~rows.complete | rows.register_open,
+        "rijksregister/person.birth_date": rows.born_earliest.isnull()
+        | (rows.born_earliest != rows.born_latest),
+        "rijksregister/person.register": ~complete & rows.register_open,
+        "rijksregister/household.members": ~complete | rows.register_open,
         "ksz/social_status.dependent_child": rows.child_open,
         "ksz/social_status.disabled": rows.disabled_open,
         "ksz/income.net_taxable_income": rows.income_open,
@@ -118,37 +98,77 @@ def build_admission(tables: Mapping[str, Table]) -> Table:
         "adult": (birth,),
         "registered": (register, household_, dependent),
         "within": (household_, income_, dependent, disabled),
-        "property_held": (household_, rights),
+        "no_property": (household_, rights),
         "single_application": (household_, candidacy),
         "active": (active,),
     }
-
-    def lacking(condition: str) -> StringValue:
-        return missing({name: lacks[name] for name in needs[condition]}, rows[condition].isnull())
-
+    rows = rows.select(
+        "subject",
+        "alive",
+        "active",
+        adult=ibis.cases(
+            (rows.born_latest <= rows.born_by, True),
+            (rows.born_earliest > rows.born_by, False),
+            else_=UNKNOWN_FLAG,
+        ),
+        registered=somebody(rows.inscribed, complete & ~rows.inscribed_open),
+        no_property=~somebody(rows.holds, complete & ~rows.holds_open),
+        # Of a household that we do not know both its income and its ceiling may be higher.
+        within=at_most(
+            rows.income_low,
+            ibis.cases((complete & ~rows.income_open, rows.income_high)),
+            ceiling(rows.earning, rows.added_low),
+            ibis.cases((complete, ceiling(rows.perhaps_earning, rows.added_high))),
+        ),
+        single_application=ibis.cases(
+            (rows.first_entered != rows.last_entered, False),
+            # Somebody else's application is another one than the applicant's, who has none.
+            ((rows.own_application == "") & rows.first_entered.notnull(), False),
+            (rows.candidacy_open | rows.own_application.isnull() | ~complete, UNKNOWN_FLAG),
+            else_=True,
+        ),
+        household_size=ibis.cases((complete, rows.members)),
+        dependent_children=ibis.cases((complete & ~rows.child_open, rows.children)),
+        **lacks,
+    )
+    # Lacking is what an unknown condition needs: of the data that this condition needs, no others are lacking for it.
     undecided = {
         name: functools.reduce(
-            operator.or_,
-            [rows[code].isnull() for code, data in needs.items() if name in data and code != "active"],
+            operator.or_, [rows[code].isnull() for code, data in needs.items() if name in data]
         )
-        & lack
-        for name, lack in lacks.items()
-        if name != active
+        & rows[name]
+        for name in lacks
     }
+    rows = rows.mutate(
+        admissible=rows.alive
+        & rows.adult
+        & rows.registered
+        & rows.no_property
+        & rows.within
+        & rows.single_application,
+        **named("lacking ", undecided),
+    )
+
+    # What only one condition needs is told by its own column, without asking whether the condition is unknown.
+    def lacking(condition: str) -> Value:
+        return missing([rows["lacking " + name] for name in needs[condition]], rows[condition].isnull())
+
     return rows.select(
         "subject",
         admissible=rows.admissible,
-        admissible_missing=missing(undecided, rows.admissible.isnull()),
+        admissible_missing=missing(
+            [rows["lacking " + name] for name in lacks if name != active], rows.admissible.isnull()
+        ),
         adult=rows.adult,
-        adult_missing=lacking("adult"),
+        adult_missing=rows["lacking " + birth],
         registered=rows.registered,
         registered_missing=lacking("registered"),
-        household_size=ibis.ifelse(rows.complete, rows.members, ibis.null("int64")),
-        dependent_children=ibis.ifelse(rows.complete & ~rows.child_open, rows.children, ibis.null("int64")),
+        household_size=rows.household_size,
+        dependent_children=rows.dependent_children,
         income_within_ceiling=rows.within,
         income_within_ceiling_missing=lacking("within"),
-        no_property=~rows.property_held,
-        no_property_missing=lacking("property_held"),
+        no_property=rows.no_property,
+        no_property_missing=lacking("no_property"),
         self_employed=rows.active,
-        self_employed_missing=lacking("active"),
+        self_employed_missing=rows["lacking " + active],
     )

@@ -7,6 +7,7 @@ from ibis.expr.types import BooleanValue, IntegerValue, Table, Value
 
 from koinon.integrator.entitlement.expressions import (
     UNKNOWN_FLAG,
+    count_of,
     stacked,
 )
 
@@ -34,54 +35,48 @@ def members_of(tables: Mapping[str, Table], more: Mapping[str, Mapping[str, Valu
 def counted(members: Table) -> dict[str, Value]:
     """What both rules count of the members of a household."""
     child, disabled = members.dependent_child, members.disabled
-
-    def count(flag: BooleanValue) -> Value:
-        return flag.fill_null(False).cast("int64").sum()
-
-    unsure = child.isnull()
+    unsure, perhaps = child.isnull(), disabled.isnull()
     return {
         "asked": members.asked.any(),
         "at": members.at.max(),
         "alive": members.alive.any(),
         "members": members.count(),
         "complete": members.listed.any(),
-        "children": count(child),
-        "child_open": child.isnull().any(),
-        "disabled_open": disabled.isnull().any(),
-        "disabled_children": count(child & disabled),
-        "perhaps_disabled_children": count(child & disabled.isnull()),
-        "disabled_adults": count(~child & disabled),
-        "perhaps_disabled_adults": count(~child & disabled.isnull()),
+        "children": count_of(child),
+        "child_open": unsure.any(),
+        "disabled_open": perhaps.any(),
+        "disabled_children": count_of(child & disabled),
+        "perhaps_disabled_children": count_of(child & perhaps),
+        "disabled_adults": count_of(~child & disabled),
+        "perhaps_disabled_adults": count_of(~child & perhaps),
         # Who may or may not be a dependent child, by what is known of a disability.
-        "unsure_able": count(unsure & ~disabled),
-        "unsure_disabled": count(unsure & disabled),
-        "unsure_both": count(unsure & disabled.isnull()),
+        "unsure_able": count_of(unsure & ~disabled),
+        "unsure_disabled": count_of(unsure & disabled),
+        "unsure_both": count_of(unsure & perhaps),
     }
 
 
-def added_to_ceiling(rows: Table, end: str) -> IntegerValue:
-    """What the members add to the ceiling: at least (`low`), or at most (`high`)."""
-    child = rows.addition_child
-    twice = child * rows.disabled_child_counts_as
-    adult = rows.addition_disabled_adult
-    sure = (
-        (rows.children - rows.disabled_children - rows.perhaps_disabled_children) * child
+def with_additions(rows: Table) -> Table:
+    """With what the members add to the ceiling: at least (`added_low`), and at most (`added_high`)."""
+    twice = rows.addition_child * rows.disabled_child_counts_as
+    able_children = rows.children - rows.disabled_children - rows.perhaps_disabled_children
+    rows = rows.mutate(
+        addition_twice=twice,
+        added_surely=able_children * rows.addition_child
         + rows.disabled_children * twice
-        + rows.disabled_adults * adult
+        + rows.disabled_adults * rows.addition_disabled_adult,
     )
-    if end == "low":
-        return (
-            sure
-            + rows.perhaps_disabled_children * ibis.least(child, twice)
-            + rows.unsure_disabled * ibis.least(twice, adult)
-        )
-    return (
-        sure
+    child, twice, adult = rows.addition_child, rows.addition_twice, rows.addition_disabled_adult
+    return rows.mutate(
+        added_low=rows.added_surely
+        + rows.perhaps_disabled_children * ibis.least(child, twice)
+        + rows.unsure_disabled * ibis.least(twice, adult),
+        added_high=rows.added_surely
         + rows.perhaps_disabled_children * ibis.greatest(child, twice)
         + rows.perhaps_disabled_adults * adult
         + rows.unsure_able * child
         + rows.unsure_disabled * ibis.greatest(twice, adult)
-        + rows.unsure_both * ibis.greatest(child, twice, adult)
+        + rows.unsure_both * ibis.greatest(child, twice, adult),
     )
 
 

@@ -3,23 +3,26 @@
 from collections.abc import Mapping
 
 import ibis
-from ibis.expr.types import BooleanValue, IntegerValue, Table
+from ibis.expr.types import IntegerValue, Table
 
 from koinon.integrator.entitlement.expressions import (
     UNKNOWN_FLAG,
-    any_of,
+    born_by,
+    count_of,
     dated,
     half_up,
     missing,
+    named,
+    somebody,
     with_birth_date,
 )
 from koinon.integrator.entitlement.parameters import parameter_book
 from koinon.integrator.entitlement.social_dwelling import rent, rule
 from koinon.integrator.entitlement.social_dwelling.tables.members import (
-    added_to_ceiling,
     at_most,
     counted,
     members_of,
+    with_additions,
 )
 
 
@@ -48,11 +51,10 @@ def build_rent(tables: Mapping[str, Table]) -> Table:
     child, income = members.dependent_child, members.net_taxable_cents
     rows = members.group_by("subject").aggregate(
         **counted(members),
-        income=ibis.ifelse(~child, income, 0).fill_null(0).sum(),
+        income=ibis.cases((~child, income)).sum().fill_null(0),
         income_open=(income.isnull() & ~child.fill_null(True)).any(),
-        earning=members.earns.fill_null(False).cast("int64").sum(),
-        adult_disabled_open=(members.disabled.isnull() & ~child).fill_null(False).any(),
-        anybody_disabled=any_of(members.disabled),
+        earning=count_of(members.earns),
+        anybody_disabled=members.disabled.any(),
         oldest=members.born_latest.min(),
         perhaps_oldest=members.born_earliest.min(),
         birth_open=members.born_latest.isnull().any(),
@@ -66,21 +68,20 @@ def build_rent(tables: Mapping[str, Table]) -> Table:
         parameter_book(rule.__package__),
         dict.fromkeys((*rent.CODES, *rule.CODES)),
     )
-    rows = rows.mutate(
-        born_by=(rows.at.year() - rows.over_adapted_exempt_age) * 10_000
-        + rows.at.month() * 100
-        + rows.at.day()
-    )
-    rows = rows.mutate(
+    rows = with_additions(rows).mutate(born_by=born_by(rows.at, rows.over_adapted_exempt_age))
+    no_amount = ibis.null("int64")
+    counts_more = rows.disabled_child_counts_as - 1
+    rows = rows.select(
+        *("subject", "alive", "complete", "child_open", "income", "income_open", "disabled_adults"),
+        *("transfer_requested", "added_low", "added_high"),
+        *rent.CODES,
         anybody_old=ibis.cases(
             (rows.oldest <= rows.born_by, True),
             (rows.birth_open | (rows.perhaps_oldest <= rows.born_by), UNKNOWN_FLAG),
             else_=False,
-        )
-    )
-    no_amount = ibis.null("int64")
-    counts_more = rows.disabled_child_counts_as - 1
-    rows = rows.mutate(
+        ),
+        anybody_disabled=somebody(rows.anybody_disabled, ~rows.disabled_open),
+        adult_disabled_open=rows.perhaps_disabled_adults > 0,
         # The sum may be wider than 64 bits: back to 64, within which all that follows stays.
         assessed=ibis.ifelse(
             rows.complete & ~rows.child_open & ~rows.income_open & rows.income.between(0, rent.INCOME_LIMIT),
@@ -94,7 +95,6 @@ def build_rent(tables: Mapping[str, Table]) -> Table:
         excess=ibis.ifelse(
             rows.excess_bedrooms.between(0, rent.BEDROOM_LIMIT), rows.excess_bedrooms, no_amount
         ),
-        dead=~rows.alive.fill_null(True),
         fewest=rows.children + rows.disabled_children * counts_more,
         most=rows.children + (rows.disabled_children + rows.perhaps_disabled_children) * counts_more,
         ceiling=ibis.cases(
@@ -102,8 +102,6 @@ def build_rent(tables: Mapping[str, Table]) -> Table:
             (rows.earning > 1, rows.ceiling_several_incomes),
             else_=rows.ceiling_one_income,
         ),
-        add_low=added_to_ceiling(rows, "low"),
-        add_high=added_to_ceiling(rows, "high"),
     )
     rows = rows.mutate(
         fewest=_child_percent(rows, rows.fewest),
@@ -127,7 +125,7 @@ def build_rent(tables: Mapping[str, Table]) -> Table:
     rows = rows.mutate(
         lower=rows.used < rows.reference_income,
         under_ceiling=at_most(
-            rows.used, rows.used, rows.ceiling + rows.add_low, rows.ceiling + rows.add_high
+            rows.used, rows.used, rows.ceiling + rows.added_low, rows.ceiling + rows.added_high
         ),
         each_room=ibis.least(rows.used * rows.over_adapted_share, 100 * rows.over_adapted_cap),
         rooms=ibis.greatest(rows.excess - rows.over_adapted_bedrooms + 1, 0),
@@ -146,7 +144,7 @@ def build_rent(tables: Mapping[str, Table]) -> Table:
         plain=half_up(rows.exact, 100 * rows.reference_income),
         supplement_month=ibis.cases(
             # Without the amounts of that day nothing is known but whether there are bedrooms too many.
-            (rows.dead | rows.reference_income.isnull(), no_amount),
+            (~rows.alive | rows.reference_income.isnull(), no_amount),
             (~rows.over, 0),
             (rows.exempt & rows.over, 0),
             # The least of an unknown and a known number is the known one in SQL engines: an unknown income ends here.
@@ -157,7 +155,7 @@ def build_rent(tables: Mapping[str, Table]) -> Table:
     rows = rows.mutate(
         floored=ibis.greatest(rows.plain, rows.half),
         highest=half_up(rows.used * rows.share, 1200),
-        known=rows.alive.fill_null(False)
+        known=rows.alive
         & rows.base.notnull()
         & rows.used.notnull()
         & rows.reduction.notnull()
@@ -169,13 +167,14 @@ def build_rent(tables: Mapping[str, Table]) -> Table:
     )
     rows = rows.mutate(
         rent_month=ibis.ifelse(rows.known, ibis.ifelse(minimal, rows.minimum_rent, rows.limited), no_amount),
-        unsure_share=rows.used.notnull() & ~rows.lower & rows.under_ceiling.isnull(),
+        unsure_share=~rows.lower & rows.under_ceiling.isnull(),
         income_lacks=rows.income_open | ~rows.income.between(0, rent.INCOME_LIMIT),
-        due=rows.over.fill_null(False) & ~rows.exempt.fill_null(False),
-        told=~rows.dead & rows.reference_income.notnull(),
+        due=rows.over & ~rows.exempt.fill_null(False),
+        told=rows.alive.fill_null(True) & rows.reference_income.notnull(),
     )
-    undecided = rows.due & rows.exempt.isnull()
-    data = {
+    unsure_fit = rows.lower & rows.adapted.isnull()
+    undecided = rows.over & rows.exempt.isnull()
+    rent_lacks = {
         "rijksregister/person.death_date": rows.alive.isnull(),
         "dwellings/tenancy.base_rent": rows.base.isnull(),
         "rijksregister/household.members": ~rows.complete,
@@ -184,12 +183,10 @@ def build_rent(tables: Mapping[str, Table]) -> Table:
         "ksz/social_status.disabled": rows.adult_disabled_open
         | (rows.fewest != rows.most)
         | rows.unsure_share,
-        "dwellings/tenancy.excess_bedrooms": rows.lower & rows.over.isnull() & rows.adapted.isnull(),
-        "dwellings/tenancy.transfer_requested": rows.lower
-        & rows.transfer_requested.isnull()
-        & rows.adapted.isnull(),
+        "dwellings/tenancy.excess_bedrooms": unsure_fit & rows.over.isnull(),
+        "dwellings/tenancy.transfer_requested": unsure_fit & rows.transfer_requested.isnull(),
     }
-    extra = {
+    supplement_lacks = {
         "dwellings/tenancy.excess_bedrooms": rows.excess.isnull(),
         "rijksregister/person.birth_date": undecided & rows.anybody_old.isnull(),
         "ksz/social_status.disabled": undecided & rows.anybody_disabled.isnull(),
@@ -198,24 +195,28 @@ def build_rent(tables: Mapping[str, Table]) -> Table:
         "ksz/social_status.dependent_child": rows.due & rows.child_open,
         "ksz/income.net_taxable_income": rows.due & rows.income_lacks,
     }
+    rows = rows.select(
+        *("subject", "rent_month", "supplement_month", "over", "told"),
+        **named("rent lacks ", rent_lacks),
+        **named("supplement lacks ", supplement_lacks),
+    )
     return rows.select(
         "subject",
         rent_month=rows.rent_month,
-        rent_month_missing=missing(_settled(data), rows.rent_month.isnull() & rows.told),
+        rent_month_missing=missing(
+            [rows["rent lacks " + name] for name in rent_lacks], rows.rent_month.isnull() & rows.told
+        ),
         supplement_month=rows.supplement_month,
-        supplement_month_missing=missing(_settled(extra), rows.supplement_month.isnull() & rows.told),
+        supplement_month_missing=missing(
+            [rows["supplement lacks " + name] for name in supplement_lacks],
+            rows.supplement_month.isnull() & rows.told,
+        ),
         total_month=rows.rent_month + rows.supplement_month,
         over_adapted=rows.over,
-        over_adapted_missing=missing(
-            {"dwellings/tenancy.excess_bedrooms": rows.excess.isnull()}, rows.over.isnull()
-        ),
+        over_adapted_missing=rows["supplement lacks dwellings/tenancy.excess_bedrooms"],
     )
 
 
 def _child_percent(rows: Table, count: IntegerValue) -> IntegerValue:
     branches = [(count >= n, rows[f"child_reduction_{n}"]) for n in range(rent.MOST_CHILDREN, 0, -1)]
     return ibis.cases(*branches, else_=0)
-
-
-def _settled(data: Mapping[str, BooleanValue]) -> dict[str, BooleanValue]:
-    return {name: lacking.fill_null(False) for name, lacking in data.items()}
