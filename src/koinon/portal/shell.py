@@ -3,11 +3,12 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from functools import cached_property
-from typing import Any, cast
+from typing import Any, Final, cast
 from urllib.parse import parse_qsl, urlencode
 
 import jinja2
 import msgspec
+from jinja2.bccache import Bucket
 from litestar import Request, Response
 from litestar.config.app import AppConfig
 from litestar.datastructures import Cookie
@@ -192,6 +193,7 @@ class Portal(InitPlugin):
             trim_blocks=True,
             lstrip_blocks=True,
             auto_reload=self.embedded,
+            bytecode_cache=_COMPILED,
             finalize=self._printed,
         )
         environment.policies["ext.i18n.trimmed"] = True  # as extraction does: layout is no part of a text
@@ -221,6 +223,23 @@ class Portal(InitPlugin):
     def _menu_of(self, section: str) -> list[Shown]:
         page = _page.get()
         return shown_items(self.navigation, page.viewer, page.path, section)
+
+
+class _Compiled(jinja2.BytecodeCache):
+    """What templates were compiled to, by their source: portals in one process share it."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if (kept := self._kept.get(bucket.key + bucket.checksum)) is not None:
+            bucket.bytecode_from_string(kept)
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._kept[bucket.key + bucket.checksum] = bucket.bytecode_to_string()
+
+
+_COMPILED: Final = _Compiled()
 
 
 class Components:

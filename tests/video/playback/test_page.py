@@ -1,5 +1,6 @@
 """The page of playback in a real browser: pictures, the timeline, steps, civil time, and the end of a view."""
 
+import asyncio
 import os
 import time
 from pathlib import Path
@@ -95,9 +96,28 @@ async def test_the_hour_that_comes_twice_asks_which(
     site: Site, new_page: Any, day: str, hidden: bool
 ) -> None:
     page = await site.open(new_page)
+    await wait_for(page, "() => document.querySelector('[name=time]').value !== ''")  # the script is there
     await page.fill("[name=date]", day)
     await page.fill("[name=time]", "02:30")
     assert await page.is_hidden("[data-twice]") is hidden
+
+
+async def test_what_was_filled_in_before_the_script_came_stays(site: Site, new_page: Any) -> None:
+    page = await site.open(new_page)
+    came = asyncio.Event()
+
+    async def late(route: Any) -> None:
+        await came.wait()
+        await route.continue_()
+
+    await page.route("**/playback*.js", late)
+    await page.reload()
+    await page.fill("[name=date]", "2026-10-25")
+    await page.fill("[name=time]", "02:30")
+    assert await page.is_hidden("[data-twice]")
+    came.set()
+    await wait_for(page, "() => !document.querySelector('[data-twice]').hidden")
+    assert [await page.input_value(f"[name={name}]") for name in ("date", "time")] == ["2026-10-25", "02:30"]
 
 
 async def test_an_hour_that_does_not_exist_is_told(site: Site, new_page: Any) -> None:

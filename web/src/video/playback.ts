@@ -243,14 +243,16 @@ class Page {
     const form = this.find<HTMLFormElement>("ask");
     this.fields = new Fields(form, this.words);
     const start = civil((Date.now() - 15 * 60_000) * 1000);
-    field(form, "date").value = start.date;
     field(form, "date").max = civil(Date.now() * 1000).date;
-    field(form, "time").value = start.time.slice(0, 5);
+    // Whoever was faster than this script has filled them in.
+    field(form, "date").value ||= start.date;
+    field(form, "time").value ||= start.time.slice(0, 5);
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       void this.there.then(() => this.begin(form));
     });
     for (const name of ["date", "time"]) field(form, name).addEventListener("change", () => this.twice(form));
+    this.twice(form);
     this.find("again").addEventListener("click", () => this.leave());
     for (const button of root.querySelectorAll<HTMLButtonElement>("[data-do]")) {
       button.addEventListener("click", () => this.act(button.dataset.do ?? ""));
