@@ -1,5 +1,7 @@
 """A start loads no library that it does not need: who computes with tables, frames or graphs pays for them."""
 
+import random
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -7,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from koinon.app.cli import PARTS, main
+from koinon.app.demo import free_ports
 from koinon.base.database.supervisor import supervisor_of
-from koinon.base.errors import NotFound
+from koinon.base.errors import NotFound, Unavailable
 from koinon.demo.region.seeding import RULES
 
 # Each takes a tenth of a second of CPU and more, and most processes and commands never use it.
@@ -119,3 +122,19 @@ def test_a_command_that_needs_a_platform_says_that_there_is_none_and_starts_noth
     assert told.startswith("koinon: In deze map is geen platform.")
     assert told.endswith(f"[platform_missing (home={home})]\n")
     assert not home.exists() and supervisor_of(home) is None
+
+
+def test_ports_of_a_demo_are_all_different_and_nobodys(monkeypatch):
+    [mine] = free_ports(1)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", mine))
+        [other] = free_ports(1)
+        # All of these are drawn, and of these one is taken and one is not wanted.
+        few = [mine, other, *free_ports(3, beside=other)]
+        monkeypatch.setattr(random, "sample", lambda among, count: few)
+        found = free_ports(3, beside=other)
+        assert len(set(found)) == 3 and not {mine, other} & set(found)
+        with pytest.raises(Unavailable, match="port_in_use"):
+            free_ports(4, beside=other)
+    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    assert max(few) < lowest, "no connection is given one of them meanwhile"

@@ -16,6 +16,7 @@ import asyncpg
 import httpx
 import pytest
 
+from koinon.app.demo import free_ports
 from koinon.base.errors import Invalid, NotFound
 from koinon.base.settings import Settings
 from koinon.demo.population import Population, open_population
@@ -46,11 +47,6 @@ from koinon.integrator.sources import open_signed_messages
 
 PARTY, PURPOSE = "1990000009", "social_dwelling_admission"
 AT = datetime(2026, 11, 24, 9, tzinfo=UTC)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +82,7 @@ def wait_for(port: int, process: subprocess.Popen[bytes]) -> float:
 def ports(source_home: Path, population: Population) -> Iterator[dict[str, int]]:
     persons = [persona.number for persona in population.personas().values()]
     register_households(Settings(home=source_home), population, persons, PARTY, PURPOSE, date(2025, 1, 1))
-    ports = {name: free_port() for name in SOURCES}
+    ports = dict(zip(SOURCES, free_ports(len(SOURCES)), strict=True))
     processes = {name: start(name, source_home, port) for name, port in ports.items()}
     for name, process in processes.items():
         wait_for(ports[name], process)
@@ -99,7 +95,7 @@ def ports(source_home: Path, population: Population) -> Iterator[dict[str, int]]
 def test_a_source_starts_within_a_second_over_a_hundred_thousand_people_and_stops_when_told(
     source_home: Path, population: Population
 ) -> None:
-    port = free_port()
+    port = free_ports(1)[0]
     process = start("kbo", source_home, port)
     # A second on a quiet machine; tests run side by side.
     assert wait_for(port, process) < 4
@@ -114,7 +110,7 @@ def test_no_simulated_source_starts_in_production(
     with pytest.raises(Invalid) as refusal:
         run_source(name, Settings(home=source_home, mode="production"), 0)
     assert refusal.value.code == "simulated_in_production"
-    process = start(name, source_home, free_port(), KOINON_MODE="production")
+    process = start(name, source_home, free_ports(1)[0], KOINON_MODE="production")
     assert process.wait(20) == Invalid.exit_code
     assert process.stderr is not None and b"simulated_in_production" in process.stderr.read()
 
@@ -267,7 +263,7 @@ async def test_a_source_that_is_gone_is_named_and_the_rest_still_answers(
     sources: dict[str, Source], population: Population
 ) -> None:
     reachable = Reachable.loopback()
-    gone = Ksz(HttpClient(read_address(f"http://127.0.0.1:{free_port()}", reachable), reachable))
+    gone = Ksz(HttpClient(read_address(f"http://127.0.0.1:{free_ports(1)[0]}", reachable), reachable))
     answer = await admission({**sources, "ksz": gone}, population.personas()["single_modest_income"].number)
     assert answer.fields["adult"].value is True and answer.fields["household_size"].value == 1
     assert answer.fields["no_property"].status == "no_answer"

@@ -3,13 +3,14 @@
 import asyncio
 import fcntl
 import os
+import random
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -71,7 +72,7 @@ def demo(
         else:
             home = Path(os.environ.get("KOINON_HOME") or "koinon-home").resolve()
         console = Console(stderr=True) if json else Console()
-        raise SystemExit(Demo(home, free_port() if once else port, console).run(once=once, json=json))
+        raise SystemExit(Demo(home, free_ports(1)[0] if once else port, console).run(once=once, json=json))
 
 
 class Demo:
@@ -129,11 +130,17 @@ class Demo:
             fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise Conflict("demo_already_runs", home=str(self.home)) from None
-        self.witnesses = {name: free_port() for name in _NAMES}
-        self.sources = {name: free_port() for name in ("rijksregister", "ksz", "kbo", "registers")}
-        traffic = free_port() if find_traffic_clip() is not None else 0
+        sources = ("rijksregister", "ksz", "kbo", "registers")
+        ports = iter(free_ports(len(_NAMES) + len(sources) + 5, beside=self.port))
+        self.witnesses = dict(zip(_NAMES, ports, strict=False))
+        self.sources = dict(zip(sources, ports, strict=False))
+        main, sub, ptz, partner, traffic = ports
         self.cameras = Fleet(
-            main=free_port(), sub=free_port(), traffic=traffic, ptz=free_port(), partner=free_port()
+            main=main,
+            sub=sub,
+            traffic=traffic if find_traffic_clip() is not None else 0,
+            ptz=ptz,
+            partner=partner,
         )
         keys = [
             str(prepare_witness(self.home / "demo" / "witness" / name, f"witness.invalid/{name}").verifier)
@@ -405,8 +412,21 @@ def check_port(port: int) -> None:
             raise Unavailable("port_in_use", port=port) from None
 
 
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_ports(count: int, *, beside: int = 0) -> list[int]:
+    """Ports of 127.0.0.1 that nobody listens on, all different, and other than `beside`.
+
+    Below those that Linux gives to connections: any of these may be taken again before somebody listens.
+
+    Raises:
+        Unavailable: `port_in_use`: there are not so many.
+    """
+    with ExitStack() as held:
+        found: list[int] = []
+        for port in random.sample(range(20_000, 32_000), 12_000):
+            probe = held.enter_context(socket.socket())
+            with suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                found += [port] if port != beside else []
+            if len(found) == count:
+                return found
+    raise Unavailable("port_in_use", port="20000-31999")

@@ -5,7 +5,6 @@ import contextlib
 import os
 import random
 import signal
-import socket
 import sys
 import time
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ import asyncpg
 import httpx
 import pytest
 
+from koinon.app.demo import free_ports
 from koinon.app.schemas import SCHEMAS
 from koinon.base.database import Database, embedded, migrate
 from koinon.base.database.place import find_place
@@ -89,18 +89,12 @@ class Processes:
         self._log.close()
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @pytest.mark.slow
 async def test_killing_sequencer_witness_and_database_loses_and_doubles_nothing(home):
     chance = random.Random(9162)
     url = embedded.ensure_running(home, scratch=True)
     await migrate(url, SCHEMAS)
-    port = free_port()
+    port = free_ports(1)[0]
     witness = prepare_witness(home / "witness", "witness.invalid/w1")
     origin = load_settings({}, home).ledger_origin
     vkeys = {log: make_signer(home, log, f"{origin}/{log.value}").verifier for log in Log}
@@ -218,7 +212,7 @@ async def test_killing_sequencer_witness_and_database_loses_and_doubles_nothing(
 
 
 async def test_a_witness_process_speaks_http_and_remembers_after_a_kill(home):
-    port = free_port()
+    port = free_ports(1)[0]
     folder = home / "witness"
     signer = prepare_witness(folder, "witness.invalid/w1")
     log = make_signer(home, Log.EXCHANGE, "koinon.invalid/test/exchange")
