@@ -4,7 +4,7 @@ Everything is there: the file is read from end to end, chunks are queued in Post
 statement, seven sources are read in bulk (Parquet files in folders, found through for the chunk's persons in random
 order), the flow's one Ibis expression decides, the gate takes the minimum, and one entry with a leaf a person is
 recorded in the transaction of the checkpoint; then the result file is written, sealed, and the receipt signed. One
-runner process does two chunks at once; PostgreSQL is a process tree of its own on the same machine. The clock is the
+runner process does three chunks at once; PostgreSQL is a process tree of its own on the same machine. The clock is the
 platform's own: from the step `received` to the step `done`. Uploading and making the data are not measured.
 
 There is no result unless every person is among the totals, the ledger holds exactly one slot a person, and a leaf
@@ -60,7 +60,7 @@ from koinon.integrator.model import ExchangeRequest
 from koinon.trust.gate import Actor
 from koinon.trust.ledger import Sealer
 
-PERSONS, RUNS, CONCURRENCY, RECORDS = 1_000_000, 5, 2, 25_000
+PERSONS, RUNS, CONCURRENCY, RECORDS = 1_000_000, 5, 3, 25_000
 QUICK = 60_000
 _SOURCES = ("rijksregister", "ksz", "kbo", "candidates")
 

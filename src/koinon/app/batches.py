@@ -79,7 +79,7 @@ async def run_batches(settings: Settings) -> None:
                     sealed=SealedObjects.load(platform.objects, settings.home),
                     computations=computations_of(platform),
                     key=platform.key,
-                    concurrency=2,
+                    concurrency=3,  # one waits for the database or the disk while two fill the cores
                 )
                 orders = data_set_orders_of(platform, processing_of(platform))
                 async with asyncio.TaskGroup() as group:

@@ -8,7 +8,7 @@ import secrets
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -21,6 +21,8 @@ from koinon.base.files import create_file
 from koinon.base.ids import new_id
 from koinon.trust.gate import Dossier
 from koinon.trust.parties import PartyId
+
+_TOKEN_BYTES: Final = 32
 
 
 class DossierLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,28 +98,35 @@ class ReferenceDirectory:
         """For each subject the dossier that covers `at` longest, or None."""
         if len(subjects) == 1:
             return [await self._questions((party, purpose, self.keys.token(subjects[0]), at))]
-        return await self._find_many(party, purpose, subjects, at)
+        return await self._find([(party, purpose, token, at) for token in self.keys.tokens(subjects)])
 
-    async def _find_many(
+    async def screen(
         self, party: PartyId, purpose: str, subjects: Sequence[str], at: datetime
-    ) -> list[Dossier | None]:
-        """The same for many subjects of one question: one statement, and half the time of `_find`."""
+    ) -> tuple[bytes, datetime | None]:
+        """Who of many has a dossier that covers `at`: a byte for each, 1 or 0; and until when that holds for all.
+
+        By one statement, whose answer is one value: to read a row for each costs more than to find them.
+        """
         tokens = self.keys.tokens(subjects)
         async with self._database.acquire() as connection:
-            rows = await connection.fetch(
+            row = await connection.fetchrow(
                 """
-                SELECT DISTINCT ON (subject) subject, id, valid_until FROM integrator.dossier
-                WHERE party = $1 AND purpose = $2 AND subject = ANY($3)
-                  AND valid_from <= $4 AND $4 < valid_until AND ended_at IS NULL AND doubted_at IS NULL
-                ORDER BY subject, valid_until DESC
+                SELECT coalesce(string_agg(subject, ''), ''), min(longest) FROM (
+                    SELECT subject, max(valid_until) AS longest FROM integrator.dossier
+                    WHERE party = $1 AND purpose = $2 AND subject = ANY($3)
+                      AND valid_from <= $4 AND $4 < valid_until AND ended_at IS NULL AND doubted_at IS NULL
+                    GROUP BY subject
+                ) AS known
                 """,
                 party,
                 purpose,
                 tokens,
                 at,
             )
-        found = {row[0]: Dossier(row[1], row[2]) for row in rows}
-        return [found.get(token) for token in tokens]
+        assert row is not None
+        found, until = row
+        known = {found[start : start + _TOKEN_BYTES] for start in range(0, len(found), _TOKEN_BYTES)}
+        return bytes(token in known for token in tokens), until
 
     async def _find(self, asked: Sequence[tuple[PartyId, str, bytes, datetime]]) -> list[Dossier | None]:
         async with self._database.acquire() as connection:

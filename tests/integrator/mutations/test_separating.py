@@ -35,6 +35,9 @@ async def opens(bureau: Bureau, *subjects: str) -> list[bool]:
     one_by_one = [(await directory.find_dossiers(north, PURPOSE, [each], now))[0] for each in subjects]
     together = await directory.find_dossiers(north, PURPOSE, [*subjects, "none"], now)
     assert one_by_one == list(together)[:-1]
+    mask, until = await directory.screen(north, PURPOSE, [*subjects, "none"], now)
+    assert mask == bytes(each is not None for each in together)
+    assert until == min((each.valid_until for each in together if each is not None), default=None)
     return [each is not None for each in one_by_one]
 
 

@@ -73,14 +73,13 @@ class BatchPassage(Passage):
         if not 0 < len(subjects) <= MOST_SUBJECTS:
             raise Invalid("chunk_too_large" if subjects else "chunk_empty", limit=MOST_SUBJECTS)
         at = self.gate.clock.now()
-        dossiers = await self.gate.registered(self.ask, subjects)
-        mask = bytes(dossier is not None for dossier in dossiers)
+        mask, until = await self.gate.screen(self.ask, subjects, at)
         return Screened(
             known=tuple(compress(subjects, mask)),
             unknown=tuple(compress(subjects, mask.translate(_NOT))),
             mask=mask,
             at=at,
-            until=min((each.valid_until for each in dossiers if each is not None), default=None),
+            until=until,
         )
 
     def is_stale(self, screened: Screened) -> bool:

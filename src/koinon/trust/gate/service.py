@@ -49,6 +49,11 @@ class Directory(Protocol):
     ) -> Sequence[Dossier | None]:
         """For each subject the dossier that this party has on it for this purpose at `at`, or None."""
 
+    async def screen(
+        self, party: Any, purpose: str, subjects: Sequence[str], at: datetime
+    ) -> tuple[bytes, datetime | None]:
+        """For each of many subjects a byte, 1 where `find_dossiers` finds one; until when that holds for all."""
+
 
 class Gate:
     """Admits, decides, minimises, records and only then releases."""
@@ -156,6 +161,10 @@ class Gate:
     async def registered(self, ask: Ask, subjects: Sequence[str]) -> Sequence[Dossier | None]:
         """For each subject the dossier that the asking party has on it now for this purpose, or None."""
         return await self._directory.find_dossiers(ask.actor.party, ask.purpose, subjects, self.clock.now())
+
+    async def screen(self, ask: Ask, subjects: Sequence[str], at: datetime) -> tuple[bytes, datetime | None]:
+        """For each of many subjects a byte, 1 where `registered` finds a dossier; until when that holds for all."""
+        return await self._directory.screen(ask.actor.party, ask.purpose, subjects, at)
 
     def keep_sample(self, passage: "Passage") -> None:
         """The decisions of this exchange are kept for replay, when it is in the sample."""
