@@ -178,7 +178,8 @@ def decode_part(data: bytes, batch: Any, record_type: RecordType) -> Columns:
     table = _decode(data)
     numbers = table["number"].to_pylist()
     statuses = [STATUSES[place].value for place in table["record_status"].to_pylist()]
-    fields = [Column([record_key(batch, number) for number in numbers]), Column(statuses)]
+    id_ = str(batch)
+    fields = [Column([record_key(id_, number) for number in numbers]), Column(statuses)]
     for field in record_type.fields[2:]:
         values = table[field.name].to_pylist()
         if field.kind == "partial_date":
@@ -220,7 +221,8 @@ def decode_rows(data: bytes, batch: Any, field: str, record_type: RecordType, fi
         rows = pc.list_flatten(lists)
         values = {name: rows.field(name).to_pylist() for name in values}
     sequences = list(range(first, first + len(owners)))
-    fields = [Column([record_key(batch, numbers[owner]) for owner in owners])]
+    id_ = str(batch)
+    fields = [Column([record_key(id_, numbers[owner]) for owner in owners])]
     for found in values.values():
         codes = bytes(NONE if value is None else VALUE for value in found)
         fields.append(Column(found, None if codes.count(VALUE) == len(codes) else codes))

@@ -124,8 +124,11 @@ def is_date_in_reach(asked: date, today: date) -> bool:
     return today - _BACK <= asked <= today + _AHEAD
 
 
-def record_key(batch: UUID, record: int) -> str:
-    """The key by which a consumer knows a record again: the same whenever and however often it is answered."""
+def record_key(batch: UUID | str, record: int) -> str:
+    """The key by which a consumer knows a record again: the same whenever and however often it is answered.
+
+    For many records of a batch its id is given as text: writing it out takes longer than all the rest.
+    """
     return f"{batch}-{record}"
 
 

@@ -33,7 +33,7 @@ class KeyFolder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._wrapping: dict[str, tuple[bytes, AESGCM]] = {}
-        self._index: bytes | None = None
+        self._index: dict[str, blake2b] = {}
 
     @classmethod
     def of(cls, home: Path) -> Self:
@@ -42,9 +42,13 @@ class KeyFolder:
 
     def token(self, month: str, subject: str) -> bytes:
         """What stands for `subject` in the blind index of `month`, 16 bytes. Source: RFC 7693, keyed BLAKE2b."""
-        if self._index is None:
-            self._index = self._make("index.key")
-        return blake2b(f"{month}\0{subject}".encode(), key=self._index, digest_size=TOKEN_BYTES).digest()
+        begun = self._index.get(month)
+        if begun is None:  # the key and the month are the same for everybody, and half of the work
+            begun = blake2b(f"{month}\0".encode(), key=self._make("index.key"), digest_size=TOKEN_BYTES)
+            self._index[month] = begun
+        hashed = begun.copy()
+        hashed.update(subject.encode())
+        return hashed.digest()
 
     def wrap(self, month: str, data: bytes, context: bytes, nonce: bytes) -> bytes:
         """`data` sealed for who holds the month's key, bound to `context`, under a random nonce of 12 bytes.

@@ -151,12 +151,14 @@ class Sealer:
             return sealed, commitment, None, [(entry.id, 0, None, None, wrapped)]
         slots: list[tuple[Any, ...]] = []
         commitments = []
+        wrap, token, id_ = self.keys.wrap, self.keys.token, entry.id
         for ordinal, subject in enumerate(entry.subjects):
             salted = random(SALT_BYTES) + subject.encode()
-            commitments.append(leaf_hash(salted))
+            commitment_of_one = leaf_hash(salted)
+            commitments.append(commitment_of_one)
             place = context + ordinal.to_bytes(2, "big")
-            wrapped = self.keys.wrap(month, content_key + salted, place, random(NONCE_BYTES))
-            slots.append((entry.id, ordinal, self.keys.token(month, subject), commitments[-1], wrapped))
+            wrapped = wrap(month, content_key + salted, place, random(NONCE_BYTES))
+            slots.append((id_, ordinal, token(month, subject), commitment_of_one, wrapped))
         return sealed, commitment, root(commitments), slots
 
     def open(
