@@ -46,7 +46,7 @@ class Desk:
 
     async def kinds(self) -> list[str]:
         async with self.application.platform.database.acquire() as connection:
-            return [each.kind for each in await find_entries(connection, log=Log.EXCHANGE, limit=100)]
+            return [each.kind for each in await find_entries(connection, log=Log.EXCHANGE, limit=1000)]
 
 
 @pytest.fixture
