@@ -68,38 +68,40 @@ async def test_signals_events_jobs_and_leases_go_on_after_the_server_was_killed(
             asyncio.create_task(worker.run()),
             asyncio.create_task(lead(database)),
         ]
-        for attempt in range(3):
-            wanted = [f"event {attempt}", f"job {attempt}"]
+        try:
+            for attempt in range(3):
+                wanted = [f"event {attempt}", f"job {attempt}"]
+                async with asyncio.timeout(30):
+                    while True:
+                        try:
+                            async with database.transaction() as connection:
+                                await publish(connection, "t", wanted[0])
+                                await enqueue(connection, "say", wanted[1], key=wanted[1])
+                            break
+                        except Unavailable:
+                            await asyncio.sleep(0.05)
+                    # The lease is taken anew after the long absence; it may well outlast a short one.
+                    while not set(wanted) <= set(heard) or len(fences) < min(attempt + 1, 2):  # noqa: ASYNC110
+                        await asyncio.sleep(0.02)
+                kill_server(own_home)
+                # A server away for longer than the lease lasts: the leader must have stopped by then.
+                if attempt == 0:
+                    os.kill(supervisor_of(own_home) or 0, signal.SIGSTOP)
+                    async with asyncio.timeout(3):
+                        while not lost:  # noqa: ASYNC110
+                            await asyncio.sleep(0.02)
+                    os.kill(supervisor_of(own_home) or 0, signal.SIGCONT)
+            assert lost[0] == "lease_lost"
+            assert fences[0] < fences[1]
             async with asyncio.timeout(30):
-                while True:
+                while await signals.wait("again", 0.2) is None:
                     try:
-                        async with database.transaction() as connection:
-                            await publish(connection, "t", wanted[0])
-                            await enqueue(connection, "say", wanted[1], key=wanted[1])
-                        break
+                        async with database.acquire() as connection:
+                            await notify(connection, "again")
                     except Unavailable:
                         await asyncio.sleep(0.05)
-                # The lease is taken anew after the long absence; it may well outlast a short one.
-                while not set(wanted) <= set(heard) or len(fences) < min(attempt + 1, 2):  # noqa: ASYNC110
-                    await asyncio.sleep(0.02)
-            kill_server(own_home)
-            # A server away for longer than the lease lasts: the leader must have stopped by then.
-            if attempt == 0:
-                os.kill(supervisor_of(own_home) or 0, signal.SIGSTOP)
-                async with asyncio.timeout(3):
-                    while not lost:  # noqa: ASYNC110
-                        await asyncio.sleep(0.02)
-                os.kill(supervisor_of(own_home) or 0, signal.SIGCONT)
-        assert lost[0] == "lease_lost"
-        assert fences[0] < fences[1]
-        async with asyncio.timeout(30):
-            while await signals.wait("again", 0.2) is None:
-                try:
-                    async with database.acquire() as connection:
-                        await notify(connection, "again")
-                except Unavailable:
-                    await asyncio.sleep(0.05)
-        worker.stop()
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
+        finally:  # also where a wait was in vain: the database is closed only when nobody uses it any more
+            worker.stop()
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
