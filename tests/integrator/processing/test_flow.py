@@ -265,7 +265,9 @@ def test_the_flow_runs_unchanged_on_spark() -> None:
                 schemas["income"],
             ),
         }
-        there = {name: backend.create_table(name, table, temp=True) for name, table in tables.items()}
+        for name, table in tables.items():
+            session.createDataFrame(table).createOrReplaceTempView(name)
+        there = {name: backend.table(name) for name in tables}
         found = on_backend(FLOW, backend, there)
         assert (
             found.sort_by("subject").to_pylist() == Compiled(FLOW).many(tables).sort_by("subject").to_pylist()
