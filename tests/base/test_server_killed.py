@@ -30,11 +30,15 @@ def own_home(home: Path) -> Iterator[Path]:
         shutil.rmtree(place.socket, ignore_errors=True)
 
 
-def kill_server(home: Path) -> None:
+async def kill_server(home: Path) -> None:
+    """The server is killed. The children of one that was killed before serve a moment longer: what was heard may have
+    come from them, and then the next one is yet to start.
+    """
     place = find_place(home)
     assert place is not None
-    pid = find_server(place)
-    assert pid is not None
+    async with asyncio.timeout(30):
+        while (pid := find_server(place)) is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
     os.kill(pid, signal.SIGKILL)
 
 
@@ -83,7 +87,7 @@ async def test_signals_events_jobs_and_leases_go_on_after_the_server_was_killed(
                     # The lease is taken anew after the long absence; it may well outlast a short one.
                     while not set(wanted) <= set(heard) or len(fences) < min(attempt + 1, 2):  # noqa: ASYNC110
                         await asyncio.sleep(0.02)
-                kill_server(own_home)
+                await kill_server(own_home)
                 # A server away for longer than the lease lasts: the leader must have stopped by then.
                 if attempt == 0:
                     os.kill(supervisor_of(own_home) or 0, signal.SIGSTOP)
