@@ -109,7 +109,7 @@ class Database:
         try:
             async with asyncio.timeout(10.0):
                 await self._pool.close()
-        except TimeoutError:
+        except BROKEN:  # a server that was killed takes no farewell
             self._pool.terminate()
 
     async def __aenter__(self) -> Self:
