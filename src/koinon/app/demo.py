@@ -423,10 +423,12 @@ def free_ports(count: int, *, beside: int = 0) -> list[int]:
     with ExitStack() as held:
         found: list[int] = []
         for port in random.sample(range(20_000, 32_000), 12_000):
+            if port == beside:
+                continue
             probe = held.enter_context(socket.socket())
             with suppress(OSError):
                 probe.bind(("127.0.0.1", port))
-                found += [port] if port != beside else []
+                found.append(port)
             if len(found) == count:
                 return found
     raise Unavailable("port_in_use", port="20000-31999")

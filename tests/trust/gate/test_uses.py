@@ -174,7 +174,7 @@ async def test_a_living_process_that_was_taken_for_dead_cuts_its_uses_and_goes_o
     world: Any, make_gate: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As after a machine stood still: its uses have been ended in the trace, so they must not go on."""
-    monkeypatch.setattr("koinon.trust.gate.uses._SEEN_EVERY_SECONDS", 0.2)
+    monkeypatch.setattr("koinon.trust.gate.uses.running._SEEN_EVERY_SECONDS", 0.2)
     gate, uses = await make_gate()
     use = await begin(world, gate, uses)
     async with world.database.transaction() as connection:

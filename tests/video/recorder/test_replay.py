@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from koinon.demo.cameras import ReplayFault, ReplayServer
-from koinon.video.recorder import Disk, Options, parse_source, prepare_folder, replay
-from koinon.video.recorder.replay import _H264, Head, Replay, Sieve, read_head
+from koinon.video.recorder import Disk, Options, parse_source, prepare_folder
+from koinon.video.recorder.replay import DEPACKETISERS, Head, Replay, Sieve, read_head, replaying
 from koinon.video.recorder.rtp import Frame
 from koinon.video.recorder.rtsp import SessionFailed
 
@@ -151,7 +151,7 @@ def test_pictures_of_another_time_are_never_taken() -> None:
 
 
 def test_what_is_said_of_pictures_that_never_come_is_not_kept() -> None:
-    depacketiser = _H264(96, lambda frame: None)
+    depacketiser = DEPACKETISERS["h264"](96, lambda frame: None)
     depacketiser.heads = {}
     for number in range(1000):  # of another payload type, each with a time of its own
         packet = struct.pack(">BBHII", 0x90, 97, number, number, 7) + struct.pack(
@@ -162,8 +162,8 @@ def test_what_is_said_of_pictures_that_never_come_is_not_kept() -> None:
 
 
 async def test_a_system_that_sends_more_than_pictures_have_fills_no_disk(fetch, monkeypatch) -> None:
-    monkeypatch.setattr(replay, "MOST_PER_SECOND", 100)
-    monkeypatch.setattr(replay, "_MOST_BEFORE", 50_000)
+    monkeypatch.setattr(replaying, "MOST_PER_SECOND", 100)
+    monkeypatch.setattr(replaying, "MOST_BEFORE", 50_000)
     outcome, _ = await fetch(2, 38)
     assert (outcome.reason, outcome.detail) == ("protocol", "more bytes than pictures of that time have")
 

@@ -20,10 +20,11 @@ from koinon.app.http import build_app
 from koinon.app.remote import fetcher_of
 from koinon.app.wiring import open_platform
 from koinon.demo.cameras import ReplayServer
-from koinon.demo.region.video import INVESTIGATION, ZONE_SOUTH
+from koinon.demo.region.video import INVESTIGATION, VIDEO, ZONE_SOUTH
 from koinon.trust.parties import INSTALLER, Author
 from koinon.trust.parties.model import LOCAL_ISSUER
 from koinon.trust.parties.sign_in import SignIn
+from koinon.trust.standing.acts import Deed, TargetKind
 from koinon.video.cameras import Role, SourceKey, service
 from koinon.video.recorder import Options, prepare_folder
 from koinon.video.recorder.disk import read_marker
@@ -50,6 +51,7 @@ class Gateway:
         self.sign_in_with: Any = None
         self.fetcher: Any = None
         self.worker: Any = None
+        self.web: Any = None
         self.http: httpx.AsyncClient
 
     @property
@@ -76,6 +78,13 @@ class Gateway:
             "since": self.at(since).isoformat(), "until": self.at(until).isoformat(), **changes,
         }  # fmt: skip
         return await self.post("/api/video/asks", http, json=asked)
+
+    async def act(self, deed: Deed) -> None:
+        """The Commission's act on the authorisation; the web process knows of it, as others do within a second."""
+        keeper = self.web.keeper
+        before = (await keeper.settle()).epoch
+        await self.world.act("chair", deed, TargetKind.AUTHORISATION, VIDEO)
+        await keeper.refresh(beyond=before)
 
     async def queued(self) -> list[UUID]:
         async with self.world.database.acquire() as connection:
@@ -131,7 +140,7 @@ async def gateway(film: Any, serve_it: Any, clips: Any, tmp_path: Path) -> Async
     async with contextlib.AsyncExitStack() as stack:
         partner = await stack.enter_async_context(ReplayServer([clips(gop=25)], lambda: held, scheme="md5"))
         made = Gateway(film, partner, start, folder)
-        web = await stack.enter_async_context(
+        made.web = web = await stack.enter_async_context(
             open_platform(settings, url=world.url, clock=world.clock, sources={})
         )
         made.worker = await stack.enter_async_context(

@@ -19,7 +19,7 @@ from koinon.demo.cameras import ReplayFault
 from koinon.demo.region.video import INVESTIGATION, VIDEO, ZONE_SOUTH, ZONE_WEST
 from koinon.trust.gate import Cut, EndReason
 from koinon.trust.parties import Author
-from koinon.trust.standing.acts import Deed, TargetKind
+from koinon.trust.standing.acts import Deed
 from koinon.video.cameras import SourceKey
 from koinon.video.recordings import store as recordings
 from koinon.video.remote import policy, store
@@ -201,7 +201,7 @@ async def test_a_suspension_stops_a_fetch_at_once_and_a_withdrawal_too(gateway: 
         while gateway.partner.replayed < 50:  # noqa: ASYNC110 - of another server
             await asyncio.sleep(0.02)
     began = asyncio.get_running_loop().time()
-    await gateway.world.act("chair", Deed.SUSPEND, TargetKind.AUTHORISATION, VIDEO)
+    await gateway.act(Deed.SUSPEND)
     async with asyncio.timeout(10):
         while gateway.partner.playing:  # noqa: ASYNC110 - of another server
             await asyncio.sleep(0.01)
@@ -212,7 +212,7 @@ async def test_a_suspension_stops_a_fetch_at_once_and_a_withdrawal_too(gateway: 
     ends = await trace(gateway.world, "exchange.ended", gateway.camera)
     assert [each[0].public["reason"] for each in ends] == ["cut"]
     assert (await gateway.ask(500, 510)).status_code in (403, 404)
-    await gateway.world.act("chair", Deed.RESUME, TargetKind.AUTHORISATION, VIDEO)
+    await gateway.act(Deed.RESUME)
     asked = await gateway.ask(500, 800)
     [fetch] = await gateway.queued()
     task = asyncio.create_task(gateway.fetcher.fetch(fetch))

@@ -154,11 +154,11 @@ class Sealer:
         wrap, token, id_ = self.keys.wrap, self.keys.token, entry.id
         for ordinal, subject in enumerate(entry.subjects):
             salted = random(SALT_BYTES) + subject.encode()
-            commitment_of_one = leaf_hash(salted)
-            commitments.append(commitment_of_one)
+            leaf = leaf_hash(salted)
+            commitments.append(leaf)
             place = context + ordinal.to_bytes(2, "big")
             wrapped = wrap(month, content_key + salted, place, random(NONCE_BYTES))
-            slots.append((id_, ordinal, token(month, subject), commitment_of_one, wrapped))
+            slots.append((id_, ordinal, token(month, subject), leaf, wrapped))
         return sealed, commitment, root(commitments), slots
 
     def open(

@@ -4,13 +4,16 @@ Frames arrive late, never early; so the least delayed frame says best when a run
 camera's clock (RTP) spaces the frames, and each unit's wall duration is nudged towards the server's clock by
 at most 500 ppm. What no drift explains ends the run, with its reason: `clock_step`, `clock_rate`.
 
-Pure: seconds of a monotonic clock and RTP timestamps in, media ticks out.
+`RunClock` is pure: seconds of a monotonic clock and RTP timestamps in, media ticks out. `Anchor` says what moment such
+a second is.
 """
 
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import msgspec
 
+from koinon.base.clock import Clock
 from koinon.video.recorder.model import TICKS, Reason
 
 _HALF: Final = 1 << 31
@@ -19,6 +22,43 @@ _MASK: Final = (1 << 32) - 1
 _SLOWEST: Final = 0.2
 _FASTEST: Final = 5.0
 """A clock that goes wrong by more is no clock: its steps are taken one by one."""
+
+_SET_SECONDS: Final = 0.5
+"""The server's wall clock was set, when it goes apart from the monotonic one by more."""
+_UNSURE_SECONDS: Final = 0.01
+"""What two readings of the two clocks may differ by though neither was set."""
+
+
+class Anchor:
+    """What the server's wall clock shows at a moment of its monotonic one."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._now, self._at = self._read()
+
+    def wall(self, monotonic: float) -> datetime:
+        """The moment, in UTC."""
+        return (self._now + timedelta(seconds=monotonic - self._at)).astimezone(UTC)
+
+    def renew(self) -> None:
+        """Where the wall clock was set, it counts as it was set. Otherwise all runs keep one anchor: if each had its
+        own, a run would begin some microseconds before the end of the last.
+        """
+        now, at = self._read()
+        if abs((now - self.wall(at)).total_seconds()) > _UNSURE_SECONDS:
+            self._now, self._at = now, at
+
+    def is_left_behind(self) -> bool:
+        """Whether the wall clock was set since."""
+        now, at = self._clock.now(), self._clock.monotonic()
+        return abs((now - self.wall(at)).total_seconds()) > _SET_SECONDS
+
+    def _read(self) -> tuple[datetime, float]:
+        """Both clocks at one moment: the quickest of three readings, as the process may be put aside in between."""
+        clock = self._clock
+        readings = [(clock.monotonic(), clock.now(), clock.monotonic()) for _ in range(3)]
+        before, now, after = min(readings, key=lambda each: each[2] - each[0])
+        return now, (before + after) / 2
 
 
 class Spacing(msgspec.Struct, frozen=True):

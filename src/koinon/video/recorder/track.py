@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import math
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -27,7 +27,7 @@ from koinon.video.recorder.disk import Disk, UnitFile
 from koinon.video.recorder.model import TICKS, Gap, Options, Reason, Unit
 from koinon.video.recorder.nal import Codec, Format, merge_sets, read_format
 from koinon.video.recorder.rtp import Counts, Frame, SenderReport
-from koinon.video.recorder.timing import RunClock
+from koinon.video.recorder.timing import Anchor, RunClock
 
 _log = structlog.get_logger(__name__)
 
@@ -35,8 +35,6 @@ _SHORTEST: Final = TICKS // 2  # a fragment is not cut shorter, where every fram
 _MOST_BYTES: Final = 4 << 20  # of a fragment, whatever the camera does
 _LARGEST_UNIT: Final = 1 << 30
 _NOMINAL: Final = TICKS // 25  # of a last frame, when nothing tells its duration
-_STEP_SECONDS: Final = 0.5  # of the server's wall clock against its monotonic one
-_UNSURE_SECONDS: Final = 0.01  # what two readings of the two clocks may differ by though neither was set
 _RETRY_SECONDS: Final = 2.0  # before a disk that failed is tried again
 
 
@@ -99,8 +97,8 @@ class Track:
         self._next_decode = 0
         self._run = new_id()
         self._number = 0
-        self._anchor = self._read_clocks()
-        self._account = Account(self._anchor[0], on_unit, on_gap, since)
+        self._anchor = Anchor(clock)
+        self._account = Account(clock.now(), on_unit, on_gap, since)
         self._run_end: float | None = None
         self._clock = self._new_clock(1.0)
         self._camera_us: int | None = None
@@ -214,19 +212,9 @@ class Track:
 
     def _new_run(self, rate: float) -> None:
         self._run, self._number = new_id(), 0
-        now, at = self._read_clocks()
-        if abs((now - self._datetime(at)).total_seconds()) > _UNSURE_SECONDS:
-            # The server's clock was set. Otherwise the runs keep one anchor: each with its own, a run would begin
-            # some microseconds before the end of the last.
-            self._anchor = (now, at)
+        self._anchor.renew()
         self._clock = self._new_clock(rate)
         self._next_decode = 0
-
-    def _read_clocks(self) -> tuple[datetime, float]:
-        """Both clocks at one moment: the quickest of three readings, as the process may be put aside in between."""
-        readings = [(self._monotonic(), self._wall.now(), self._monotonic()) for _ in range(3)]
-        before, now, after = min(readings, key=lambda each: each[2] - each[0])
-        return now, (before + after) / 2
 
     def _may_begin(self, frame: Frame, arrival: float) -> bool:
         """Whether a run can begin with this frame."""
@@ -327,16 +315,14 @@ class Track:
         if not unit.file.append(parts, len(samples), ends, key_at):
             self._give_up(unit.file.failed or "disk_slow")
             return
-        now, at = self._anchor
-        drift = (self._wall.now() - now).total_seconds() - (self._monotonic() - at)
-        if abs(drift) > _STEP_SECONDS:
+        if self._anchor.is_left_behind():
             self._clock.ending = self._clock.ending or "clock_step"
 
     # Units
 
     def _open_unit(self, first: _Pending) -> _Open:
         assert self.format is not None
-        start = self._datetime(self._clock.start_estimate())
+        start = self._anchor.wall(self._clock.start_estimate())
         if self._number == 0:
             self._next_decode = first.media
         name = f"{start:%Y%m%dT%H%M%S}{start.microsecond // 1000:03}Z-{self._options.fence}"
@@ -383,7 +369,7 @@ class Track:
         assert unit is not None
         spacing = self._clock.close_unit(self._next_decode, until)
         self._run_end = spacing.start + spacing.wall_seconds
-        start, now = self._datetime(spacing.start), msgspec.structs.replace(self._counts)
+        start, now = self._anchor.wall(spacing.start), msgspec.structs.replace(self._counts)
         self._accounted = now
         planned = self._next_decode - unit.origin
         camera_us, file, options = self._camera_us, unit.file, self._options
@@ -438,10 +424,6 @@ class Track:
         self._close_unit(reason, None)
         self._pending, self._pending_bytes, self._candidate = [], 0, -1
         self._not_before = self._monotonic() + _RETRY_SECONDS
-
-    def _datetime(self, monotonic: float) -> datetime:
-        now, at = self._anchor
-        return (now + timedelta(seconds=monotonic - at)).astimezone(UTC)
 
     def _closed(self, unit: Unit | None, reason: Reason | None) -> None:
         """A file is closed: the unit is told, or, where nothing is in it, why not."""

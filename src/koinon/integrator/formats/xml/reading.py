@@ -16,8 +16,7 @@ Source: OWASP XML External Entity Prevention; XML 1.0 sections 2.8 and 4.3.3.
 import codecs
 import re
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from lxml import etree
 
@@ -25,19 +24,13 @@ from koinon.integrator.formats.encodings import UTF8_SEQUENCE, find_encoding
 from koinon.integrator.formats.gathering import Gathering, check_sequence, check_subject
 from koinon.integrator.formats.kinds import (
     BadValue,
-    NationalNumber,
-    check_national_number,
-    has_forbidden,
-    read_text,
 )
 from koinon.integrator.formats.model import (
     BATCH,
-    STATUS_CODES,
     Batch,
     BrokenMessage,
     Columns,
     Encoding,
-    FieldSpec,
     Header,
     RecordType,
     Reject,
@@ -45,17 +38,17 @@ from koinon.integrator.formats.model import (
     find_record_type,
 )
 from koinon.integrator.formats.tally import Tally
+from koinon.integrator.formats.xml.elements import read_fields, read_header, read_totals
 from koinon.integrator.formats.xml.fast import FastLane
-from koinon.integrator.formats.xml.names import HEADER_FIELDS, namespace
+from koinon.integrator.formats.xml.names import namespace
 
 BLOCK_BYTES = 1 << 18
 MAX_RECORD_CHARACTERS = 1 << 20
 _FEW_LINES = 16
 _DECLARATION = re.compile(rb"""\s*<\?xml[^>]*?\sencoding\s*=\s*["']([A-Za-z0-9._-]+)["']""")
 _FORBIDDEN_XML = ("<!DOCTYPE", "<!ENTITY", "\x00")
-_COUNT = re.compile("0|[1-9][0-9]{0,14}")
-_SUM = re.compile("-?(?:0|[1-9][0-9]{0,19})")
 _SEQUENCE = re.compile("[1-9][0-9]{0,14}")
+_RECORD_ATTRIBUTES = {"sequence", "subject", "replaced_by"}
 
 
 class XmlReader:
@@ -301,7 +294,7 @@ class XmlReader:
         elif self.totals is not None:
             raise BrokenMessage("message_trailing", line=line)
         elif name == "totals":
-            self.totals = self._read_totals(element, line)
+            self.totals = read_totals(element, self.record_type, self._space, line)
         else:
             self._read_record(element, line)
         element.clear()
@@ -317,22 +310,7 @@ class XmlReader:
         return (element.sourceline or 0) + self._skipped_lines
 
     def _read_header(self, element: etree._Element) -> Header:
-        cells = _children(element)
-        if cells.keys() != set(HEADER_FIELDS) or not _COUNT.fullmatch(cells["version"]):
-            raise BrokenMessage("header_malformed")
-        try:
-            created = datetime.strptime(cells["created"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
-        except ValueError:
-            raise BrokenMessage("header_malformed", field="created") from None
-        header = Header(
-            record_type=cells["record_type"],
-            version=int(cells["version"]),
-            sender=cells["sender"],
-            flow=cells["flow"],
-            purpose=cells["purpose"],
-            reference=cells["reference"],
-            created=created,
-        )
+        header = read_header(element)
         self.record_type = find_record_type(self._types, header.record_type, header.version)
         assert self._root is not None
         self._space = "{" + namespace(self.record_type) + "}"
@@ -340,27 +318,10 @@ class XmlReader:
             raise BrokenMessage("xml_namespace_wrong", expected=self._space[1:-1])
         self._gathering = Gathering(self.record_type)
         self._tally = Tally(self.record_type)
-        self._names = [field.name for field in self.record_type.fields]
         # Names have the default namespace in the fast lane: only where the root gave it.
         self._fast = self._fast and self._root.nsmap == {None: self._space[1:-1]} and not self._root.attrib
         self._lane = FastLane(self.record_type)
         return header
-
-    def _read_totals(self, element: etree._Element, line: int) -> Totals:
-        children = list(element)
-        names = [child.tag for child in children]
-        amounts = self.record_type.amounts
-        expected = [f"{self._space}{name}" for name in ("records", "last_sequence", *["sum"] * len(amounts))]
-        texts = [child.text or "" for child in children]
-        if (
-            element.tag != f"{self._space}totals"
-            or names != expected
-            or not all(map(_COUNT.fullmatch, texts[:2]))
-            or not all(map(_SUM.fullmatch, texts[2:]))
-        ):
-            raise BrokenMessage("totals_malformed", line=line)
-        sums = {str(child.get("field")): int(child.text or "0") for child in children[2:]}
-        return Totals(records=int(texts[0]), last_sequence=int(texts[1]), sums=sums)
 
     def _read_record(self, element: etree._Element, line: int) -> None:
         self._count += 1
@@ -381,7 +342,7 @@ class XmlReader:
             rejects.append(("subject", bad.code))
         if element.tag != f"{self._space}record" or set(element.keys()) - _RECORD_ATTRIBUTES:
             rejects.append((None, "attribute_unknown"))
-        codes, values = self._read_fields(element, rejects)
+        codes, values = read_fields(element, self.record_type, self._space, rejects)
         if rejects:
             for field, code in rejects:
                 self._gathering.reject(
@@ -390,77 +351,3 @@ class XmlReader:
         else:
             assert sequence is not None
             self._gathering.add(self._count, line, sequence, subject, replaced, codes, tuple(values))
-
-    def _read_fields(
-        self, element: etree._Element, rejects: list[tuple[str | None, str]]
-    ) -> tuple[bytes, list[Any]]:
-        found: dict[str, etree._Element] = {}
-        order = []
-        if (element.text or "").strip():
-            rejects.append((None, "text_between_fields"))
-        for child in element:
-            if not isinstance(child.tag, str):  # a comment
-                if (child.tail or "").strip():
-                    rejects.append((None, "text_between_fields"))
-                continue
-            name = child.tag.removeprefix(self._space)
-            if name not in self._names:
-                rejects.append((None, "field_unknown"))
-            elif name in found:
-                rejects.append((name, "field_repeated"))
-            found[name] = child
-            order.append(name)
-            if (child.tail or "").strip():
-                rejects.append((None, "text_between_fields"))
-        codes, values = b"", []
-        for field in self.record_type.fields:
-            try:
-                if field.name not in found:
-                    raise BadValue("field_missing")
-                status, value = _read_field(field, found[field.name])
-                codes += _CODES[status]
-                values.append(value)
-            except BadValue as bad:
-                rejects.append((field.name, bad.code))
-        if not rejects and order != self._names:
-            rejects.append((None, "fields_reordered"))
-        return codes, values
-
-
-_CODES: Mapping[str, bytes] = {status: code.encode() for status, code in STATUS_CODES.items()}
-_RECORD_ATTRIBUTES = {"sequence", "subject", "replaced_by"}
-
-
-def _read_field(field: FieldSpec, element: etree._Element) -> tuple[str, Any]:
-    for child in element:
-        # Comments inside a value divide its text; nested elements have no place.
-        raise BadValue("field_nested" if isinstance(child.tag, str) else "comment_in_value")
-    text = element.text or ""
-    status = element.get("status", "value")
-    if status not in _CODES:
-        raise BadValue("status_unknown")
-    allowed = {"status", "replaced_by"} if field.kind == "national_number" else {"status"}
-    if set(element.keys()) - allowed:
-        raise BadValue("attribute_unknown")
-    if status != "value":
-        if text or element.get("replaced_by") is not None:
-            raise BadValue("value_not_expected")
-        return status, None
-    if not text and field.kind != "text":
-        raise BadValue("value_missing")
-    value = read_text(field.kind, text, field.width)
-    other = element.get("replaced_by")
-    if other is not None:
-        value = NationalNumber(value.number, check_national_number(other))
-    return status, value
-
-
-def _children(element: etree._Element) -> dict[str, str]:
-    cells = {}
-    for child in element:
-        if isinstance(child.tag, str):
-            name = etree.QName(child).localname
-            if name in cells or len(child) or has_forbidden(child.text or ""):
-                raise BrokenMessage("header_malformed")
-            cells[name] = child.text or ""
-    return cells

@@ -11,21 +11,21 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 import structlog
 
 from koinon.video.recorder.disk import Disk
-from koinon.video.recorder.model import TICKS, Options, Reason, Source, Unit
+from koinon.video.recorder.model import Options, Reason, Source, Unit
 from koinon.video.recorder.nal import Codec, merge_sets
-from koinon.video.recorder.rtp import Depacketiser, Frame, H264Depacketiser, H265Depacketiser
+from koinon.video.recorder.replay.heads import DEPACKETISERS, Head
+from koinon.video.recorder.replay.sieve import LEAD_SECONDS, MOST_BEFORE, Jump, Sieve
+from koinon.video.recorder.rtp import Frame
 from koinon.video.recorder.rtsp import Session, SessionFailed
 from koinon.video.recorder.track import Track
 
 FEATURE: Final = "onvif-replay"
-LEAD_SECONDS: Final = 10.0
-"""Asked before and after the stretch: it begins with the key frame at or before it, and ends where one begins."""
 
 BYTES_PER_SECOND: Final = 32 << 20
 TIMES_REAL: Final = 100
@@ -38,73 +38,9 @@ MOST_PER_SECOND: Final = 8 << 20
 system is not to fill the disk of others' recorders.
 """
 
-_NTP: Final = 2_208_988_800  # seconds from 1900 to 1970
-_EXTENSION: Final = 0xABAC
-_TOUCH: Final = 0.001  # the rounding of clocks
-_STEP: Final = 0.5  # between what the time and the timestamp of a picture say
-_SPARSE: Final = 2.0  # pictures further apart do not follow each other
-_REORDERED: Final = 1.0  # by which a picture may be older than the one decoded before it
-_STRAYS: Final = 250  # pictures in a row of a time that cannot be
-_MOST_BEFORE: Final = 64 << 20  # bytes of pictures kept that may be wanted to begin with
 _MOST_WAITING: Final = 32 << 20  # bytes that the disk has not taken yet
-_EARLIEST: Final = 120.0  # before the stretch, of the key frame it begins with
-_MOST_HEADS: Final = 64
 _SETTLE_SECONDS: Final = 30.0
 _AHEAD_SECONDS: Final = 0.02
-
-
-class Head(NamedTuple):
-    """What the extension of a packet says of its picture.
-
-    Attributes:
-        unix: when it was taken, in seconds.
-        gap_follows: E: the last one before a gap, or of all there is.
-        jumped: D: what it follows was not sent right before it.
-        last: T: nothing of what was asked follows.
-    """
-
-    unix: float
-    gap_follows: bool = False
-    jumped: bool = False
-    last: bool = False
-
-
-def read_head(data: bytes, start: int, end: int) -> Head | None:
-    """The replay extension of the RTP packet at `data[start:end]`, or None where it has none."""
-    if not data[start] & 0x10:
-        return None
-    at = start + 12 + 4 * (data[start] & 15)
-    if at + 16 > end or data[at] << 8 | data[at + 1] != _EXTENSION or data[at + 2] << 8 | data[at + 3] < 3:
-        return None
-    seconds = int.from_bytes(data[at + 4 : at + 8], "big")
-    fraction = int.from_bytes(data[at + 8 : at + 12], "big")
-    flags = data[at + 12]
-    return Head(seconds - _NTP + fraction / 2**32, bool(flags & 0x40), bool(flags & 0x20), bool(flags & 0x10))
-
-
-class _Headed(Depacketiser):
-    """Notes what is said of each picture before its packets are put together."""
-
-    heads: dict[int, Head]
-
-    def push(self, data: bytes, start: int, end: int) -> None:
-        if end - start > 12 and (head := read_head(data, start, end)) is not None:
-            stamp = int.from_bytes(data[start + 4 : start + 8], "big")
-            if stamp not in self.heads and len(self.heads) >= _MOST_HEADS:
-                del self.heads[next(iter(self.heads))]  # of a picture that never became whole
-            self.heads.setdefault(stamp, head)
-        super().push(data, start, end)
-
-
-class _H264(_Headed, H264Depacketiser):
-    pass
-
-
-class _H265(_Headed, H265Depacketiser):
-    pass
-
-
-_DEPACKETISERS: Final[dict[Codec, type[_Headed]]] = {"h264": _H264, "h265": _H265}
 
 
 class _Track(Track):
@@ -130,130 +66,6 @@ class PictureClock:
     def monotonic(self) -> float:
         """As `Clock.monotonic`."""
         return self.unix
-
-
-class Jump(NamedTuple):
-    """Between these two moments nothing was sent; `not_held` where the other side said so, else `clock_step`."""
-
-    since: float
-    until: float
-    reason: Reason
-
-
-class Step(NamedTuple):
-    """What becomes of a picture: these are recorded, after a new run has begun if `anew`."""
-
-    frames: tuple[tuple[Frame, Head], ...] = ()
-    anew: bool = False
-
-
-_NOTHING: Final = Step()
-
-
-class Sieve:
-    """Which pictures belong to the stretch from `since` to `until` (Unix seconds). Pure.
-
-    Attributes:
-        reached: up to where all is told.
-        jumps: what was passed over.
-        over: the stretch is complete: nothing more is wanted.
-    """
-
-    def __init__(self, since: float, until: float) -> None:
-        self.reached = since
-        self.jumps: list[Jump] = []
-        self.over = False
-        self._since, self._until = since, until
-        self._before: list[tuple[Frame, Head]] = []
-        self._before_bytes = 0
-        self._last: tuple[Frame, Head] | None = None
-        self._waits = False  # for the key frame with which a new run begins
-        self._strays = 0
-
-    def take(self, frame: Frame, head: Head) -> Step:
-        """What becomes of the next picture.
-
-        Raises:
-            SessionFailed: `clock_step`, `protocol`: no picture can be believed any more.
-        """
-        if self._last is None:
-            return self._begin(frame, head)
-        last, before = self._last
-        if head.unix >= self._until - _TOUCH and (frame.key or head.unix > self._until + LEAD_SECONDS):
-            self._pass(head, before)
-            self._close(self._until)
-            return _NOTHING
-        if head.unix < before.unix - _REORDERED:
-            self._stray()
-            return _NOTHING
-        anew = self._jumps(last, before, frame, head)  # what D says is of interest where time was passed over
-        if anew:
-            self._pass(head, before)
-        if anew or self._waits:
-            self._waits = not frame.key
-            if self._waits:
-                self._last = (frame, head)  # of a time that is right, but nothing to begin with
-                return _NOTHING
-            anew = True
-        return self._keep(((frame, head),), anew)
-
-    def _begin(self, frame: Frame, head: Head) -> Step:
-        """From the last key frame at or before the stretch on; where there is none, from the first one in it."""
-        if head.unix > self._until + LEAD_SECONDS and not head.jumped:
-            self._stray()
-            return _NOTHING
-        if head.unix > self._until + LEAD_SECONDS or (frame.key and head.unix >= self._until - _TOUCH):
-            self._close(self._until)
-            return _NOTHING
-        if self._before and self._jumps(*self._before[-1], frame, head):
-            self._before, self._before_bytes = [], 0
-        if (
-            head.unix < self._since - _EARLIEST
-        ):  # nobody asked for it, however long it takes to the next key frame
-            self._before, self._before_bytes = [], 0
-            return _NOTHING
-        if frame.key and (head.unix <= self._since + _TOUCH or not self._before):
-            self._before, self._before_bytes = [], 0
-        elif not self._before:
-            return _NOTHING
-        self._before.append((frame, head))
-        self._before_bytes += frame.size
-        if self._before_bytes > _MOST_BEFORE:
-            raise SessionFailed("protocol", "no key frame to begin with")
-        if head.unix < self._since and not head.last:
-            return _NOTHING
-        kept, self._before = tuple(self._before), []
-        return self._keep(kept, False)
-
-    def _keep(self, frames: tuple[tuple[Frame, Head], ...], anew: bool) -> Step:
-        self._last = frames[-1]
-        self._strays = 0
-        head = frames[-1][1]
-        self.reached = max(self.reached, min(head.unix, self._until))
-        if head.last:
-            self._close(self.reached)
-        return Step(frames, anew)
-
-    @staticmethod
-    def _jumps(last: Frame, before: Head, frame: Frame, head: Head) -> bool:
-        ahead = ((frame.timestamp - last.timestamp + (1 << 31)) & 0xFFFFFFFF) - (1 << 31)
-        off = abs(head.unix - before.unix - ahead / TICKS)
-        return off > _STEP or head.unix - before.unix > _SPARSE
-
-    def _pass(self, head: Head, before: Head) -> None:
-        """Nothing was sent between the two."""
-        if head.unix - before.unix > _SPARSE or before.gap_follows:
-            told = head.jumped or before.gap_follows
-            self.jumps.append(Jump(before.unix, head.unix, "not_held" if told else "clock_step"))
-
-    def _close(self, reached: float) -> None:
-        self.over = True
-        self.reached = reached
-
-    def _stray(self) -> None:
-        self._strays += 1
-        if self._strays > _STRAYS:
-            raise SessionFailed("clock_step", "pictures of another time than was asked")
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -360,7 +172,7 @@ class Replay:
         try:
             media = await session.open()
             self._codec, self._sets = media.codec, list(media.sets)
-            depacketiser = _DEPACKETISERS[media.codec](media.payload_type, self._frame)
+            depacketiser = DEPACKETISERS[media.codec](media.payload_type, self._frame)
             depacketiser.heads = self._heads
             self._depacketiser = depacketiser
             self._track.begin(self._codec, self._sets, depacketiser.counts)
@@ -412,7 +224,7 @@ class Replay:
             raise SessionFailed("protocol", "a picture that does not say when it was taken")
         self._head = (frame.timestamp, head)
         length = self._until - self._since + 2 * LEAD_SECONDS
-        if self.bytes + frame.size > _MOST_BEFORE + MOST_PER_SECOND * length:
+        if self.bytes + frame.size > MOST_BEFORE + MOST_PER_SECOND * length:
             raise SessionFailed("protocol", "more bytes than pictures of that time have")
         step = self._sieve.take(frame, head)
         for index, (each, its) in enumerate(step.frames):
