@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import duckdb
 import pyarrow as pa
@@ -23,7 +23,9 @@ from koinon.integrator.deferred.computing import Asking, Computed
 from koinon.integrator.deferred.policy import result_type
 from koinon.integrator.drivers import Context
 from koinon.integrator.entitlement.social_dwelling.tables import ADMISSION_TABLES
+from koinon.integrator.formats import from_table
 
+BATCH = UUID(int=7)
 DAY = date(2026, 11, 24)
 CONTEXT = Context(
     purpose=PURPOSE,
@@ -90,7 +92,7 @@ def records(found: Computed, people: Sequence[str]) -> list[Any]:
     data, _ = encode_part(
         questions(people), bytes([1]) * len(people), found.columns, found.replaced_by, type_
     )
-    return list(decode_part(data, "B", type_).records())
+    return list(from_table(type_, decode_part(data, BATCH, type_)).records())
 
 
 @pytest.mark.parametrize("form", ["text", "whole numbers", "csv"])

@@ -24,7 +24,15 @@ from koinon.integrator.deferred.policy import record_key, result_type, rows_type
 from koinon.integrator.drivers import Context, PartialDate, SourceAnswer, Spell, gather
 from koinon.integrator.entitlement.debts import RANKS
 from koinon.integrator.flows import FLOWS
-from koinon.integrator.formats import RECORD_TYPES, Header, Record, open_reader, open_writer
+from koinon.integrator.formats import (
+    RECORD_TYPES,
+    Header,
+    Record,
+    RecordType,
+    open_reader,
+    open_writer,
+    write_table,
+)
 from koinon.integrator.formats.record_types import LISTS, list_rows
 from koinon.integrator.model import ExchangeRequest, FieldAnswer, Flow
 from koinon.integrator.procedures import AnnouncementRequest, ClaimRequest, Debts, DebtsSource
@@ -120,11 +128,11 @@ async def together(
     )
     found = [
         {name: said(answer) for name, answer in record.fields.items() if name in flow.fields}
-        for record in carried(flow, decode_part(data, batch, result_type(flow)), syntax)
+        for record in carried(flow, result_type(flow), decode_part(data, batch, result_type(flow)), syntax)
     ]
     for field, record_type in rows_types(flow).items():
         rows: dict[str, list[dict[str, FieldAnswer]]] = {record_key(batch, place): [] for place in places}
-        for record in carried(flow, decode_rows(data, batch, field, record_type, 1), syntax):
+        for record in carried(flow, record_type, decode_rows(data, batch, field, record_type, 1), syntax):
             fields = dict(record.fields)
             rows[fields.pop("record_key").value].append(fields)
         for place, answer in zip(places, found, strict=True):
@@ -135,16 +143,16 @@ async def together(
     return found
 
 
-def carried(flow: Flow, columns: Any, syntax: Any) -> list[Record]:
+def carried(flow: Flow, record_type: RecordType, table: Any, syntax: Any) -> list[Record]:
     """Through a message and back."""
     types = result_types([flow])
     stream = io.BytesIO()
     header = Header(
-        record_type=columns.record_type.name, version=1, sender="koinon", flow=flow.name, purpose="p",
+        record_type=record_type.name, version=1, sender="koinon", flow=flow.name, purpose="p",
         reference="B", created=datetime(2026, 11, 24, tzinfo=UTC),
     )  # fmt: skip
     writer = open_writer(stream, syntax, header, types=types)
-    assert not writer.write(columns)
+    assert not write_table([writer], record_type, table)
     writer.close()
     stream.seek(0)
     found = []

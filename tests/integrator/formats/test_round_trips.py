@@ -14,6 +14,7 @@ from tests.integrator.formats.samples import (
     BARE,
     EVERY,
     FIRMS,
+    HEADER,
     SYNTAXES,
     TYPES,
     enterprise,
@@ -27,6 +28,7 @@ from tests.integrator.formats.samples import (
 from koinon.integrator.drivers import PartialDate, check_digits
 from koinon.integrator.formats import (
     BrokenMessage,
+    Column,
     NationalNumber,
     Record,
     Reject,
@@ -34,8 +36,11 @@ from koinon.integrator.formats import (
     open_reader,
     open_writer,
     pass_on,
+    to_table,
+    write_table,
 )
 from koinon.integrator.formats.encodings import looks_like_utf8
+from koinon.integrator.formats.fixed.rows import lay_rows
 from koinon.integrator.formats.json import json_schema
 from koinon.integrator.formats.kinds import has_forbidden
 from koinon.integrator.formats.xml import compiled_schema
@@ -298,3 +303,55 @@ def test_a_header_that_an_encoding_could_not_write_is_refused() -> None:
     with pytest.raises(BrokenMessage) as caught:
         msgspec.structs.replace(header_of(EVERY), sender="Région")
     assert (caught.value.code, caught.value.facts) == ("header_malformed", {"field": "sender"})
+
+
+def _tabled(syntax: Any, records: list[Record], encoding: Any) -> bytes:
+    """Written out of a table."""
+    out = io.BytesIO()
+    writer = open_writer(out, syntax, header_of(EVERY), encoding=encoding, types=TYPES)
+    for batch in gather(EVERY, records):
+        assert not write_table([writer], EVERY, to_table(batch.columns))
+    writer.close()
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("encoding", ["UTF-8", "ISO-8859-1", "ISO-8859-15"])
+@given(data=st.data(), plain=st.booleans())
+@settings(max_examples=80)
+def test_a_table_is_written_with_the_same_bytes(encoding: str, data: st.DataObject, plain: bool) -> None:
+    records = data.draw(messages("ascii" if plain else encoding))
+    assert _tabled("fixed", records, encoding) == written("fixed", records, encoding=encoding)
+    if plain and records:
+        (batch,) = gather(EVERY, records)
+        assert lay_rows(EVERY, to_table(batch.columns)) is not None, "not written all at once"
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES)
+@given(records=messages())
+@settings(max_examples=20)
+def test_a_table_is_written_the_same_in_every_syntax(syntax: str, records: list[Record]) -> None:
+    assert _tabled(syntax, records, "UTF-8") == written(syntax, records)
+
+
+def test_of_a_table_too_what_has_no_place_is_a_reject_and_disorder_is_refused() -> None:
+    (batch,) = gather(EVERY, [record(1), record(2, name=value("y" * 30)), record(3, name=value("Łódź"))])
+    columns = batch.columns
+    long = [*columns.fields[0].values[:1], "y" * 31, "Łódź"]
+    columns = msgspec.structs.replace(columns, fields=(Column(long), *columns.fields[1:]))
+    found = []
+    for write in (lambda writer: writer.write(columns), lambda writer: writer.write_table(to_table(columns))):
+        out = io.BytesIO()
+        writer = open_writer(out, "fixed", HEADER, encoding="ISO-8859-1", types=TYPES)
+        found.append((write(writer), writer.close(), out.getvalue()))
+    assert found[0] == found[1]
+    assert [(one.record, one.code) for one in found[0][0]] == [
+        (2, "text_too_long"),
+        (3, "text_not_encodable"),
+    ]
+
+    (batch,) = gather(EVERY, [record(4), record(5)])
+    writer = open_writer(io.BytesIO(), "fixed", HEADER, types=TYPES)
+    assert not write_table([writer], EVERY, to_table(batch.columns))
+    with pytest.raises(BrokenMessage, match="sequence_reordered") as caught:
+        write_table([writer], EVERY, to_table(batch.columns))
+    assert caught.value.facts == {"line": 1, "sequence": 4}

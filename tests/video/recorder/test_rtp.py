@@ -173,3 +173,87 @@ def test_a_sender_report_tells_the_senders_time():
     assert read_sender_report(report).timestamp == 42
     assert read_sender_report(report[:20]) is None
     assert read_sender_report(receiver_report(1, 2, 3, 4)) is None
+
+
+SPOILT = st.sampled_from(
+    ["", "", "", "", "", "lost", "twice", "cut", "other stamp", "other sender", "other type", "other channel",
+     "extended", "marked", "last bit", "first bit", "another kind", "empty"]
+)  # fmt: skip
+
+
+def spoil(how, payload, sequence, stamp, marker, start):
+    """The interleaved packet as a camera should send it, or not."""
+    more, first, pt, ssrc, channel = b"", 0x80, PT, 7, 0
+    match how:
+        case "cut":
+            payload = payload[: start + 1]
+        case "empty":
+            payload = payload[:start]
+        case "other stamp":
+            stamp += 1
+        case "other sender":
+            ssrc = 8
+        case "other type":
+            pt = 97
+        case "other channel":
+            channel = 2
+        case "extended":
+            first, more = 0x90, b"\xab\xac\x00\x01abcd"
+        case "marked":
+            marker = not marker
+        case "last bit" | "first bit" | "another kind":
+            bit = {"last bit": 0x40, "first bit": 0x80, "another kind": 0x01}[how]
+            payload = payload[: start - 1] + bytes((payload[start - 1] ^ bit,)) + payload[start:]
+    data = packet(payload, sequence, stamp, marker, first, more, pt, ssrc)
+    return struct.pack(">BBH", 0x24, channel, len(data)) + data
+
+
+@pytest.mark.parametrize("codec", ["h264", "h265"])
+@settings(max_examples=150)
+@given(data=st.data())
+def test_fragments_taken_one_after_the_other_say_what_each_alone_says(codec, data):
+    kind, of, nal = {
+        "h264": (H264Depacketiser, h264_frame, h264_nal), "h265": (H265Depacketiser, h265_frame, h265_nal)
+    }[codec]  # fmt: skip
+    frames = data.draw(st.lists(of, min_size=1, max_size=4))
+    buffer, sequence = b"", 65530
+    for stamp, frame in enumerate(frames):
+        packets = payloads(codec, tuple(nal(each, size, size) for each, size in frame), 200)
+        spoilt = data.draw(st.dictionaries(st.integers(0, len(packets) - 1), SPOILT, max_size=3))
+        for at, payload in enumerate(packets):
+            how = spoilt.get(at, "")
+            one = spoil(
+                how, payload, sequence, stamp * 3600, at == len(packets) - 1, kind._following.size - 16
+            )
+            buffer += {"lost": b"", "twice": one * 2}.get(how, one)
+            sequence += 1
+    buffer = buffer[: len(buffer) - data.draw(st.integers(0, 300))]
+
+    alone, after = Receiver(kind), Receiver(kind)
+    for receiver in (alone, after):
+        at = 0
+        while len(buffer) - at >= 4 and (
+            end := at + 4 + int.from_bytes(buffer[at + 2 : at + 4], "big")
+        ) <= len(buffer):
+            if buffer[at + 1] == 0:
+                receiver.depacketiser.push(buffer, at + 4, end)
+                if receiver is after:
+                    end = receiver.depacketiser.follow(buffer, end, 0)
+            at = end
+        receiver.depacketiser.push(packet(b"\x41\x80", sequence, 9), 0, 14)  # what was open is closed
+    assert after.frames == alone.frames
+    assert (after.counts, after.depacketiser.highest) == (alone.counts, alone.depacketiser.highest)
+
+
+def test_the_short_way_is_taken():
+    frame = h264_nal(5, 20_000)
+    packets = payloads("h264", (frame,), 1000)
+    buffer = b"".join(
+        struct.pack(">BBH", 0x24, 0, len(one) + 12) + packet(one, number, 0, number == len(packets) - 1)
+        for number, one in enumerate(packets)
+    )
+    receiver = Receiver()
+    first = 4 + 12 + len(packets[0])
+    receiver.depacketiser.push(buffer, 4, first)
+    assert receiver.depacketiser.follow(buffer, first, 0) == len(buffer), "all but the first"
+    assert receiver.nals(0) == [frame]

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import compress
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import msgspec
 
 from koinon.base.late import late
 from koinon.integrator.deferred.model import RecordStatus
 from koinon.integrator.deferred.policy import record_key
-from koinon.integrator.drivers import PartialDate
-from koinon.integrator.formats import Column, Columns, NationalNumber, RecordType
+from koinon.integrator.formats import FieldSpec, RecordType, schema_of
 from koinon.integrator.formats.model import STATUS_CODES
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def encode_part(
     return _encode(pa.table(columns)), counts
 
 
-def read_part(data: bytes) -> pa.Table:
+def read_part(data: bytes) -> pa.RecordBatch:
     """The answers of a chunk as `encode_part` laid them down.
 
     Columns: `number`, `sequence`, `subject`, `replaced_by`, each field with its `<field>.status` (a code of
@@ -173,30 +173,19 @@ def read_part(data: bytes) -> pa.Table:
     return _decode(data)
 
 
-def decode_part(data: bytes, batch: Any, record_type: RecordType) -> Columns:
-    """The answers of a chunk as columns of the result's record type."""
+def decode_part(data: bytes, batch: UUID, record_type: RecordType) -> pa.RecordBatch:
+    """The answers of a chunk with the columns of `schema_of`, of the result's record type."""
     table = _decode(data)
-    numbers = table["number"].to_pylist()
-    statuses = [STATUSES[place].value for place in table["record_status"].to_pylist()]
-    id_ = str(batch)
-    fields = [Column([record_key(id_, number) for number in numbers]), Column(statuses)]
+    numbers = table["number"]
+    names = pa.array([status.value for status in STATUSES])
+    arrays = [
+        *(numbers, numbers, table["sequence"], table["subject"], table["replaced_by"]),
+        *(_keys(batch, numbers), _values(len(table))),
+        *(names.take(table["record_status"]), _values(len(table))),
+    ]
     for field in record_type.fields[2:]:
-        values = table[field.name].to_pylist()
-        if field.kind == "partial_date":
-            values = [None if value is None else PartialDate.parse(value) for value in values]
-        elif field.kind == "national_number":
-            values = [None if value is None else NationalNumber(value) for value in values]
-        codes = table[f"{field.name}.status"].to_numpy().tobytes()
-        fields.append(Column(values, None if codes.count(VALUE) == len(codes) else codes))
-    return Columns(
-        record_type=record_type,
-        numbers=numbers,
-        lines=numbers,
-        sequences=table["sequence"].to_pylist(),
-        subjects=table["subject"].to_pylist(),
-        replaced_by=table["replaced_by"].to_pylist(),
-        fields=tuple(fields),
-    )
+        arrays += _columns(field, table[field.name], table[f"{field.name}.status"])
+    return pa.RecordBatch.from_arrays(arrays, schema=schema_of(record_type))
 
 
 def list_of(record_type: RecordType, lists: Sequence[Sequence[Mapping[str, Any]] | None]) -> pa.Array:
@@ -207,34 +196,45 @@ def list_of(record_type: RecordType, lists: Sequence[Sequence[Mapping[str, Any]]
     return pa.array(lists, pa.list_(row))
 
 
-def decode_rows(data: bytes, batch: Any, field: str, record_type: RecordType, first: int) -> Columns:
-    """The rows of that list about everybody in the chunk, in order, numbered from `first`; each names its record."""
+def decode_rows(data: bytes, batch: UUID, field: str, record_type: RecordType, first: int) -> pa.RecordBatch:
+    """The rows of that list about everybody in the chunk, in order, numbered from `first`; each names its record.
+
+    With the columns of `schema_of`.
+    """
     table = _decode(data)
-    numbers, subjects, replaced_by = (
-        table[name].to_pylist() for name in ("number", "subject", "replaced_by")
-    )
-    owners: list[int] = []
-    values: Mapping[str, list[Any]] = {spec.name: [] for spec in record_type.fields[1:]}
-    if _rows_name(field) in table.column_names:
-        lists = table[_rows_name(field)].combine_chunks()
-        owners = pc.list_parent_indices(lists).to_pylist()
-        rows = pc.list_flatten(lists)
-        values = {name: rows.field(name).to_pylist() for name in values}
-    sequences = list(range(first, first + len(owners)))
-    id_ = str(batch)
-    fields = [Column([record_key(id_, numbers[owner]) for owner in owners])]
-    for found in values.values():
-        codes = bytes(NONE if value is None else VALUE for value in found)
-        fields.append(Column(found, None if codes.count(VALUE) == len(codes) else codes))
-    return Columns(
-        record_type=record_type,
-        numbers=sequences,
-        lines=sequences,
-        sequences=sequences,
-        subjects=[subjects[owner] for owner in owners],
-        replaced_by=[replaced_by[owner] for owner in owners],
-        fields=tuple(fields),
-    )
+    if _rows_name(field) not in table.schema.names:
+        return pa.RecordBatch.from_pylist([], schema=schema_of(record_type))
+    lists = table[_rows_name(field)]
+    owners, rows = pc.list_parent_indices(lists), pc.list_flatten(lists)
+    places = pa.array(numpy.arange(first, first + len(owners)))
+    subjects, replaced_by = table["subject"].take(owners), table["replaced_by"].take(owners)
+    arrays = [places, places, places, subjects, replaced_by]
+    arrays += [_keys(batch, table["number"].take(owners)), _values(len(owners))]
+    for spec in record_type.fields[1:]:
+        values = rows.field(spec.name)
+        known = values.is_valid().to_numpy(zero_copy_only=False)
+        arrays += _columns(spec, values, pa.array(numpy.where(known, VALUE, NONE).astype(numpy.uint8)))
+    return pa.RecordBatch.from_arrays(arrays, schema=schema_of(record_type))
+
+
+def _keys(batch: UUID, numbers: pa.Array) -> pa.Array:
+    """The `record_key` of each, made of all at once."""
+    return pc.binary_join_element_wise(record_key(batch, ""), numbers.cast(pa.string()), "")
+
+
+def _values(count: int) -> pa.Array:
+    """The statuses of a column that has a value everywhere."""
+    return pa.array(numpy.full(count, VALUE, numpy.uint8))
+
+
+def _columns(field: FieldSpec, values: pa.Array, statuses: pa.Array) -> list[pa.Array]:
+    """The columns of the field in a table of its record type, see `schema_of`."""
+    if field.kind == "partial_date":
+        digits = pc.utf8_rpad(pc.replace_substring(values, "-", ""), 8, "0")
+        return [digits.cast(pa.int32()), statuses]
+    if field.kind == "national_number":
+        return [values, pa.nulls(len(values), pa.string()), statuses]
+    return [values, statuses]
 
 
 def _rows_name(field: str) -> str:
@@ -252,5 +252,5 @@ def _encode(table: pa.Table) -> bytes:
     return bytes(sink.getvalue())
 
 
-def _decode(data: bytes) -> pa.Table:
-    return pa.ipc.open_file(pa.py_buffer(data)).read_all()
+def _decode(data: bytes) -> pa.RecordBatch:
+    return pa.ipc.open_file(pa.py_buffer(data)).read_all().combine_chunks().to_batches()[0]

@@ -1,22 +1,31 @@
 """From the parts of a batch to its result files and its receipt. The files are written in a thread."""
 
+from __future__ import annotations
+
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
-from typing import BinaryIO, NamedTuple, cast
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
 import msgspec
 
 from koinon.base.clock import rfc3339
 from koinon.base.crypto import SigningKey, b64url, jws_sign
+from koinon.base.late import late
 from koinon.integrator.deferred.chunks import FORBIDDEN, decode_part, decode_rows
 from koinon.integrator.deferred.model import Batch, RecordStatus, ResultFile
 from koinon.integrator.deferred.policy import result_type, rows_types
 from koinon.integrator.deferred.sealed import PiecesOut, SealedObjects
 from koinon.integrator.deferred.store import Part
-from koinon.integrator.formats import Columns, Header, RecordType, Syntax, Writer, open_writer
+from koinon.integrator.formats import Header, RecordType, Syntax, Writer, open_writer, write_table
 from koinon.integrator.model import Flow
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+else:
+    pc = late("pyarrow.compute")
 
 # What travels back names the platform as its sender.
 SENDER = "koinon"
@@ -78,22 +87,23 @@ async def write_results(
 
 def _write(outs: Sequence[_Out], data: bytes, batch: Batch, flow: Flow, rows: dict[str, int]) -> set[str]:
     """The part is in each file; the fields about which it says anything. `rows` counts those written of each list."""
-    columns: dict[str | None, Columns] = {None: decode_part(data, batch.id, result_type(flow))}
+    records = decode_part(data, batch.id, result_type(flow))
+    tables: list[tuple[str | None, RecordType, pa.RecordBatch]] = [(None, result_type(flow), records)]
     for name, record_type in rows_types(flow).items():
         if name in rows:
-            columns[name] = decode_rows(data, batch.id, name, record_type, rows[name] + 1)
-            rows[name] += len(columns[name])
-    for _, writer, field in outs:
-        refused = writer.write(columns[field])
+            found = decode_rows(data, batch.id, name, record_type, rows[name] + 1)
+            tables.append((name, record_type, found))
+            rows[name] += len(found)
+    for of, record_type, table in tables:
+        refused = write_table([writer for _, writer, field in outs if field == of], record_type, table)
         if refused:
             # Flags, counts, keys, codes and rows that were made to fit do so in every syntax; a flow whose texts do
             # not is declared wrongly.
             raise ValueError(f"result of {flow.name} does not fit: {refused[0].code} in {refused[0].field}")
-    records = columns[None]
     return {
         spec.name
-        for spec, column in zip(records.record_type.fields[2:], records.fields[2:], strict=True)
-        if column.statuses is None or column.statuses.strip(bytes([FORBIDDEN]))
+        for spec in result_type(flow).fields[2:]
+        if pc.any(pc.not_equal(records[f"{spec.name}.status"], FORBIDDEN)).as_py()
     }
 
 

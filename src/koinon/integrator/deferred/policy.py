@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
+from typing import Literal
 from uuid import UUID
 
 from koinon.base.errors import Conflict, Invalid, NotFound, TooLarge
@@ -124,10 +125,10 @@ def is_date_in_reach(asked: date, today: date) -> bool:
     return today - _BACK <= asked <= today + _AHEAD
 
 
-def record_key(batch: UUID | str, record: int) -> str:
+def record_key(batch: UUID, record: int | Literal[""]) -> str:
     """The key by which a consumer knows a record again: the same whenever and however often it is answered.
 
-    For many records of a batch its id is given as text: writing it out takes longer than all the rest.
+    Of no record it is what the keys of all of the batch begin with.
     """
     return f"{batch}-{record}"
 

@@ -17,6 +17,7 @@ from koinon.integrator.formats.messages import (
     open_tables,
     open_writer,
     pass_on,
+    write_table,
 )
 from koinon.integrator.formats.model import (
     Batch,
@@ -77,4 +78,5 @@ __all__ = [
     "row_values",
     "schema_of",
     "to_table",
+    "write_table",
 ]

@@ -1,7 +1,7 @@
 """Messages in whatever syntax: opened, written, checked, converted."""
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import BinaryIO, Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, BinaryIO, Protocol
 
 import msgspec
 
@@ -21,7 +21,7 @@ from koinon.integrator.formats.model import (
     find_record_type,
 )
 from koinon.integrator.formats.record_types import RECORD_TYPES
-from koinon.integrator.formats.tables import TableBatch, as_tables
+from koinon.integrator.formats.tables import TableBatch, as_tables, from_table
 from koinon.integrator.formats.xml import XmlReader, XmlWriter
 
 
@@ -134,6 +134,21 @@ def open_writer(
             return JsonWriter(stream, record_type, header)
         case "json":
             return JsonWriter(stream, record_type, header, document=True)
+
+
+def write_table(writers: Sequence[Writer], record_type: RecordType, table: Any) -> tuple[Reject, ...]:
+    """The records of `table` (a `pyarrow.RecordBatch` with the columns of `schema_of`) are written by each writer, save
+    the rejects of any.
+    """
+    rejects: list[Reject] = []
+    columns: Columns | None = None
+    for writer in writers:
+        if isinstance(writer, FixedWriter):
+            rejects += writer.write_table(table)
+            continue
+        columns = columns or from_table(record_type, table)
+        rejects += writer.write(columns)
+    return tuple(rejects)
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

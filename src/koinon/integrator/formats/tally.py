@@ -38,6 +38,13 @@ class Tally:
                 raise BrokenMessage(code, line=line, sequence=sequence)
             last = sequence
 
+    def order_array(self, sequences: Any, lines: Any) -> None:
+        """The same of numpy arrays."""
+        if len(sequences) and (sequences[1:] > sequences[:-1]).all():
+            ends = [0, -1] if len(sequences) > 1 else [0]
+            sequences, lines = sequences[ends], lines[ends]
+        self.order(sequences.tolist(), lines.tolist())
+
     def count(self, batch: Batch) -> None:
         """The batch is added."""
         self._records += len(batch.columns)

@@ -5,6 +5,7 @@ Source: ISO/IEC 14496-12 (sections named at each box), ISO/IEC 14496-15 for the 
 
 import struct
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any, BinaryIO, Final, NamedTuple
 
 import msgspec
@@ -88,18 +89,17 @@ def fragment(number: int, base: int, samples: Sequence[Sample]) -> bytes:
     `base` is the decoding time of the first, in ticks from the start of the unit (sections 8.8.4 to 8.8.12).
     """
     count = len(samples)
-    if any(sample.composition for sample in samples):
+    durations, sizes, keys, compositions = zip(*samples, strict=True)
+    flags_of = [KEY if key else NOT_KEY for key in keys]
+    if any(compositions):
         width, flags, version = 16, 0xF01, 1
-        run = b"".join(
-            struct.pack(">IIIi", each.duration, each.size, KEY if each.key else NOT_KEY, each.composition)
-            for each in samples
-        )
+        rows = zip(durations, sizes, flags_of, compositions, strict=True)
+        run = struct.pack(">" + "IIIi" * count, *chain.from_iterable(rows))
     else:
         width, flags, version = 12, 0x701, 0
-        values: list[int] = []
-        for duration, size, key, _ in samples:
-            values += (duration, size, KEY if key else NOT_KEY)
-        run = struct.pack(f">{3 * count}I", *values)
+        run = struct.pack(
+            f">{3 * count}I", *chain.from_iterable(zip(durations, sizes, flags_of, strict=True))
+        )
     trun = 20 + width * count
     moof = 8 + 16 + 8 + 16 + 20 + trun
     return (
@@ -108,7 +108,7 @@ def fragment(number: int, base: int, samples: Sequence[Sample]) -> bytes:
         + struct.pack(">I4sIQ", 20, b"tfdt", 1 << 24, base)
         + struct.pack(">I4sIIi", trun, b"trun", version << 24 | flags, count, moof + 8)
         + run
-        + struct.pack(">I4s", sum(sample.size for sample in samples) + 8, b"mdat")
+        + struct.pack(">I4s", sum(sizes) + 8, b"mdat")
     )
 
 

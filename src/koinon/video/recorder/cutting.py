@@ -1,6 +1,8 @@
 """Where frames may be cut apart, and when each is decoded. Times in media ticks, frames in decoding order."""
 
 from collections.abc import Sequence
+from itertools import islice
+from operator import lt
 from typing import Final
 
 REORDER: Final = 16
@@ -28,8 +30,11 @@ def decoding_times(times: Sequence[int], until: int, floor: int) -> list[int]:
     """When each frame is decoded, and the end of the last: the times of display in rising order, all different, none
     before `floor`.
     """
+    shown = [*sorted(times), until]
+    if shown[0] >= floor and all(map(lt, shown, islice(shown, 1, None))):
+        return shown
     decode = []
-    for time in [*sorted(times), until]:
+    for time in shown:
         floor = max(floor, time)
         decode.append(floor)
         floor += 1

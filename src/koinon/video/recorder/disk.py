@@ -186,8 +186,8 @@ class UnitFile:
 
         self._disk.write(task)
 
-    def append(self, parts: Sequence[bytes], frames: int, ticks: int, key_at: int | None) -> bool:
-        """The fragment made of `parts` will be in the file, whole or not at all.
+    def append(self, parts: Sequence[bytes], size: int, frames: int, ticks: int, key_at: int | None) -> bool:
+        """The fragment made of `parts`, `size` bytes together, will be in the file, whole or not at all.
 
         `ticks` is where the unit ends with it; `key_at` where it begins, when it begins with a key frame.
         False: it will not, since the file has failed or too much waits for the disk.
@@ -209,7 +209,7 @@ class UnitFile:
 
         if self.failed is not None or self._disk.congested():
             return False
-        self._disk.write(task, sum(map(len, parts)))
+        self._disk.write(task, size)
         return True
 
     def close(self, trailer: Callable[[], bytes], done: Callable[[str | None], None]) -> None:

@@ -94,6 +94,9 @@ class Depacketiser(ABC):
     """
 
     codec: Codec
+    _following: (
+        struct.Struct
+    )  # of an interleaved fragment: `$` and channel, length, flags, number, all that stays
 
     def __init__(self, payload_type: int, deliver: Callable[[Frame], None]) -> None:
         self.counts = Counts()
@@ -101,7 +104,7 @@ class Depacketiser(ABC):
         self._payload_type = payload_type
         self._deliver = deliver
         self._expected = -1
-        self._stamp = b""
+        self._stamp = self._middle = self._last = b""
         self._reset()
 
     @property
@@ -143,6 +146,46 @@ class Depacketiser(ABC):
         self._take(data, at, end)
         if second & 0x80:
             self._finish()
+
+    def follow(self, data: bytes, at: int, channel: int) -> int:
+        """Where the interleaved packets at `data[at]` end that are, each plainly, the next fragment of the open NAL.
+
+        They are taken in, up to the last one of the NAL: what comes most takes this short way, and says what `push`
+        would.
+
+        Source: RFC 2326 section 10.12.
+        """
+        if self._open < 0:
+            return at
+        unpack, head, middle = self._following.unpack_from, self._following.size, self._middle
+        length, payload = len(data), head - 4
+        mark, flags, expected = 0x2400 | channel, 0x8000 | self._payload_type, self._expected
+        keep, size = self._parts.append, self._open_size
+        while at + head < length:
+            found, count, flagged, sequence, rest = unpack(data, at)
+            end, last = at + 4 + count, rest != middle
+            if (
+                sequence != expected
+                or found != mark
+                or count <= payload
+                or end > length
+                or size >= LARGEST_FRAME
+                or (last and rest != self._last)
+                or (flagged != flags and not (last and flagged == flags | 0x80))
+            ):
+                break
+            keep(data[at + head : end])
+            size += count - payload
+            expected = expected + 1 & 0xFFFF
+            at = end
+            if last:
+                self._expected, self._open_size = expected, size
+                self._close_nal()
+                if flagged != flags:
+                    self._finish()
+                return at
+        self._expected, self._open_size = expected, size
+        return at
 
     def take_picture(
         self, stamp: int, nals: Iterable[bytes], *, missed: int = 0, damaged: bool = False
@@ -206,8 +249,8 @@ class Depacketiser(ABC):
         self._parts.append(nal)
         self._grow(size + 4)
 
-    def _open_nal(self, header: bytes, payload: bytes) -> None:
-        """A NAL begins whose fragments follow."""
+    def _open_nal(self, header: bytes, payload: bytes, mark: bytes) -> None:
+        """A NAL begins whose fragments follow; in front of each stands `mark`, until the last."""
         if self._open >= 0:
             self._lose()
             self.counts.bad_nals += 1
@@ -217,6 +260,8 @@ class Depacketiser(ABC):
             return
         self._open = len(self._parts)
         self._open_size = len(header) + len(payload)
+        self._middle = stays = self._stamp + self.ssrc.to_bytes(4, "big") + mark
+        self._last = stays[:-1] + bytes((stays[-1] | 0x40,))
         self._parts.append(header)
         self._parts.append(payload)
 
@@ -265,25 +310,7 @@ class H264Depacketiser(Depacketiser):
     """RFC 6184, packetisation modes 0 and 1: single NAL, STAP-A, FU-A."""
 
     codec = "h264"
-
-    def push(self, data: bytes, start: int, end: int) -> None:
-        """As `Depacketiser.push`; the packet that comes most, the middle of a FU-A, takes the short way."""
-        if (
-            self._open >= 0
-            and end - start > _HEADER + 2
-            and data[start + 1] == self._payload_type
-            and data[start + 2] << 8 | data[start + 3] == self._expected
-            and data[start] == 0x80
-            and data[start + 12] & 31 == 28
-            and data[start + 13] < 0x40
-            and data[start + 4 : start + 8] == self._stamp
-            and self._open_size < LARGEST_FRAME
-        ):
-            self._expected = self._expected + 1 & 0xFFFF
-            self._parts.append(data[start + 14 : end])
-            self._open_size += end - start - 14
-            return
-        super().push(data, start, end)
+    _following = struct.Struct(">HHHH10s")  # a FU indicator and a FU header
 
     def _take(self, data: bytes, at: int, end: int) -> None:
         first = data[at]
@@ -295,7 +322,8 @@ class H264Depacketiser(Depacketiser):
                 return
             mark = data[at + 1]
             if mark & 0x80:
-                self._open_nal(bytes((first & 0xE0 | mark & 31,)), data[at + 2 : end])
+                header = first & 0xE0 | mark & 31
+                self._open_nal(bytes((header,)), data[at + 2 : end], bytes((first, mark & 31)))
             elif self._open >= 0:
                 self._extend(data[at + 2 : end])
             else:
@@ -327,6 +355,7 @@ class H265Depacketiser(Depacketiser):
     """RFC 7798 without decoding order numbers: single NAL, AP, FU."""
 
     codec = "h265"
+    _following = struct.Struct(">HHHH11s")  # a payload header and a FU header
 
     def _take(self, data: bytes, at: int, end: int) -> None:
         if end - at < 3:
@@ -338,7 +367,8 @@ class H265Depacketiser(Depacketiser):
         if packet == 49:  # FU, section 4.4.3
             mark = data[at + 2]
             if mark & 0x80:
-                self._open_nal(bytes((first & 0x81 | (mark & 63) << 1, data[at + 1])), data[at + 3 : end])
+                header = bytes((first & 0x81 | (mark & 63) << 1, data[at + 1]))
+                self._open_nal(header, data[at + 3 : end], bytes((first, data[at + 1], mark & 63)))
             elif self._open >= 0:
                 self._extend(data[at + 3 : end])
             else:

@@ -11,6 +11,7 @@ import hashlib
 import math
 from collections.abc import Callable
 from datetime import datetime
+from itertools import chain, repeat
 from typing import Final
 from uuid import UUID
 
@@ -299,20 +300,24 @@ class Track:
             unit = self._unit = self._open_unit(taken[0])
         decode = decoding_times(times, until, self._next_decode)
         self._next_decode = decode[-1]
-        parts = [b""]
-        samples = []
-        for index, each in enumerate(taken):
-            frame = each.frame
-            parts += frame.parts
-            duration = decode[index + 1] - decode[index]
-            composition = each.media - decode[index] if self._reordered else 0
-            samples.append(boxes.Sample(duration, frame.size, frame.key, composition))
+        frames = [each.frame for each in taken]
+        late = (
+            [each.media - at for each, at in zip(taken, decode, strict=False)]
+            if self._reordered
+            else repeat(0)
+        )
+        samples = [
+            boxes.Sample(end - at, frame.size, frame.key, composition)
+            for frame, at, end, composition in zip(frames, decode, decode[1:], late, strict=False)
+        ]
         unit.fragments += 1
         begins = decode[0] - unit.origin
-        parts[0] = boxes.fragment(unit.fragments, begins, samples)
-        unit.bytes += len(parts[0]) + sum(sample.size for sample in samples)
-        ends, key_at = decode[-1] - unit.origin, begins if taken[0].frame.key else None
-        if not unit.file.append(parts, len(samples), ends, key_at):
+        head = boxes.fragment(unit.fragments, begins, samples)
+        size = len(head) + sum(frame.size for frame in frames)
+        unit.bytes += size
+        ends, key_at = decode[-1] - unit.origin, begins if frames[0].key else None
+        parts = [head, *chain.from_iterable(frame.parts for frame in frames)]
+        if not unit.file.append(parts, size, len(samples), ends, key_at):
             self._give_up(unit.file.failed or "disk_slow")
             return
         if self._anchor.is_left_behind():

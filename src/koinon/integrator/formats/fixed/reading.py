@@ -157,8 +157,9 @@ class FixedReader:
             self._tally.count(empty)
             return TableBatch(to_table(empty.columns), empty.rejects)
         block, sequences, columns = layout.read(data, self.encoding)
-        self._order(sequences, lines)
-        arrays = [pa.array(_places(numbers)), pa.array(_places(lines)), pa.array(sequences), *columns]
+        on = _places(lines)
+        self._order(sequences, on)
+        arrays = [pa.array(_places(numbers)), pa.array(on), pa.array(sequences), *columns]
         table = pa.RecordBatch.from_arrays(arrays, schema=layout.schema)
         if not block.doubtful.any():
             self._tally.count_table(table, rejects)
@@ -179,18 +180,10 @@ class FixedReader:
         self._tally.count_table(table, slow.rejects)
         return TableBatch(table, slow.rejects)
 
-    def _order(self, sequences: Any, lines: Sequence[int]) -> None:
+    def _order(self, sequences: Any, lines: Any) -> None:
         """The numbers that could be read follow what came before."""
-        malformed = sequences == 0
-        known = np.flatnonzero(~malformed).tolist() if malformed.any() else range(len(sequences))
-        if not known:
-            return
-        read = sequences[~malformed]
-        if (read[1:] > read[:-1]).all():
-            ends = [0, -1] if len(read) > 1 else [0]
-            self._tally.order([int(read[end]) for end in ends], [lines[known[end]] for end in ends])
-        else:
-            self._tally.order(read.tolist(), [lines[row] for row in known])
+        known = sequences > 0
+        self._tally.order_array(sequences[known], lines[known])
 
     def _regular(self, block: bytes) -> int:
         """How many records of the right length it starts with. A byte of a value cannot be a line ending: each

@@ -1,6 +1,6 @@
 """Writing a message in fixed-length records."""
 
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from koinon.integrator.formats.fixed.cells import write_column
 from koinon.integrator.formats.fixed.layout import (
@@ -21,6 +21,7 @@ from koinon.integrator.formats.model import (
     Reject,
     Totals,
 )
+from koinon.integrator.formats.tables import from_table
 from koinon.integrator.formats.tally import Tally
 
 
@@ -82,6 +83,18 @@ class FixedWriter:
         parts.append([b"\n"] * len(columns))
         self._stream.write(b"".join(map(b"".join, zip(*parts, strict=True))))
         return tuple(rejects)
+
+    def write_table(self, table: Any) -> tuple[Reject, ...]:
+        """The same of a `pyarrow.RecordBatch` with the columns of `schema_of`, several times faster."""
+        from koinon.integrator.formats.fixed.rows import lay_rows
+
+        rows = lay_rows(self._type, table)
+        if rows is None:
+            return self.write(from_table(self._type, table))
+        self._tally.order_array(table["sequence"].to_numpy(), table["line"].to_numpy())
+        self._tally.count_table(table, ())
+        self._stream.write(rows)
+        return ()
 
     def close(self) -> Totals:
         """The totals are written."""

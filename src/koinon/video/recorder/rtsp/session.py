@@ -347,7 +347,6 @@ class Session(asyncio.Protocol):
         at, length = 0, len(data)
         video, control = self._channels
         depacketiser = self._depacketiser
-        push = depacketiser.push if depacketiser is not None else None
         heard = False
         while length - at >= 4:
             if data[at] == 0x24:
@@ -357,8 +356,9 @@ class Session(asyncio.Protocol):
                 channel = data[at + 1]
                 if channel == video:
                     heard = True
-                    if push is not None:
-                        push(data, at + 4, end)
+                    if depacketiser is not None:
+                        depacketiser.push(data, at + 4, end)
+                        end = depacketiser.follow(data, end, channel)
                 elif channel == control and (report := read_sender_report(data[at + 4 : end])):
                     self._on_report(report)
                 at = end
