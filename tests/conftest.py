@@ -4,9 +4,12 @@ import asyncio
 import contextlib
 import fcntl
 import gc
+import json
 import os
 import shutil
+import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import uuid
@@ -203,8 +206,32 @@ async def serve() -> AsyncIterator[Serve]:
         await task
 
 
+@pytest.fixture(scope="session")
+def browser_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where a Chromium answers that all tests of this process share, each in contexts of its own: to start one takes
+    more than most tests do with it.
+    """
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        reason = "no chromium on this machine: browser tests need Debian's package of that name"
+        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
+    options = {"executablePath": chromium, "args": CHROMIUM_FLAGS, "host": "127.0.0.1"}
+    config = tmp_path_factory.mktemp("chromium") / "launch.json"
+    config.write_text(json.dumps(options))
+    command = [sys.executable, "-m", "playwright", "launch-server", "--browser", "chromium", "--config", config]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        assert server.stdout is not None
+        endpoint = server.stdout.readline().strip()
+        assert endpoint.startswith("ws://127.0.0.1:"), f"no browser: {endpoint!r}"
+        yield endpoint
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait()
+
+
 @pytest.fixture
-async def new_page() -> AsyncIterator[NewPage]:
+async def new_page(browser_endpoint: str) -> AsyncIterator[NewPage]:
     """`await new_page(locale="fr", width=390, **options)`: a page of Chromium with nothing remembered.
 
     Options are those of Playwright's `Browser.new_context`. At the end the test fails if a page ran into a
@@ -212,10 +239,6 @@ async def new_page() -> AsyncIterator[NewPage]:
     """
     from playwright.async_api import async_playwright
 
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        reason = "no chromium on this machine: browser tests need Debian's package of that name"
-        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
     complaints: list[str] = []
 
     def hear(message: Any) -> None:
@@ -229,7 +252,7 @@ async def new_page() -> AsyncIterator[NewPage]:
             complaints.append(f"asked another host: {request.url}")
 
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
+        browser = await playwright.chromium.connect(browser_endpoint)
 
         async def open_(*, locale: str = "en", width: int = 1280, height: int = 900, **options: Any) -> Any:
             context = await browser.new_context(
