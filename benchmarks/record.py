@@ -7,7 +7,8 @@ a frame, RTP over TCP. The recorder checks every sequence number, hashes every b
 A camera-minute is 1,500 frames that came (for ffmpeg: their bytes), not a minute of the wall clock: a source that is
 late on a busy machine flatters nobody.
 
-`--seconds N` shortens the run of `cameras_per_core` (600 s by default); its row states what was run.
+`--seconds N` shortens the run of `cameras_per_core` (600 s by default); its row states what was run. `--tls` measures
+something else: what it costs to record by TLS, as a multiple of the clear, in turns.
 """
 
 import argparse
@@ -71,27 +72,49 @@ def run(cores_seconds: float = 600.0, runs: int = RUNS, *, quick: bool = False) 
     )  # fmt: skip
 
 
+def compare_tls(cameras: int = 20, seconds: float = 10.0, runs: int = RUNS) -> dict[str, Any]:
+    """CPU seconds a camera-minute in the clear and by TLS, and the ratio of both; the same cameras, in turns."""
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        with _cameras(place) as port, _cameras(place, "--tls") as (encrypted, fingerprint):
+            clear, hidden = [], []
+            for each in range(runs):
+                clear.append(_measure(port, cameras, seconds, place / f"clear-{each}"))
+                folder = place / f"hidden-{each}"
+                hidden.append(_measure(encrypted, cameras, seconds, folder, pin=fingerprint))
+    for told in (*clear, *hidden):
+        assert told["lost"] == told["gaps"] == 0 and told["came"] > 24, told
+    return {
+        "clear": [each["cpu"] for each in clear],
+        "tls": [each["cpu"] for each in hidden],
+        "ratio": sorted(b["cpu"] / a["cpu"] for a, b in zip(clear, hidden, strict=True))[runs // 2],
+        "mb_more": hidden[-1]["mb"] - clear[-1]["mb"],
+    }
+
+
 @contextmanager
-def _cameras(place: Path) -> Iterator[int]:
-    """A process of virtual cameras; its port."""
+def _cameras(place: Path, *options: str) -> Iterator[Any]:
+    """A process of virtual cameras; its port, and with `--tls` its fingerprint too."""
     source = subprocess.Popen(
-        [sys.executable, "-m", "koinon.demo.cameras", str(place / "clips"), "--seconds", "10"],
+        [sys.executable, "-m", "koinon.demo.cameras", str(place / "clips"), "--seconds", "10", *options],
         stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert source.stdout is not None
     try:
-        yield int(source.stdout.readline())
+        port = int(source.stdout.readline())
+        yield (port, source.stdout.readline().strip()) if "--tls" in options else port
     finally:
         source.kill()
         source.wait()
 
 
 def _measure(
-    port: int, cameras: int, seconds: float, folder: Path, how: str = "--recorder"
+    port: int, cameras: int, seconds: float, folder: Path, how: str = "--recorder", *, pin: str = ""
 ) -> dict[str, Any]:
-    """What a recorder of so many cameras reports of itself; its files are removed."""
+    """What a recorder of so many cameras reports of itself; its files are removed. With `pin` it records by TLS."""
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.record", how, str(port), str(cameras), str(seconds), str(folder)],
+        [sys.executable, "-m", "benchmarks.record", how, str(port), str(cameras), str(seconds), str(folder),
+         "--pin", pin],
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True, text=True,
     )  # fmt: skip
     shutil.rmtree(folder)
@@ -157,7 +180,7 @@ def _resident_mb() -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
 
 
-def _record(port: int, cameras: int, seconds: float, folder: Path) -> dict[str, Any]:
+def _record(port: int, cameras: int, seconds: float, folder: Path, pin: str = "") -> dict[str, Any]:
     """The recorder process: records, and measures itself once all cameras run."""
     import asyncio
 
@@ -171,6 +194,7 @@ def _record(port: int, cameras: int, seconds: float, folder: Path) -> dict[str, 
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     units: list[Unit] = []
     gaps: list[Gap] = []
+    source = f"rtsps://127.0.0.1:{port}/ours%d#sha256={pin}" if pin else f"rtsp://127.0.0.1:{port}/ours%d"
 
     async def work() -> dict[str, Any]:
         prepare_folder(folder)
@@ -179,7 +203,7 @@ def _record(port: int, cameras: int, seconds: float, folder: Path) -> dict[str, 
         stop = asyncio.Event()
         recorders = [
             Camera(
-                parse_source(f"rtsp://127.0.0.1:{port}/ours{each}"), Options(name=f"c{each}"), disk,
+                parse_source(source % each), Options(name=f"c{each}"), disk,
                 on_unit=units.append, on_gap=gaps.append,
             )
             for each in range(cameras)
@@ -267,13 +291,17 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--recorder", nargs=4)
     parser.add_argument("--pyav", nargs=4)
+    parser.add_argument("--pin", default="")
+    parser.add_argument("--tls", action="store_true")
     parser.add_argument("--cores-seconds", "--seconds", type=float, default=600.0)
     parser.add_argument("--runs", type=int, default=RUNS)
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     if given.recorder or given.pyav:
         port, cameras, seconds, folder = given.recorder or given.pyav
-        run_as = _record if given.recorder else _record_pyav
-        print(json.dumps(run_as(int(port), int(cameras), float(seconds), Path(folder))))
+        work = (int(port), int(cameras), float(seconds), Path(folder))
+        print(json.dumps(_record(*work, given.pin) if given.recorder else _record_pyav(*work)))
+    elif given.tls:
+        print(json.dumps(compare_tls(runs=given.runs), indent=2))
     else:
         show(run(given.cores_seconds, given.runs))

@@ -1,19 +1,22 @@
 """The driver for what our own client does not speak: the same units and gaps, and failures by what they are."""
 
 import asyncio
+import contextlib
 import io
 import itertools
 import socket
 from fractions import Fraction
 
 import av
+import msgspec
 import pytest
 from tests.video.conftest import QUICK, Recording
 
-from koinon.demo.cameras import Fault
+from koinon.demo.cameras import Fault, make_certificate
 from koinon.video.recorder import Camera, Disk, Options, parse_source, prepare_folder
 from koinon.video.recorder.av import SCHEMES, AvCamera
-from koinon.video.recorder.av.camera import _address, _split_annex_b, _split_lengths
+from koinon.video.recorder.av.camera import _address, _Reader, _split_annex_b, _split_lengths
+from koinon.video.recorder.rtsp import SessionFailed, session
 
 
 @pytest.fixture
@@ -52,6 +55,61 @@ async def test_units_are_those_of_the_other_driver(cameras, record_av, read_all,
     for one, following in itertools.pairwise(told.units):
         assert abs((following.start - one.start).total_seconds() - one.wall_us / 1e6) < 2e-6
     await read_all(told)
+
+
+@pytest.fixture
+def trust(monkeypatch, tmp_path):
+    """The certificate is an authority of this system."""
+
+    def trust(certificate):
+        (tmp_path / "authorities.pem").write_bytes(certificate.pem)
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authorities.pem"))
+        session._authorities.cache_clear()
+
+    yield trust
+    session._authorities.cache_clear()
+
+
+async def test_by_tls_it_records_whom_an_authority_vouches_for_and_nobody_else(cameras, record_av, trust):
+    server = await cameras(certificate=(shown := make_certificate()))
+    trust(make_certificate())
+    told = await record_av(server.url("cam", pinned=False), seconds=0.5)
+    assert (told.units, told.reasons) == ([], ["untrusted"])
+    assert server.camera("cam").requests == []
+    trust(shown)
+    told = await record_av(
+        server.url("cam", pinned=False), seconds=4.0, connect_seconds=5.0, silence_seconds=3.0
+    )
+    assert told.gaps == [] and told.frames > 30
+
+
+@pytest.mark.parametrize("scheme", ["rtsps", "https"])
+async def test_ffmpeg_itself_says_nothing_to_whom_nobody_vouches_for(trust, scheme):
+    """Its own default is to believe whoever answers."""
+    heard = []
+
+    async def listen(reader, writer):
+        with contextlib.suppress(OSError):
+            heard.extend(filter(None, [await reader.read(100)]))  # an end without a word is none
+        writer.close()
+
+    shown = make_certificate()
+    async with await asyncio.start_server(listen, "127.0.0.1", 0, ssl=shown.context) as server:
+        port = server.sockets[0].getsockname()[1]
+
+        async def ask(host):
+            source = parse_source(f"{scheme}://{host}:{port}/cam", SCHEMES)
+            reader = _Reader(msgspec.structs.replace(source, address="127.0.0.1"), 2.0, 2.0)
+            with pytest.raises(SessionFailed):
+                await asyncio.to_thread(reader.read, *[lambda *_: None] * 3)
+
+        trust(make_certificate())
+        await ask("127.0.0.1")
+        trust(shown)
+        await ask("camera.example")
+        assert heard == []
+        await ask("127.0.0.1")
+        assert len(heard) == 1 and heard[0].startswith(b"OPTIONS" if scheme == "rtsps" else b"GET")
 
 
 async def test_b_frames_keep_their_order(cameras, record_av, read_all):
@@ -192,7 +250,5 @@ def test_nals_are_found_in_both_forms():
 def test_the_checked_address_is_what_is_opened_and_the_credentials_are_quoted():
     source = parse_source("rtsp://us%40er:p%3Aw@camera.example/live?x=1", SCHEMES)
     assert "p:w" not in repr(source)
-    import msgspec
-
     located = msgspec.structs.replace(source, address="10.1.2.3")
     assert _address(located) == "rtsp://us%40er:p%3Aw@10.1.2.3:554/live?x=1"

@@ -8,8 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from koinon.demo.cameras import ReplayFault, ReplayServer
+from koinon.demo.cameras import ReplayFault, ReplayServer, make_certificate
 from koinon.video.recorder import Disk, Options, parse_source, prepare_folder
+from koinon.video.recorder.boxes import read_boxes
 from koinon.video.recorder.replay import DEPACKETISERS, Head, Replay, Sieve, read_head, replaying
 from koinon.video.recorder.rtp import Frame
 from koinon.video.recorder.rtsp import SessionFailed
@@ -35,7 +36,7 @@ async def fetch(partner, tmp_path):
     prepare_folder(tmp_path / "recordings")
     disk = Disk(tmp_path / "recordings", least_free=1 << 20)
 
-    async def run(since, until, *, stop=None, **options):
+    async def run(since, until, *, stop=None, url=None, **options):
         units = []
         kinds = {
             "name": "metro",
@@ -45,7 +46,7 @@ async def fetch(partner, tmp_path):
             "connect_seconds": 1.0,
         }
         replay = Replay(
-            parse_source(partner.url("metro")), Options(**{**kinds, **options}), disk,
+            parse_source(url or partner.url("metro")), Options(**{**kinds, **options}), disk,
             START + timedelta(seconds=since), START + timedelta(seconds=until), on_unit=units.append,
             agent="Koinon (fetch 1)",
         )  # fmt: skip
@@ -75,6 +76,39 @@ async def test_units_are_as_old_as_their_pictures_to_a_frame(fetch, partner, rea
 
     await read_all(SimpleNamespace(units=units))
     assert partner.log[0].agent == "Koinon (fetch 1)"
+
+
+async def test_a_stretch_that_is_replayed_by_tls_is_the_one_in_the_clear_byte_for_byte(
+    clips, fetch, partner, read_all
+) -> None:
+    _, clear = await fetch(5, 35)
+    async with ReplayServer(
+        [clips(b_frames=2, gop=25)], partner._held, scheme="sha256", certificate=make_certificate()
+    ) as hidden:
+        outcome, units = await fetch(5, 35, url=hidden.url("metro"))
+        assert (outcome.reason, outcome.jumps) == (None, ())
+        await read_all(SimpleNamespace(units=units))
+        # What differs is the run's own id and the box that ends a unit, which says how it went.
+        assert [_media(unit) for unit in units] == [_media(unit) for unit in clear]
+        assert [(unit.start, unit.frames) for unit in units] == [(unit.start, unit.frames) for unit in clear]
+        for url in (
+            hidden.url("metro", pinned=False),
+            hidden.url("metro", pinned=False) + f"#sha256={'0' * 64}",
+        ):
+            outcome, units = await fetch(5, 35, url=url)
+            assert (outcome.reason, units) == ("untrusted", []) and outcome.detail.startswith("certificate: ")
+
+
+def _media(unit) -> list[bytes]:
+    """Its fragments."""
+    with unit.path.open("rb") as file:
+        found = []
+        for each in read_boxes(file, unit.bytes):
+            if each.kind in (b"moof", b"mdat"):
+                file.seek(each.offset)
+                found.append(file.read(each.size))
+        assert len(found) >= 2
+        return found
 
 
 async def test_what_the_owner_lacks_is_told_apart_from_what_it_did_not_say(fetch, partner) -> None:

@@ -46,6 +46,9 @@ def test_the_first_track_of_h264_is_found_among_others():
         ("rtsp://c/other/track1", "rtsp://c/live/", "rtsp://c/other/track1"),
         ("/abs/track1", "rtsp://c/live/", "rtsp://c/abs/track1"),
         ("track1", "rtsp://c/live?channel=1", "rtsp://c/live?channel=1/track1"),
+        ("track1", "rtsps://c/live/", "rtsps://c/live/track1"),
+        ("/abs/track1", "rtsps://c:8322/live/", "rtsps://c:8322/abs/track1"),
+        ("rtsps://c/other/track1", "rtsps://c/live/", "rtsps://c/other/track1"),
     ],
 )
 def test_the_control_attribute_is_resolved_as_cameras_mean_it(control, base, expected):

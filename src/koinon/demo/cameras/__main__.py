@@ -1,4 +1,6 @@
-"""`python -m koinon.demo.cameras FOLDER`: virtual cameras until interrupted; says its port on the first line."""
+"""`python -m koinon.demo.cameras FOLDER`: virtual cameras until interrupted; says its port on the first line, and with
+`--tls` the fingerprint of its certificate on the second.
+"""
 
 import asyncio
 import sys
@@ -9,6 +11,7 @@ from typing import Annotated
 import typer
 import uvloop
 
+from koinon.demo.cameras.certificate import make_certificate
 from koinon.demo.cameras.clip import ClipUnavailable, make_clip, read_clip
 from koinon.demo.cameras.replay import ReplayServer, holding
 from koinon.demo.cameras.server import CameraServer
@@ -27,6 +30,7 @@ def main(
     replays: Annotated[
         float, typer.Option(help="Hold and replay so many days, as a partner's system does.")
     ] = 0,
+    tls: Annotated[bool, typer.Option("--tls", help="Serve rtsps, with a certificate made now.")] = False,
 ) -> None:
     """Cameras at rtsp://127.0.0.1:PORT/<any name>."""
     try:
@@ -40,8 +44,11 @@ def main(
 
     async def serve() -> None:
         kind = partial(ReplayServer, held=holding(replays)) if replays else CameraServer
-        async with kind([read], port=port) as server:
+        certificate = make_certificate() if tls else None
+        async with kind([read], port=port, certificate=certificate) as server:
             print(server.port, flush=True)
+            if certificate is not None:
+                print(certificate.fingerprint, flush=True)
             await asyncio.Event().wait()
 
     uvloop.run(serve())

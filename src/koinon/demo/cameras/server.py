@@ -16,6 +16,7 @@ import time
 from collections.abc import Sequence
 from typing import Final, Literal, Self
 
+from koinon.demo.cameras.certificate import Certificate
 from koinon.demo.cameras.clip import Clip
 from koinon.demo.cameras.description import HEAD, PAYLOAD_TYPE, SOUND, describe
 from koinon.demo.cameras.faults import Fault
@@ -93,8 +94,9 @@ class _Datagrams:
 class CameraServer:
     """Cameras at `rtsp://<host>:<port>/<name>`, any name; use as `async with`.
 
-    With `udp` it refuses to send over the connection and sends datagrams; `sound` is the codec of a second track that
-    it describes (`PCMA`, `PCMU` or `AAC`), of which it sends nothing.
+    With a `certificate` they are at `rtsps` and show it. With `udp` it refuses to send over the connection and sends
+    datagrams; `sound` is the codec of a second track that it describes (`PCMA`, `PCMU` or `AAC`), of which it sends
+    nothing.
 
     Attributes:
         port: where it listens, once started.
@@ -114,6 +116,7 @@ class CameraServer:
         timeout: int = 60,
         udp: bool = False,
         sound: str = "",
+        certificate: Certificate | None = None,
     ) -> None:
         self.host, self.port = host, port
         self.bytes_sent = 0
@@ -122,6 +125,7 @@ class CameraServer:
         self._packed = [packetise(clip) for clip in clips]
         self._scheme, self._user, self._password = scheme, user, password
         self._timeout, self._udp, self._sound = timeout, udp, sound
+        self._certificate = certificate
         self._nonce = secrets.token_hex(16)
         self._cameras: dict[str, VirtualCamera] = {}
         self._source = secrets.randbits(32)
@@ -131,13 +135,17 @@ class CameraServer:
         """The camera of this name."""
         return self._cameras.setdefault(name, VirtualCamera(name))
 
-    def url(self, name: str, credentials: bool = True) -> str:
-        """Where the camera is, with the credentials if there are any."""
+    def url(self, name: str, credentials: bool = True, pinned: bool = True) -> str:
+        """Where the camera is, with the credentials and the fingerprint of its certificate if there are any."""
         who = f"{self._user}:{self._password}@" if self._scheme and credentials else ""
-        return f"rtsp://{who}{self.host}:{self.port}/{name}"
+        scheme, pin = "rtsp", ""
+        if self._certificate is not None:
+            scheme, pin = "rtsps", f"#sha256={self._certificate.fingerprint}" if pinned else ""
+        return f"{scheme}://{who}{self.host}:{self.port}/{name}{pin}"
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, self.host, self.port, backlog=1024)
+        tls = None if self._certificate is None else self._certificate.context
+        self._server = await asyncio.start_server(self._serve, self.host, self.port, backlog=1024, ssl=tls)
         self.port = self._server.sockets[0].getsockname()[1]
         self._pump = asyncio.create_task(self._send_all())
         return self

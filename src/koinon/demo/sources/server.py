@@ -5,6 +5,7 @@ refuse in production too.
 """
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Protocol
 
@@ -212,8 +213,8 @@ def refuse_production(settings: Settings) -> None:
         raise Invalid("simulated_in_production")
 
 
-def make_server(app: Shell, port: int) -> uvicorn.Server:
-    """A server on the loopback interface that has yet to run."""
+def make_server(app: Shell, port: int, tls: ssl.SSLContext | None = None) -> uvicorn.Server:
+    """A server on the loopback interface that has yet to run; by HTTPS where it is given what to show."""
     config = uvicorn.Config(
         app,
         host="127.0.0.1",
@@ -226,5 +227,6 @@ def make_server(app: Shell, port: int) -> uvicorn.Server:
         server_header=False,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=1,
+        ssl_context_factory=None if tls is None else lambda _config, _default: tls,
     )
     return uvicorn.Server(config)

@@ -33,6 +33,7 @@ WORDS: Final[dict[str, Message]] = {
     "away_camera_closed": N_("No picture from the camera: it ended the connection."),
     "away_refused": N_("No picture from the camera: it refuses."),
     "away_unauthorised": N_("No picture from the camera: it does not accept our credentials."),
+    "away_untrusted": N_("No picture from the camera: its certificate is not accepted."),
     "away_unsupported": N_("No picture from the camera: it does not send H.264 or H.265."),
     "away_not_recorded": N_("No recorder takes this camera in at the moment."),
     "away_recorder_unreachable": N_("The recorder of this camera cannot be reached."),

@@ -22,6 +22,7 @@ WORDS: Final[dict[str, Message]] = {
     "reason_unreachable": N_("the camera could not be reached"),
     "reason_refused": N_("the camera refused"),
     "reason_unauthorised": N_("the camera did not accept the credentials"),
+    "reason_untrusted": N_("the camera’s certificate was not accepted"),
     "reason_protocol": N_("the camera did not speak as it should"),
     "reason_unsupported": N_("the camera’s format is not supported"),
     "reason_no_key_frame": N_("the camera sent no whole picture"),

@@ -11,6 +11,8 @@ from uuid import UUID
 import msgspec
 
 from koinon.base.errors import Invalid
+from koinon.base.tls import SCHEMES as ENCRYPTED
+from koinon.base.tls import read_fingerprint
 
 TICKS: Final = 90_000
 """Media ticks in a second: the RTP clock of video (RFC 6184 section 8.2.1, RFC 7798 section 7.1)."""
@@ -23,6 +25,7 @@ Reason = Literal[
     "unreachable",  # no connection, or none in time
     "refused",  # the camera answered with an error
     "unauthorised",  # the credentials do not hold
+    "untrusted",  # its certificate is not the one that was named, or no authority vouches for it
     "protocol",  # what the camera says is not RTSP, SDP or RTP
     "unsupported",  # no H.264 or H.265 video, or no TCP
     "no_key_frame",  # frames, but none to begin with, or to turn at
@@ -38,6 +41,9 @@ Reason = Literal[
 ]
 """Why a run ended, and so why there is a gap after it."""
 
+PORTS: Final = {"rtsp": 554, "rtsps": 322}
+"""Of what our own client speaks. Source: RFC 2326 section 3.2; RFC 7826 section 4.2."""
+
 Bytes = bytes  # where a field has that name
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
@@ -46,8 +52,9 @@ class Source(msgspec.Struct, frozen=True):
     """Where a camera's stream is, and with which credentials.
 
     Attributes:
-        url: as requests name it, without credentials.
+        url: as requests name it, without credentials and without a fingerprint.
         address: the IP address to connect to, where it was looked up and checked before; else `host`.
+        fingerprint: of the certificate that it must show (`koinon.base.tls`), 64 hex digits; or empty.
     """
 
     host: str
@@ -56,16 +63,22 @@ class Source(msgspec.Struct, frozen=True):
     user: str = ""
     password: str = ""
     address: str = ""
+    fingerprint: str = ""
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether it is reached by TLS."""
+        return self.url.partition(":")[0] in ENCRYPTED
 
     def __repr__(self) -> str:
         return f"Source({self.url})"
 
 
 def parse_source(text: str, schemes: Mapping[str, int] | None = None) -> Source:
-    """The source that the URL `text` names; `schemes` are those allowed, each with its port: by default rtsp.
+    """The source that the URL `text` names; `schemes` are those allowed, each with its port: by default rtsp and rtsps.
 
     Raises:
-        Invalid: `invalid_source`, with why; never with the credentials.
+        Invalid: `invalid_source`, `invalid_fingerprint`, with why; never with the credentials.
     """
     if len(text) > 2048 or any(character <= " " or character == "\x7f" for character in text):
         raise Invalid("invalid_source", why="longer than 2,048 characters, or with white space")
@@ -75,15 +88,14 @@ def parse_source(text: str, schemes: Mapping[str, int] | None = None) -> Source:
         host = parts.hostname
     except ValueError:
         raise Invalid("invalid_source", why="malformed host or port") from None
-    ports = {"rtsp": 554} if schemes is None else schemes
+    ports = PORTS if schemes is None else schemes
     if parts.scheme not in ports:
         raise Invalid("invalid_source", why=f"the scheme must be {' or '.join(ports)}")
     if not host:
         raise Invalid("invalid_source", why="no host")
     if port == 0:
         raise Invalid("invalid_source", why="port 0")
-    if parts.fragment:
-        raise Invalid("invalid_source", why="a fragment means nothing here")
+    fingerprint = read_fingerprint(parts.fragment, parts.scheme)
     authority = f"[{host}]" if ":" in host else host
     if port is not None:
         authority += f":{port}"
@@ -94,6 +106,7 @@ def parse_source(text: str, schemes: Mapping[str, int] | None = None) -> Source:
         url=f"{parts.scheme}://{authority}{path}",
         user=unquote(parts.username or ""),
         password=unquote(parts.password or ""),
+        fingerprint=fingerprint,
     )
 
 

@@ -6,6 +6,7 @@ failures is not what happened; `_failure` tells what did.
 """
 
 import asyncio
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -19,13 +20,13 @@ import av.error
 from koinon.base.errors import Invalid
 from koinon.video.recorder.av.hearing import QUEUE, hear
 from koinon.video.recorder.camera import Camera
-from koinon.video.recorder.model import TICKS, Source
+from koinon.video.recorder.model import PORTS, TICKS, Source
 from koinon.video.recorder.nal import Codec
 from koinon.video.recorder.rtp import Depacketiser, H264Depacketiser, H265Depacketiser, SenderReport
 from koinon.video.recorder.rtsp import Session, SessionFailed, is_recorded, list_codecs, unsupported
 from koinon.video.recorder.track import Track
 
-SCHEMES: Final = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443, "udp": 0}
+SCHEMES: Final = {**PORTS, "http": 80, "https": 443, "udp": 0}
 
 _PROTOCOLS: Final = {  # what FFmpeg may open for each; files are never among it
     "rtsp": "rtsp,rtp,udp,tcp",
@@ -112,13 +113,13 @@ class AvCamera(Camera):
         Raises:
             SessionFailed: nobody answers, or there is no video that can be recorded: FFmpeg would say that worse.
         """
-        if urlsplit(source.url).scheme != "rtsp":
+        if urlsplit(source.url).scheme not in PORTS:
             return ()
         session = Session(source, self._options)
         try:
             found = list_codecs((await session.describe())[0])
         except SessionFailed as failed:
-            if failed.reason in ("unreachable", "silent", "unauthorised"):
+            if failed.reason in ("unreachable", "silent", "unauthorised", "untrusted"):
                 raise
             return ()  # FFmpeg speaks more dialects
         except Invalid:
@@ -159,6 +160,10 @@ class _Reader:
         if scheme in ("rtsp", "rtsps"):
             options["allowed_media_types"] = "video"  # sound is not even asked for
             options["reorder_queue_size"] = QUEUE
+        if self._source.encrypted:  # FFmpeg believes whoever answers unless it is told not to
+            options |= {"tls_verify": "1", "verifyhost": self._source.host}
+            if authorities := ssl.get_default_verify_paths().cafile:
+                options["ca_file"] = authorities
         try:
             with (
                 hear() as heard,

@@ -169,8 +169,9 @@ def _resolve(control: str, base: str) -> str:
         return base
     if any(character <= " " or character == "\x7f" for character in control) or len(control) > 1024:
         raise Invalid("invalid_sdp", why="malformed control attribute")
-    if control.lower().startswith("rtsp://"):
+    if control.lower().startswith(("rtsp://", "rtsps://")):
         return control
     if urlsplit(base).query:
         return base.rstrip("/") + "/" + control  # what cameras with a query in their URL expect
-    return urljoin(base.replace("rtsp://", "http://", 1), control).replace("http://", "rtsp://", 1)
+    scheme, _, rest = base.partition("://")
+    return scheme + urljoin(f"http://{rest}", control).removeprefix("http")
