@@ -42,7 +42,7 @@ def record(
         str,
         typer.Option(
             envvar="KOINON_VIDEO_SOURCE",
-            help="rtsp://user:password@host:port/path; - reads it from standard input, unseen.",
+            help="rtsp://user:password@host:port/path, or rtsps, with #sha256= of its certificate; - reads it unseen.",
         ),
     ],
     name: Annotated[str, typer.Option(help="Of the camera: a-z, 0-9, - and _.")],

@@ -56,6 +56,8 @@ async def test_the_address_is_sealed_recorded_without_a_password_and_taken_away(
         ("rtsp://u:hunter2@10.4.0.9/", Invalid, "invalid_onvif_address"),
         ("http://u:hunter2@10.4.0.9:0/", Invalid, "invalid_onvif_address"),
         ("http:///x", Invalid, "invalid_onvif_address"),
+        ("https://u:hunter2@10.4.0.9/#sha256=12", Invalid, "invalid_fingerprint"),
+        ("http://u:hunter2@10.4.0.9/#sha256=" + "ab" * 32, Invalid, "invalid_fingerprint"),
         ("file:///etc/passwd", Invalid, "invalid_onvif_address"),
     ],
 )

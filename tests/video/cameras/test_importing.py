@@ -14,11 +14,15 @@ from koinon.base.errors import Invalid, TooLarge
 from koinon.base.text import Text
 from koinon.trust.parties import INSTALLER
 from koinon.video.cameras import Role, importing, rows, service, store
+from koinon.video.cameras.controls import find_control
 from koinon.video.cameras.importing import Outcome, RowReport, plain_cell, report_csv
 from koinon.video.cameras.model import Group, GroupKind
 from koinon.video.cameras.rows import read_csv, read_geojson
+from koinon.video.cameras.sources import parse_control
+from koinon.video.recorder import parse_source
 
 HEADER = "code,name,latitude,longitude,place_kind,municipality,sensor,declaration,direction_deg,groups,source"
+PIN = f"#sha256={':'.join(['AB'] * 32)}"
 GOOD = "a-1,Plein / place,50.85,4.35,public_open,21004,fixed,D-1,90,,"
 
 
@@ -81,6 +85,32 @@ async def test_a_row_changes_what_it_names_and_leaves_what_it_does_not(owners):
     assert (camera.name, camera.declaration, camera.direction_deg) == ("New name", "D-1", 90.0)
 
 
+async def test_a_file_names_the_certificates_that_cameras_must_show(owners):
+    """As a part of each address: of the large picture, the small one, and where the camera is steered."""
+    await owners.allow()
+    header = f"{HEADER.removesuffix(',source')},source,sub_source,onvif"
+    row = (
+        f"a-1,Name,50.85,4.35,public_open,21004,ptz,D-1,90,,rtsps://u:p@10.4.0.1/a{PIN},rtsps://u:p@10.4.0.1/b{PIN},"
+        f"https://u:p@10.4.0.1{PIN}"
+    )
+    for outcome in (Outcome.CREATED, Outcome.UNCHANGED):
+        (report,) = await run(owners, read_csv(csv_of(row, header=header)))
+        assert (report.outcome, report.code) == (outcome, "")
+    async with owners.database.acquire() as connection:
+        camera = await store.find_camera_by_code(connection, "a-1")
+        streams = (await store.list_streams(connection, [camera.id]))[camera.id]
+        control = await find_control(connection, camera.id)
+    assert {each.address for each in streams} == {
+        f"rtsps://10.4.0.1/{path}#sha256={'ab' * 32}" for path in ("a", "b")
+    }
+    assert control.address == f"https://10.4.0.1/onvif/device_service#sha256={'ab' * 32}"
+    assert parse_source(owners.key.open_source(streams[0])).fingerprint == "ab" * 32
+    assert parse_control(owners.key.open_control(control)).fingerprint == "ab" * 32
+    # Another certificate is another address; the old one is believed no more.
+    (report,) = await run(owners, read_csv(csv_of(row.replace("AB", "CD"), header=header)))
+    assert report.changed == ("source", "sub_source", "onvif")
+
+
 async def test_a_dry_run_says_the_same_and_leaves_nothing(owners):
     lines = [GOOD, GOOD.replace("a-1", "a-2"), GOOD.replace("50.85", "x")]
     tried = await run(owners, read_csv(csv_of(*lines)), dry_run=True)
@@ -112,6 +142,11 @@ BAD = {
     "b,Name,50.85,4.35,public_open,21004,fixed,,,,rtsp://10.9.0.1/": ("address_not_allowed", "source"),
     "b,Name,50.85,4.35,public_open,21004,fixed,,,,rtsp://127.0.0.1/": ("address_not_allowed", "source"),
     "b,Name,50.85,4.35,public_open,21004,fixed,,,,rtsp://169.254.169.254/": ("address_not_allowed", "source"),
+    "b,Name,50.85,4.35,public_open,21004,fixed,,,,rtsps://10.4.0.1/#sha256=12": (
+        "invalid_fingerprint",
+        "source",
+    ),
+    f"b,Name,50.85,4.35,public_open,21004,fixed,,,,rtsp://10.4.0.1/{PIN}": ("invalid_fingerprint", "source"),
     "b,Name,50.85,4.35,public_open,21004,fixed,,,,file:///etc/passwd": ("invalid_source", "source"),
     "b,Name,50.85,4.35,public_open,21004,fixed,,,,rtsp://camera.invalid/": ("name_not_resolved", "source"),
     "b,Name,50.85,4.35,public_open,21004,fixed": ("row_malformed", ""),

@@ -271,6 +271,23 @@ async def test_a_source_that_is_none_is_refused(owners, url, driver):
     assert refusal.value.code == "invalid_source"
 
 
+@pytest.mark.parametrize(
+    ("url", "driver"),
+    [
+        ("rtsp://10.4.0.1/x#sha256=" + "ab" * 32, Driver.RTSP),
+        ("rtsps://10.4.0.1/x#sha256=" + "ab" * 31, Driver.RTSP),
+        ("rtsps://u:hunter2@10.4.0.1/x#sha256=" + "ab" * 32, Driver.AV),  # it would not hold to it
+        ("https://10.4.0.1/x#sha256=" + "ab" * 32, Driver.AV),
+    ],
+)
+async def test_a_fingerprint_that_would_not_be_kept_to_is_refused(owners, url, driver):
+    await owners.allow()
+    camera = await owners.register()
+    with pytest.raises(Invalid) as refusal:
+        await owners.do(service.set_stream, owners.key, camera.id, Role.MAIN, url, driver=driver)
+    assert refusal.value.code == "invalid_fingerprint" and "hunter2" not in str(refusal.value)
+
+
 async def test_an_address_is_checked_again_when_it_is_connected_to(owners):
     network = await owners.allow()
     camera = await owners.register()

@@ -85,7 +85,7 @@ def add(
         str,
         typer.Option(
             envvar="KOINON_VIDEO_SOURCE",
-            help="rtsp://user:password@host:port/path; - reads it from standard input, unseen",
+            help="rtsp://user:password@host:port/path, or rtsps, with #sha256= of its certificate; - reads it unseen",
         ),
     ] = "",
     sub_source: Annotated[str, typer.Option(help="of the small stream")] = "",
@@ -94,7 +94,7 @@ def add(
         str,
         typer.Option(
             envvar="KOINON_VIDEO_ONVIF",
-            help="http://user:password@host/onvif/device_service: where it is steered",
+            help="http://user:password@host/onvif/device_service, or https, with #sha256=: where it is steered",
         ),
     ] = "",
     place_kind: Annotated[PlaceKind, typer.Option(help="what place it looks at")] = PlaceKind.PUBLIC_OPEN,

@@ -12,12 +12,13 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 from koinon.base.crypto import open_sealed, seal
 from koinon.base.errors import Invalid
 from koinon.base.files import create_file
+from koinon.base.tls import read_fingerprint
 from koinon.video.cameras.model import CameraId, Control, Driver, Role, Stream
 
 KEY_BYTES = 32
 PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443, "udp": 0}
-# The recorder's own client speaks RTSP in the clear over TCP; PyAV reads the rest.
-SCHEMES = {Driver.RTSP: ("rtsp",), Driver.AV: ("rtsp", "rtsps", "http", "https", "udp")}
+# The recorder's own client speaks RTSP over TCP, in the clear or by TLS; PyAV reads the rest.
+SCHEMES = {Driver.RTSP: ("rtsp", "rtsps"), Driver.AV: ("rtsp", "rtsps", "http", "https", "udp")}
 CONTROL_PATH = "/onvif/device_service"
 """Of the device service of every ONVIF camera. Source: ONVIF Core Specification, section 5.1."""
 _CONTROL = "onvif"
@@ -78,14 +79,15 @@ class Parsed:
     """A source's URL, taken apart.
 
     Attributes:
-        address: without credentials, for people and for the database.
+        address: without credentials, for people and for the database; with the fingerprint, where there is one.
+        fingerprint: of the certificate that it must show (`koinon.base.tls`), 64 hex digits; or empty.
         host: a name or an IP address; with `port`, what is checked and connected to.
     """
 
-    __slots__ = ("address", "host", "password", "path", "port", "scheme", "url", "user")
+    __slots__ = ("address", "fingerprint", "host", "password", "path", "port", "scheme", "url", "user")
 
     def __init__(self, url: str, schemes: Sequence[str]) -> None:
-        """Raises `Invalid: invalid_source`, with why; never with the credentials."""
+        """Raises `Invalid: invalid_source`, `invalid_fingerprint`, with why; never with the credentials."""
         if len(url) > 2048 or any(character <= " " or character == "\x7f" for character in url):
             raise Invalid("invalid_source", why="longer than 2,048 characters, or with white space")
         try:
@@ -99,8 +101,7 @@ class Parsed:
             raise Invalid("invalid_source", why="no host")
         if port == 0 or (port is None and not PORTS[parts.scheme]):
             raise Invalid("invalid_source", why="no port, or port 0")
-        if parts.fragment:
-            raise Invalid("invalid_source", why="a fragment means nothing here")
+        self.fingerprint = read_fingerprint(parts.fragment, parts.scheme)
         self.url = url
         self.scheme = parts.scheme
         self.host = host
@@ -109,28 +110,39 @@ class Parsed:
         self.password = unquote(parts.password or "")
         # A query may carry a password too: some cameras ask for it there.
         self.path = (parts.path or "/").replace("@", "%40")
-        self.address = urlunsplit((parts.scheme, _authority(host, port), self.path, "", ""))
+        pinned = f"sha256={self.fingerprint}" if self.fingerprint else ""
+        self.address = urlunsplit((parts.scheme, _authority(host, port), self.path, "", pinned))
 
     def __repr__(self) -> str:
         return f"Parsed({self.address})"
 
 
 def parse(url: str, driver: Driver = Driver.RTSP) -> Parsed:
-    """The source that the URL names. Raises `Invalid: invalid_source`, with why; never with the credentials."""
-    return Parsed(url, SCHEMES[driver])
+    """The source that the URL names.
+
+    Raises:
+        Invalid: `invalid_source`; `invalid_fingerprint`, also where PyAV reads, which would not hold to it. With why,
+            never with the credentials.
+    """
+    parsed = Parsed(url, SCHEMES[driver])
+    if parsed.fingerprint and driver is not Driver.RTSP:
+        raise Invalid("invalid_fingerprint", why="only the recorder's own RTSP client holds to one")
+    return parsed
 
 
 def parse_control(url: str) -> Parsed:
     """The ONVIF device service that the URL names; without a path at its usual one (`CONTROL_PATH`).
 
     Raises:
-        Invalid: `invalid_onvif_address`, with why; never with the credentials.
+        Invalid: `invalid_onvif_address`, `invalid_fingerprint`, with why; never with the credentials.
     """
     try:
         parsed = Parsed(url, ("http", "https"))
         if parsed.path == "/":
             parsed = Parsed(urlunsplit(urlsplit(url)._replace(path=CONTROL_PATH)), ("http", "https"))
     except Invalid as error:
+        if error.code != "invalid_source":
+            raise
         raise Invalid("invalid_onvif_address", **error.facts) from None
     return parsed
 

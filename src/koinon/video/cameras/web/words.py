@@ -33,7 +33,7 @@ HEALTH = {
 }
 ROLES = {Role.MAIN: N_("main picture"), Role.SUB: N_("small picture")}
 DRIVERS = {
-    Driver.RTSP: N_("own RTSP client (H.264, H.265 over TCP)"),
+    Driver.RTSP: N_("own RTSP client (H.264, H.265 over TCP or TLS)"),
     Driver.AV: N_("PyAV (everything else)"),
 }
 OBSERVATIONS = {
@@ -101,6 +101,10 @@ problems: dict[str, Message] = {
     ),
     "declaration_missing": N_("Give the reference of the declaration before the camera is shared."),
     "invalid_source": N_("This is not the address of a stream. Write it as rtsp://host:port/path."),
+    "invalid_fingerprint": N_(
+        "This fingerprint of a certificate cannot be kept to. Write #sha256= and 64 hexadecimal digits behind an "
+        "address of rtsps (own RTSP client) or https."
+    ),
     "invalid_onvif_address": N_(
         "This is not the address of an ONVIF service. Write it as http://user:password@host/onvif/device_service."
     ),
