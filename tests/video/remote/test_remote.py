@@ -15,7 +15,7 @@ from tests.video.rights.test_rights import trace
 from koinon.base.clock import FixedClock
 from koinon.base.errors import Unavailable
 from koinon.base.jobs import Worker
-from koinon.demo.cameras import ReplayFault
+from koinon.demo.cameras import ReplayFault, ReplayServer, make_certificate
 from koinon.demo.region.video import INVESTIGATION, VIDEO, ZONE_SOUTH, ZONE_WEST
 from koinon.trust.gate import Cut, EndReason
 from koinon.trust.parties import Author
@@ -152,6 +152,32 @@ async def test_what_a_bad_system_does_not_give_is_a_gap_and_can_be_asked_again(
     assert [each[0] for each in await gateway.spans(101, 130)] == ["recorded"]
 
 
+async def test_a_system_by_tls_gives_nothing_until_its_certificate_is_the_one_that_its_owner_named(
+    gateway: Gateway, clips: Any
+) -> None:
+    world = gateway.world
+    async with ReplayServer(
+        [clips(gop=25)], gateway.partner._held, scheme="sha256", certificate=make_certificate()
+    ) as system:
+        for pinned, done, code, span in (
+            (False, "failed", "untrusted", ("gap", "untrusted")),
+            (True, "done", None, ("recorded", "")),
+        ):
+            async with world.database.transaction() as connection:
+                await set_source(
+                    connection, world.sealer, SourceKey.of(world.settings.home), gateway.camera.id,
+                    system.url("metro", pinned=pinned), keep_days=7,
+                    by=Author(party=world.region.parties[ZONE_SOUTH], profile="camera_manager"), at=world.clock.now(),
+                )  # fmt: skip
+            asked = await gateway.ask(100, 130)
+            assert await gateway.fetch_all() == [done]
+            assert (await gateway.look(asked))["code"] == code
+            assert [each[:2] for each in await gateway.spans(101, 130)] == [span]
+            assert len(system.log) == pinned
+    page = (await gateway.http.get("/video/asks")).text
+    assert "Le certificat du système du propriétaire n’a pas été accepté." in page
+
+
 async def test_a_system_that_is_away_is_tried_again_while_the_command_line_waits(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -286,6 +312,7 @@ async def test_the_address_is_the_owners_to_set_sealed_and_within_its_networks(
         (ZONE_SOUTH, "rtsp://169.254.169.254/x", 7, "address_not_allowed"),
         (ZONE_SOUTH, "rtsp://10.0.0.1/x", 7, "address_not_allowed"),
         (ZONE_SOUTH, "http://127.0.0.1/x", 7, "invalid_source"),
+        (ZONE_SOUTH, "rtsps://127.0.0.1/x#sha256=12", 7, "invalid_fingerprint"),
         (ZONE_SOUTH, "", 0, "keep_days_malformed"),
     ):
         with pytest.raises(Exception, match=code):

@@ -78,7 +78,7 @@ def recorded_by_owner(
         str,
         typer.Option(
             envvar="KOINON_VIDEO_SOURCE",
-            help="rtsp://user:password@host:port/path where its system replays; - reads it, unseen.",
+            help="rtsp://user:password@host:port/path, or rtsps, with #sha256=: where its system replays; - reads it.",
         ),
     ] = "",
     holds_from: Annotated[str, typer.Option("--from", help="Since when the owner records; ISO 8601.")] = "",

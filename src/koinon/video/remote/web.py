@@ -78,6 +78,7 @@ REASONS: Final[dict[str, Message]] = {
     "not_held": N_("Its owner holds nothing of it."),
     "refused": N_("The owner’s system refused."),
     "unauthorised": N_("The owner’s system did not accept our credentials."),
+    "untrusted": N_("The certificate of the owner’s system was not accepted."),
     "unreachable": N_("The owner’s system could not be reached."),
     "silent": N_("The owner’s system stopped answering."),
     "camera_closed": N_("The owner’s system ended the connection."),
