@@ -12,6 +12,7 @@ from tests.video.steering.room import CAMERA, Room
 from koinon.app.http import build_app
 from koinon.app.server import listen, server
 from koinon.app.wiring import open_platform
+from koinon.demo.cameras import Certificate
 from koinon.demo.cameras.ptz import PtzCamera
 from koinon.demo.cameras_seed import seed_cameras
 from koinon.demo.sources.server import Behaviour, Shell, make_server
@@ -24,11 +25,12 @@ from koinon.video.steering.soap import Soap
 class Served:
     """Attributes: camera; port. `behave("slow", 0.5)` until told otherwise."""
 
-    def __init__(self, camera: PtzCamera, shell: Shell, port: int) -> None:
-        self.camera, self.shell, self.port = camera, shell, port
+    def __init__(self, camera: PtzCamera, shell: Shell, port: int, scheme: str) -> None:
+        self.camera, self.shell, self.port, self.scheme = camera, shell, port, scheme
 
     def url(self, user: str = "", password: str = "") -> str:
-        return f"http://{user or self.camera.user}:{password or self.camera.password}@127.0.0.1:{self.port}"
+        who = f"{user or self.camera.user}:{password or self.camera.password}"
+        return f"{self.scheme}://{who}@127.0.0.1:{self.port}"
 
     def behave(self, mode: str | None = None, seconds: float = 1.0) -> None:
         self.shell.behaviour = Behaviour(mode, seconds)
@@ -50,9 +52,9 @@ async def serve() -> Any:
     """`await serve(accepts="digest")`: the camera, listening."""
     async with contextlib.AsyncExitStack() as stack:
 
-        async def start(**options: Any) -> Served:
+        async def start(certificate: Certificate | None = None, **options: Any) -> Served:
             shell = Shell(camera := PtzCamera(**options))
-            running = make_server(shell, 0)
+            running = make_server(shell, 0, certificate and certificate.context)
             task = asyncio.create_task(running.serve())
 
             async def stop() -> None:
@@ -62,7 +64,8 @@ async def serve() -> Any:
             stack.push_async_callback(stop)
             while not running.started:  # noqa: ASYNC110 - nothing tells
                 await asyncio.sleep(0.005)
-            return Served(camera, shell, running.servers[0].sockets[0].getsockname()[1])
+            port = running.servers[0].sockets[0].getsockname()[1]
+            return Served(camera, shell, port, "https" if certificate else "http")
 
         yield start
 

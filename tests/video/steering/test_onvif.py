@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from koinon.demo.cameras import make_certificate
 from koinon.video.cameras.sources import parse_control
 from koinon.video.steering.model import Velocity
 from koinon.video.steering.soap import CameraFault, Soap
@@ -90,6 +92,53 @@ async def test_a_simulated_camera_is_refused_where_none_may_be_and_none_is_unrea
         await dial(served, simulated=False)
     with pytest.raises(CameraFault, match="unreachable"):
         await dial(served, "http://127.0.0.1:1/")
+
+
+@pytest.mark.parametrize("accepts", ["token", "digest"])
+async def test_a_camera_by_https_is_steered_where_it_shows_the_certificate_that_was_named(
+    serve, dial, accepts
+):
+    served = await serve(certificate=(shown := make_certificate()), accepts=accepts)
+    camera = await dial(served, f"{served.url()}#sha256={shown.fingerprint}")
+    await camera.move(Velocity(0.5), 1.0)
+    await camera.stop()
+    assert served.heard == ["ContinuousMove", "Stop"]
+
+
+LONG_AGO = datetime.now(UTC) - timedelta(days=900)
+
+
+@pytest.mark.parametrize(
+    ("kind", "trusted", "pin", "detail"),
+    [
+        ({}, False, "", "self-signed certificate"),
+        ({}, True, "0" * 64, "another one is shown, sha256="),
+        ({"since": LONG_AGO, "days": 30.0}, True, "", "certificate has expired"),
+        ({"host": "127.0.0.2"}, True, "", "IP address mismatch"),
+    ],
+    ids=["self-signed", "another one", "expired", "another address"],
+)
+async def test_a_camera_whose_certificate_is_not_to_be_trusted_hears_nothing(
+    serve, dial, monkeypatch, tmp_path, kind, trusted, pin, detail
+):
+    served = await serve(certificate=(shown := make_certificate(**kind)))
+    if trusted:
+        (tmp_path / "authorities.pem").write_bytes(shown.pem)
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authorities.pem"))
+    with pytest.raises(CameraFault) as caught:
+        await dial(served, f"{served.url()}{pin and f'#sha256={pin}'}")
+    assert caught.value.reason == "untrusted" and caught.value.detail.startswith(f"certificate: {detail}")
+    assert served.shell.requests == 0
+
+
+async def test_a_certificate_for_which_an_authority_of_this_system_vouches_is_enough(
+    serve, dial, monkeypatch, tmp_path
+):
+    served = await serve(certificate=(shown := make_certificate()))
+    (tmp_path / "authorities.pem").write_bytes(shown.pem)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authorities.pem"))
+    await (await dial(served)).stop()
+    assert served.heard == ["Stop"]
 
 
 async def test_a_token_that_is_overheard_is_of_no_use(serve, dial):

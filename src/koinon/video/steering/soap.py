@@ -16,6 +16,7 @@ from xml.sax.saxutils import escape
 import httpx
 from lxml import etree
 
+from koinon.base.tls import open_context, why_untrusted
 from koinon.base.xml import BadXml, parse_xml
 from koinon.video.cameras.sources import Parsed
 from koinon.video.recorder.rtsp.auth import Authenticator
@@ -37,7 +38,8 @@ class CameraFault(Exception):
     """The camera did not do what was asked.
 
     Attributes:
-        reason: `unreachable`, `slow`, `unauthorised`, `fault` (it said no), `garbage`, `simulated`, `cannot_turn`.
+        reason: `unreachable`, `untrusted` (its certificate), `slow`, `unauthorised`, `fault` (it said no), `garbage`,
+            `simulated`, `cannot_turn`.
         detail: what it said, as a word.
     """
 
@@ -75,6 +77,7 @@ class Soap:
         self._digest: Authenticator | None = None
         self.ahead = timedelta()
         self._client = httpx.AsyncClient(
+            verify=open_context(place.fingerprint),
             trust_env=False,
             follow_redirects=False,
             timeout=seconds,
@@ -152,7 +155,9 @@ class Soap:
         except httpx.RemoteProtocolError as error:
             gone = "disconnected" in str(error)  # without a byte; what breaks off in the middle is no answer
             raise CameraFault("unreachable" if gone else "garbage", "http") from None
-        except (httpx.HTTPError, OSError):
+        except (httpx.HTTPError, OSError) as error:
+            if (why := why_untrusted(error)) is not None:
+                raise CameraFault("untrusted", why) from None
             raise CameraFault("unreachable") from None
 
     def _token(self) -> str:

@@ -33,6 +33,7 @@ WORDS: Final[dict[str, Message]] = {
     "steer_unreachable": N_("The camera cannot be reached. It is tried again …"),
     "steer_slow_answer": N_("The camera does not answer in time."),
     "steer_unauthorised": N_("The camera does not accept our credentials."),
+    "steer_untrusted": N_("The camera’s certificate is not accepted."),
     "steer_fault": N_("The camera refuses this movement."),
     "steer_garbage": N_("The camera answers in a way that is not understood."),
     "steer_simulated": N_("This is a simulated camera, which is not steered here."),
