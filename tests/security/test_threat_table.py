@@ -49,6 +49,8 @@ THREATS = [
     "view ended behind its connection, which goes on",
     "rule that comes to demand masks while a view runs",
     "unmasked picture of what must leave masked",
+    "a machine in the network that passes for a camera or a partner's system, to hear its password or to show other"
+    " pictures",
     "a partner's video system that lies, hangs, floods, or answers with another time",
     "recordings drawn from a partner's system without a ground",
     "a picture made to break the decoder of whoever shows it",
