@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx
 import websockets
 from websockets.asyncio.client import connect
 
@@ -83,6 +84,13 @@ class Room:
         await page.hear("turn", "holds")
         await page.hear("camera", "ready")
         return page
+
+    async def uses(self, login: str) -> str:
+        """The page on which the owner's people read who used its cameras."""
+        async with self.world.database.transaction() as connection:
+            token = await self.sign_in.sessions.open(connection, LOCAL_ISSUER, login, datetime.now(UTC))
+        async with httpx.AsyncClient(base_url=self.origin, cookies={SESSION_COOKIE: token}) as client:
+            return (await client.get(f"/video/uses?camera={CAMERA}&lang=en")).raise_for_status().text
 
     async def point(self, url: str) -> None:
         """The camera is steered there."""

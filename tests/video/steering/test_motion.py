@@ -4,6 +4,8 @@ import asyncio
 
 import pytest
 
+from koinon.base.errors import Conflict
+from koinon.demo.cameras.ptz import Heard
 from koinon.video.steering.model import Velocity
 from koinon.video.steering.motion import Motion
 
@@ -82,6 +84,37 @@ async def test_a_stop_that_fails_is_sent_again_and_told(serve, moving):
     served.behave()
     await motion.close()
     assert not served.camera.moving and told == ["ready", "unreachable", "ready"]
+
+
+async def test_what_wants_it_still_is_refused_while_it_moves_and_a_movement_waits_for_it(serve, moving):
+    served = await serve()
+    motion, _ = await moving(served)
+    begun, done = asyncio.Event(), asyncio.Event()
+
+    async def work():
+        begun.set()
+        await done.wait()
+        served.camera.heard.append(Heard("work", (0.0, 0.0, 0.0), 0.0))
+        return "done"
+
+    motion.go_to("2")
+    with pytest.raises(Conflict, match="camera_moves"):
+        await motion.while_still(work)
+    async with asyncio.timeout(10):
+        while motion.moving:  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.02)
+    assert served.camera.position == served.camera.presets["2"][1], "it had arrived"
+    working = asyncio.create_task(motion.while_still(work))
+    await begun.wait()
+    motion.move(Velocity(pan=1))
+    with pytest.raises(Conflict, match="camera_moves"):
+        await motion.while_still(work)
+    await asyncio.sleep(0.3)
+    assert "ContinuousMove" not in served.heard
+    done.set()
+    assert await working == "done"
+    await served.until("ContinuousMove")
+    assert served.heard.index("work") < served.heard.index("ContinuousMove")
 
 
 async def test_the_end_leaves_no_camera_moving(serve, moving):

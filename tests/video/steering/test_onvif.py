@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from koinon.demo.cameras import make_certificate
+from koinon.demo.cameras import make_certificate, ptz
 from koinon.video.cameras.sources import parse_control
-from koinon.video.steering.model import Velocity
+from koinon.video.steering.model import Preset, Velocity
+from koinon.video.steering.onvif import PTZ
 from koinon.video.steering.soap import CameraFault, Soap
 
 
@@ -50,6 +51,56 @@ async def test_it_stands_still_by_itself_after_the_time_that_each_movement_names
     now[0] += 0.2
     assert not served.camera.moving
     assert served.camera.position[0] == pytest.approx(0.5)
+
+
+async def test_a_place_is_kept_anew_and_forgotten_and_its_name_is_text(serve, dial):
+    now = [100.0]
+    served = await serve(now=lambda: now[0], most_presets=4)
+    camera = await dial(served)
+    assert camera.ability.most_presets == 4
+    await camera.move(Velocity(pan=1), 1.0)
+    with pytest.raises(CameraFault, match="MovingPTZ"):
+        await camera.set_preset("while it moves")
+    now[0] += 2
+    name = '<b>École & "rue" d\'en face</b>'
+    token = await camera.set_preset(name)
+    assert (await camera.list_presets())[-1] == Preset(token, name)
+    assert served.camera.presets[token] == (name, (0.5, 0.0, 0.0))
+    assert await camera.set_preset("Elsewhere", "3") == "3"
+    assert served.camera.presets["3"] == ("Elsewhere", (0.5, 0.0, 0.0)), "the position is overwritten too"
+    for said, given, why in (
+        ("one more", "", "TooManyPresets"),
+        ("Elsewhere", "2", "PresetExist"),
+        ("x" * 33, "2", "InvalidPresetName"),
+        ("x", "9", "NoToken"),
+    ):
+        with pytest.raises(CameraFault, match=why):
+            await camera.set_preset(said, given)
+    await camera.remove_preset(token)
+    with pytest.raises(CameraFault, match="NoToken"):
+        await camera.remove_preset(token)
+    assert [each.token for each in await camera.list_presets()] == ["1", "2", "3"]
+    assert served.heard == ["ContinuousMove", "SetPreset", "SetPreset", "RemovePreset"]
+
+
+@pytest.mark.parametrize("said", ["", "-1", "1e9", "many", "99999999"])
+async def test_a_camera_that_does_not_say_how_many_places_it_keeps_keeps_none(serve, dial, said):
+    served = await serve(most_presets=said)
+    assert (await dial(served)).ability.most_presets == 0
+
+
+@pytest.mark.parametrize("answer", ["", "<PresetToken/>", f"<PresetToken>{'x' * 65}</PresetToken>"])
+async def test_a_camera_that_keeps_a_place_without_saying_as_what_is_not_understood(
+    serve, dial, monkeypatch, answer
+):
+    def say(*_):
+        return f'<SetPresetResponse xmlns="{PTZ}">{answer}</SetPresetResponse>'
+
+    served = await serve()
+    camera = await dial(served)
+    monkeypatch.setitem(ptz._ACTS, (PTZ, "SetPreset"), say)
+    with pytest.raises(CameraFault, match="garbage"):
+        await camera.set_preset("here")
 
 
 @pytest.mark.parametrize(

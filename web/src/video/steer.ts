@@ -1,9 +1,9 @@
 // Steering one camera from its tile: asks for a turn, and while it has it turns for as long as a button or a key is held.
 import { SecondPerson, type Given } from "./giving";
+import { Places, type Preset } from "./places";
 import { fill, type Words } from "./words";
 
 type Problem = { code: string; title: string; detail: string };
-type Preset = { token: string; name: string };
 type Told = {
   opened?: { view: string };
   problem?: Problem;
@@ -13,7 +13,10 @@ type Told = {
   place?: number;
   holder?: { party: string; person: string } | null;
   camera?: string;
-  can?: { pan_tilt: boolean; zoom: boolean; presets: Preset[] };
+  can?: { pan_tilt: boolean; zoom: boolean; presets: Preset[]; most_presets: number };
+  keeps?: boolean;
+  presets?: Preset[];
+  refused?: Problem;
   position?: { pan: number | null; tilt: number | null; zoom: number | null };
 };
 type Way = readonly [number, number, number];
@@ -34,6 +37,7 @@ export class Steer {
   private readonly where = document.createElement("p");
   private readonly places = document.createElement("select");
   private readonly speed = document.createElement("select");
+  private readonly kept: Places;
   private readonly buttons = new Map<string, HTMLButtonElement>();
   private readonly held = new Set<string>();
   private socket: WebSocket | null = null;
@@ -61,6 +65,7 @@ export class Steer {
     this.status.className = "steer-status";
     this.status.setAttribute("role", "status");
     this.where.className = "steer-where";
+    this.kept = new Places(words, (said) => this.send(said));
     this.build();
     this.show();
     window.addEventListener("blur", this.still);
@@ -160,11 +165,12 @@ export class Steer {
     const said = document.createElement("div");
     said.className = "steer-said";
     said.append(this.status, this.where, hint);
-    this.element.append(pad, fields, said);
+    this.element.append(pad, fields, said, this.kept.element);
     // Whichever of its buttons was pressed last, the keys are the camera's.
     for (const [name, down] of [["keydown", true], ["keyup", false]] as const) {
       this.element.addEventListener(name, (event) => {
-        if (event.target instanceof HTMLSelectElement || !this.key(event, down)) return;
+        const typed = event.target instanceof HTMLSelectElement || event.target instanceof HTMLInputElement;
+        if (typed || !this.key(event, down)) return;
         event.preventDefault();
         event.stopPropagation();
       });
@@ -206,9 +212,15 @@ export class Steer {
     }
     if (told.can) {
       this.can = told.can;
-      this.places.replaceChildren(new Option(fill(this.words, "steer_choose"), ""));
-      for (const each of told.can.presets) this.places.append(new Option(each.name, each.token));
+      this.kept.begin(told.keeps === true, told.can.most_presets);
     }
+    const presets = told.can?.presets ?? told.presets;
+    if (presets) {
+      this.places.replaceChildren(new Option(fill(this.words, "steer_choose"), ""));
+      for (const each of presets) this.places.append(new Option(each.name, each.token));
+      this.kept.show(presets);
+    }
+    if (told.refused) this.kept.refuse(told.refused.detail || told.refused.title);
     if (told.camera) {
       this.ready ||= told.camera === "ready";
       const reason = told.camera === "slow" ? "slow_answer" : told.camera;
@@ -245,6 +257,7 @@ export class Steer {
       button.disabled = !able || !(way === "in" || way === "out" ? this.can.zoom : this.can.pan_tilt);
     }
     this.places.disabled = !able || this.places.options.length < 2;
+    this.kept.enable(able);
     this.element.dataset.state = !this.socket && !this.asking ? "over" : able ? "holds" : "waits";
   }
 

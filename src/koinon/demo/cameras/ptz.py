@@ -37,6 +37,8 @@ _REALM: Final = "simulated camera"
 _STALE_SECONDS: Final = 300.0
 _PAIR: Final = re.compile(r'(\w+)="?([^",]*)"?')
 SPEED: Final = 0.5  # of the whole range in a second, at full speed
+MOST_NAME: Final = 32
+"""Characters of a preset's name, as cameras that can do little have it."""
 PRESETS: Final = {
     "1": ("Plein / Place", (0.0, 0.0, 0.0)),
     "2": ("Kruispunt / Carrefour", (0.4, -0.1, 0.3)),
@@ -66,6 +68,7 @@ class PtzCamera:
         user, password: of the one account. accepts: how it wants to know who asks.
         ahead_seconds: how wrong its clock is. old: it does not know `GetServices`.
         address: where it says that its services are; empty: where it was asked.
+        presets: name and position by token. most_presets: so many it can keep.
     """
 
     content_type = CONTENT_TYPE
@@ -79,10 +82,13 @@ class PtzCamera:
         ahead_seconds: float = 0.0,
         old: bool = False,
         address: str = "",
+        most_presets: int = 8,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.user, self.password, self.accepts = user, password, accepts
         self.ahead_seconds, self.old, self.address = ahead_seconds, old, address
+        self.presets = dict(PRESETS)
+        self.most_presets = most_presets
         self.heard: list[Heard] = []
         self._now = now
         self._nonces: set[str] = set()
@@ -234,25 +240,25 @@ class PtzCamera:
             f"<t:XRange>{span}</t:XRange><t:YRange>{span}</t:YRange></t:ContinuousPanTiltVelocitySpace>"
             f"<t:ContinuousZoomVelocitySpace><t:URI>{_SPACES}/ZoomSpaces/VelocityGenericSpace</t:URI>"
             f"<t:XRange>{span}</t:XRange></t:ContinuousZoomVelocitySpace></t:SupportedPTZSpaces>"
-            f"<t:MaximumNumberOfPresets>{len(PRESETS)}</t:MaximumNumberOfPresets>"
+            f"<t:MaximumNumberOfPresets>{self.most_presets}</t:MaximumNumberOfPresets>"
             "<t:HomeSupported>false</t:HomeSupported></PTZNode></GetNodesResponse>"
         )
 
     def _tell_presets(self, body: etree._Element, _asked: Asked) -> str:
         _check_profile(body)
         presets = "".join(
-            f'<Preset token="{token}"><t:Name>{escape(name)}</t:Name></Preset>'
-            for token, (name, _) in PRESETS.items()
+            f'<Preset token="{token}"><t:Name>{escape(name)}</t:Name>'
+            f"<t:PTZPosition>{_where(at)}</t:PTZPosition></Preset>"
+            for token, (name, at) in self.presets.items()
         )
         return f'<GetPresetsResponse xmlns="{_PTZ}" xmlns:t="{_SCHEMA}">{presets}</GetPresetsResponse>'
 
     def _tell_status(self, body: etree._Element, _asked: Asked) -> str:
         _check_profile(body)
-        pan, tilt, zoom = self.position
         state = "MOVING" if self.moving else "IDLE"
         return (
             f'<GetStatusResponse xmlns="{_PTZ}" xmlns:t="{_SCHEMA}"><PTZStatus><t:Position>'
-            f'<t:PanTilt x="{pan:.4f}" y="{tilt:.4f}"/><t:Zoom x="{zoom:.4f}"/></t:Position>'
+            f"{_where(self.position)}</t:Position>"
             f"<t:MoveStatus><t:PanTilt>{state}</t:PanTilt><t:Zoom>{state}</t:Zoom></t:MoveStatus>"
             f"<t:UtcTime>{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}</t:UtcTime></PTZStatus></GetStatusResponse>"
         )
@@ -283,12 +289,40 @@ class PtzCamera:
     def _go_to(self, body: etree._Element, _asked: Asked) -> str:
         _check_profile(body)
         token = body.findtext(f"{{{_PTZ}}}PresetToken") or ""
-        if token not in PRESETS:
+        if token not in self.presets:
             raise _Fault("Sender", "InvalidArgVal", "NoToken")
         self._set(0.0, 0.0, 0.0, 0.0)
-        self._target = PRESETS[token][1]
+        self._target = self.presets[token][1]
         self._hear("GotoPreset")
         return f'<GotoPresetResponse xmlns="{_PTZ}"/>'
+
+    def _set_preset(self, body: etree._Element, _asked: Asked) -> str:
+        """Where it looks is kept, under a token that is there too (ONVIF PTZ Service Specification, SetPreset)."""
+        _check_profile(body)
+        token, name = body.findtext(f"{{{_PTZ}}}PresetToken"), body.findtext(f"{{{_PTZ}}}PresetName")
+        if token is not None and token not in self.presets:
+            raise _Fault("Sender", "InvalidArgVal", "NoToken")
+        if name is not None and not 0 < len(name) <= MOST_NAME:
+            raise _Fault("Sender", "InvalidArgVal", "InvalidPresetName")
+        if any(each == name for other, (each, _) in self.presets.items() if other != token):
+            raise _Fault("Sender", "InvalidArgVal", "PresetExist")
+        if self.moving:
+            raise _Fault("Receiver", "Action", "MovingPTZ", status=500)
+        if token is None:
+            if len(self.presets) >= self.most_presets:
+                raise _Fault("Receiver", "Action", "TooManyPresets", status=500)
+            token = str(1 + max(map(int, self.presets), default=0))
+        named = name or (self.presets[token][0] if token in self.presets else f"Preset {token}")
+        self.presets[token] = (named, self.position)
+        self._hear("SetPreset")
+        return f'<SetPresetResponse xmlns="{_PTZ}"><PresetToken>{token}</PresetToken></SetPresetResponse>'
+
+    def _remove_preset(self, body: etree._Element, _asked: Asked) -> str:
+        _check_profile(body)
+        if self.presets.pop(body.findtext(f"{{{_PTZ}}}PresetToken") or "", None) is None:
+            raise _Fault("Sender", "InvalidArgVal", "NoToken")
+        self._hear("RemovePreset")
+        return f'<RemovePresetResponse xmlns="{_PTZ}"/>'
 
     def _set(self, pan: float, tilt: float, zoom: float, seconds: float) -> None:
         self._from, self._target = self.position, None
@@ -311,12 +345,19 @@ _ACTS: Final[dict[tuple[str, str], Callable[[PtzCamera, etree._Element, Asked], 
     (_PTZ, "ContinuousMove"): PtzCamera._move,
     (_PTZ, "Stop"): PtzCamera._stop,
     (_PTZ, "GotoPreset"): PtzCamera._go_to,
+    (_PTZ, "SetPreset"): PtzCamera._set_preset,
+    (_PTZ, "RemovePreset"): PtzCamera._remove_preset,
 }
 
 
 def _check_profile(body: etree._Element) -> None:
     if body.findtext(f"{{{_PTZ}}}ProfileToken") != "main":
         raise _Fault("Sender", "InvalidArgVal", "NoProfile")
+
+
+def _where(position: tuple[float, float, float]) -> str:
+    pan, tilt, zoom = position
+    return f'<t:PanTilt x="{pan:.4f}" y="{tilt:.4f}"/><t:Zoom x="{zoom:.4f}"/>'
 
 
 def _read(data: bytes) -> tuple[etree._Element, etree._Element | None]:

@@ -45,6 +45,7 @@ class OwnUse(msgspec.Struct, frozen=True, kw_only=True):
     authorisation: str
     why: Message | None
     movements: int | None = None
+    presets: int | None = None
 
 
 def _reads(viewer: Viewer | None) -> bool:
@@ -153,9 +154,14 @@ def _use(
         until=_instant(private.get("images_until")),
         emergency=bool(private.get("emergency")),
         authorisation=str(entry.public.get("authorisation", "")),
-        movements=sum(map(int, private["movements"].values())) if private.get("movements") else None,
+        movements=_total(private.get("movements")),
+        presets=_total(private.get("presets")),
         why=ENDS[EndReason(code)] if code in set(EndReason) else said.get(code),
     )
+
+
+def _total(counts: Any) -> int | None:
+    return sum(map(int, counts.values())) if counts else None
 
 
 def _instant(text: Any) -> datetime | None:

@@ -46,11 +46,12 @@ class Preset(msgspec.Struct, frozen=True):
 
 
 class Ability(msgspec.Struct, frozen=True):
-    """What the camera can."""
+    """What the camera can. `most_presets`: so many it keeps by its own word, none where it does not say."""
 
     pan_tilt: bool
     zoom: bool
     presets: tuple[Preset, ...] = ()
+    most_presets: int = 0
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,11 +3,12 @@
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final, TypeVar
 
 import structlog
 
+from koinon.base.errors import Conflict
 from koinon.video.steering.model import STILL, Position, Velocity
 from koinon.video.steering.onvif import OnvifCamera
 from koinon.video.steering.soap import CameraFault
@@ -20,6 +21,8 @@ SILENT_SECONDS: Final = 0.75
 _PACE_SECONDS: Final = 0.05  # between two velocities: a hand on the buttons is no faster
 _LOOK_SECONDS: Final = 0.5
 _STOP_PAUSES: Final = (0.0, 0.1, 0.2, 0.4, 0.8, 1.5)
+
+T = TypeVar("T")
 
 _log = structlog.get_logger()
 
@@ -50,6 +53,7 @@ class Motion:
         self._unsettled = False  # it may still be on its way: where it looks is asked
         self._where: Position | None = None
         self._halting: asyncio.Task[None] | None = None
+        self._keeping: asyncio.Task[Any] | None = None  # something that wants it to stand still
         self._driving = asyncio.create_task(self._drive(), name="camera-driven")
         self._driving.add_done_callback(_report)
 
@@ -57,6 +61,25 @@ class Motion:
     def turning(self) -> bool:
         """Whether somebody holds a button."""
         return bool(self._velocity.kinds)
+
+    @property
+    def moving(self) -> bool:
+        """Whether it is on its way, or may be."""
+        halting = self._halting is not None and not self._halting.done()
+        return self.turning or self._preset is not None or self._underway or self._unsettled or halting
+
+    async def while_still(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """`work` has been done at the camera, which stands still meanwhile; a movement that is asked comes after it.
+
+        Raises:
+            Conflict: `camera_moves`.
+            As `work`.
+        """
+        if self.moving:
+            raise Conflict("camera_moves")
+        keeping: asyncio.Task[T] = asyncio.create_task(work(), name="camera-kept")
+        self._keeping = keeping
+        return await keeping
 
     def move(self, velocity: Velocity) -> None:
         """It turns that fast for as long as this is said again, every `SILENT_SECONDS` at least."""
@@ -102,8 +125,9 @@ class Motion:
 
     async def _drive(self) -> None:
         while True:
-            if self._halting is not None:  # a movement after it would be undone by it
-                await asyncio.wait([self._halting])
+            # A movement after a Stop that is on its way would be undone by it.
+            while before := [each for each in (self._halting, self._keeping) if each and not each.done()]:
+                await asyncio.wait(before)
             if self._preset is not None:
                 preset, self._preset = self._preset, None
                 await self._command(self._camera.go_to(preset))

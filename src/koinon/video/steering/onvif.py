@@ -50,8 +50,9 @@ class OnvifCamera:
         zooms = spaces is not None and spaces.find(f"{_T}ContinuousZoomVelocitySpace") is not None
         if not turns and not zooms:
             raise CameraFault("cannot_turn", "no_continuous_move")
+        most = _count(found[node].findtext(f"{_T}MaximumNumberOfPresets"))
         camera = cls(soap, ptz, profile, Ability(turns, zooms))
-        camera.ability = Ability(turns, zooms, await camera.list_presets())
+        camera.ability = Ability(turns, zooms, await camera.list_presets(), most)
         return camera
 
     async def move(self, velocity: Velocity, seconds: float) -> None:
@@ -86,6 +87,25 @@ class OnvifCamera:
                     Preset(token, "".join(letter for letter in name if letter.isprintable())[:64] or token)
                 )
         return tuple(found)
+
+    async def set_preset(self, name: str, token: str = "") -> str:
+        """Where it looks now is a place of that name: a new one, or that one anew. Its token. Raises `CameraFault`.
+
+        Source: ONVIF PTZ Service Specification, SetPreset: with a token the position is overwritten too, so a name
+        alone cannot be changed.
+        """
+        inside = f"<PresetName>{escape(name)}</PresetName>"
+        if token:
+            inside += f"<PresetToken>{escape(token)}</PresetToken>"
+        answer = await self._ask("SetPreset", inside)
+        given = answer.findtext(f"{_P}PresetToken") or ""
+        if not 0 < len(given) <= 64 or (token and given != token):
+            raise CameraFault("garbage", "preset_token")
+        return given
+
+    async def remove_preset(self, token: str) -> None:
+        """It no longer knows that place. Raises `CameraFault`."""
+        await self._ask("RemovePreset", f"<PresetToken>{escape(token)}</PresetToken>")
 
     async def position(self) -> Position:
         """Where it looks now. Raises `CameraFault`."""
@@ -189,6 +209,12 @@ async def _profile(soap: Soap, services: dict[str, str]) -> tuple[str, str]:
             if token and found:
                 return token, found
     raise CameraFault("cannot_turn", "no_profile")
+
+
+def _count(text: str | None) -> int:
+    """A number as it may be; none where it is not said."""
+    said = (text or "").strip()
+    return int(said) if said.isascii() and said.isdecimal() and len(said) < 6 else 0
 
 
 def _number(element: etree._Element | None, name: str) -> float | None:

@@ -7,13 +7,16 @@ from uuid import UUID
 
 import msgspec
 
-from koinon.video.steering.model import Claim
+from koinon.base.errors import Conflict, Invalid, NotFound
+from koinon.video.steering.model import Claim, Preset
 
 IDLE: Final = timedelta(seconds=15)
 """Who has moved nothing for so long while somebody waits has let go."""
 ALIVE: Final = timedelta(seconds=5)
 """A turn of which nothing was heard for so long is a dead process's; the camera has stopped by itself long before."""
 MOST_WAITING: Final = 8
+LONGEST_NAME: Final = 64
+"""Characters of a preset's name. Source: ONVIF schema, tt:Name."""
 
 
 class Course(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,3 +71,40 @@ def may_wait(claims: Sequence[Claim], rank: int, at: datetime) -> bool:
 def why_ousted(holder: Claim, by: Claim | None) -> str:
     """The code of what the one hears who has to let go: `steering_taken_over` or `steering_idle`."""
     return "steering_taken_over" if by is not None and by.rank > holder.rank else "steering_idle"
+
+
+def check_name(name: str) -> str:
+    """The name of a preset, without white space around it.
+
+    Raises:
+        Invalid: `preset_name_invalid`.
+    """
+    name = name.strip()
+    if not name or len(name) > LONGEST_NAME or not name.isprintable():
+        raise Invalid("preset_name_invalid", most=LONGEST_NAME)
+    return name
+
+
+def check_place(presets: Sequence[Preset], most: int, name: str, token: str) -> None:
+    """Where the camera looks may be saved under that name: as a new preset, or as that one where there is a token.
+
+    Raises:
+        NotFound: `preset_unknown`.
+        Conflict: `presets_full`, `preset_name_taken`.
+    """
+    if token:
+        check_known(presets, token)
+    elif len(presets) >= most:
+        raise Conflict("presets_full", most=most)
+    if any(each.name == name for each in presets if each.token != token):
+        raise Conflict("preset_name_taken")
+
+
+def check_known(presets: Sequence[Preset], token: str) -> None:
+    """It is one of them.
+
+    Raises:
+        NotFound: `preset_unknown`.
+    """
+    if all(each.token != token for each in presets):
+        raise NotFound("preset_unknown")

@@ -33,6 +33,11 @@ class Asker(NamedTuple):
     person: PersonId
     rank: int
 
+    @property
+    def owns(self) -> bool:
+        """Whether the camera is his party's."""
+        return self.camera.owner == self.party
+
 
 class Connected(NamedTuple):
     """A camera that answers, the address at which it does, and what was configured then."""

@@ -3,7 +3,9 @@
 The page sends one `ViewRequest` (action `steer`) and is answered `{"opened": ...}` or `{"problem": ...}`. Then it
 hears `{"turn": "waits", "place", "holder"}` or `{"turn": "holds", "waiting"}`; `{"camera": "connecting"}`, `"ready"`
 (with what it can) or why not; `{"position": ...}`; and at the end `{"cut": problem}`. It says `{"move": [pan, tilt,
-zoom]}`, each from -1 to 1, again every 0.2 s while a button is held; `{"stop": true}`; `{"preset": token}`.
+zoom]}`, each from -1 to 1, again every 0.2 s while a button is held; `{"stop": true}`; `{"preset": token}`. Who is of
+the camera's owner (`"keeps": true`) also says `{"save": {"name", "token"}}` (a new preset without a token) and
+`{"remove": token}`, and is answered `{"presets": [...]}` or `{"refused": problem}`.
 """
 
 import asyncio
@@ -48,12 +50,21 @@ _log = structlog.get_logger(__name__)
 _Speed = Annotated[float, msgspec.Meta(ge=-1, le=1)]
 
 
+class _Save(msgspec.Struct, frozen=True):
+    """Where it looks is to have that name; `token`: of the preset that it replaces."""
+
+    name: str
+    token: Annotated[str, msgspec.Meta(max_length=64)] = ""
+
+
 class _Said(msgspec.Struct, frozen=True):
     """What a page says while it has its turn."""
 
     move: tuple[_Speed, _Speed, _Speed] | None = None
     stop: bool = False
     preset: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    save: _Save | None = None
+    remove: Annotated[str, msgspec.Meta(max_length=64)] = ""
 
 
 _read_said = msgspec.json.Decoder(_Said).decode
@@ -127,7 +138,12 @@ class SteerSocket(ViewSocket):
                 transport.write(frame(1, told(**facts).encode()))
 
         return Turn(
-            self._steering, asker, self._clock, say=say, tell_holder=lambda course: self._holder(door, course)
+            self._steering,
+            asker,
+            self._clock,
+            say=say,
+            tell_holder=lambda course: self._holder(door, course),
+            describe=lambda error: self.describe(door.connection, error),
         )
 
     async def _listen(self, door: Door, turn: Turn) -> None:
@@ -147,6 +163,10 @@ class SteerSocket(ViewSocket):
                 turn.move(Velocity(*said.move))
             elif said.preset:
                 turn.go_to(said.preset)
+            elif said.save is not None:
+                turn.save(said.save.name, said.save.token)
+            elif said.remove:
+                turn.remove(said.remove)
             elif said.stop:
                 turn.stop()
 
