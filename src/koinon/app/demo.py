@@ -131,15 +131,16 @@ class Demo:
         except BlockingIOError:
             raise Conflict("demo_already_runs", home=str(self.home)) from None
         sources = ("rijksregister", "ksz", "kbo", "registers")
-        ports = iter(free_ports(len(_NAMES) + len(sources) + 5, beside=self.port))
+        ports = iter(free_ports(len(_NAMES) + len(sources) + 6, beside=self.port))
         self.witnesses = dict(zip(_NAMES, ports, strict=False))
         self.sources = dict(zip(sources, ports, strict=False))
-        main, sub, ptz, partner, traffic = ports
+        main, sub, ptz, turning, partner, traffic = ports
         self.cameras = Fleet(
             main=main,
             sub=sub,
             traffic=traffic if find_traffic_clip() is not None else 0,
             ptz=ptz,
+            turning=turning,
             partner=partner,
         )
         keys = [
@@ -276,7 +277,7 @@ class Demo:
             self.family.start(Member(f"consumer-{NORTH}", call(run_consumer, settings), stage=3))
         clips = self.home / "demo" / "clips"
         self.family.start(Member("cameras", call(run_fleet, clips, self.cameras), stage=0))
-        self.family.start(Member("camera-ptz", call(run_ptz, settings, self.cameras.ptz), stage=0))
+        self.family.start(Member("camera-ptz", call(run_ptz, settings, clips, self.cameras), stage=0))
         for name, port in self.witnesses.items():
             folder = self.home / "demo" / "witness" / name
             self.family.start(

@@ -86,13 +86,41 @@ def make_clip(
         ClipUnavailable: no ffmpeg, or not with what it takes.
     """
     text = f"{seconds}-{width}x{height}-{rate}-{kbits}-{gop}-{codec}-{b_frames}-{pattern}"
-    path = folder / f"clip-{hashlib.sha256(text.encode()).hexdigest()[:12]}.mp4"
+    source = f"{pattern}=size={width}x{height}:rate={rate}:duration={seconds}"
+    clock = write_in("%{pts\\:hms}", max(16, height // 10))
+    return encode(folder, text, source, clock, kbits=kbits, gop=gop, codec=codec, b_frames=b_frames)
+
+
+def write_in(text: str, size: int) -> str:
+    """The filter that writes the text into the corner of a picture; none where there is no font."""
+    font = next((each for each in _FONTS if Path(each).exists()), None)
+    return (
+        f"drawtext=fontfile={font}:text='{text}':x=8:y=8:fontsize={size}:fontcolor=white:box=1:boxcolor=black"
+        if font
+        else ""
+    )
+
+
+def encode(
+    folder: Path,
+    kind: str,
+    source: str,
+    filters: str,
+    *,
+    kbits: int,
+    gop: int,
+    codec: Codec = "h264",
+    b_frames: int = 0,
+) -> Path:
+    """A clip of what ffmpeg makes of `source` is in `folder`, made now or before. `kind`: all that makes it differ.
+
+    Raises:
+        ClipUnavailable.
+    """
+    path = folder / f"clip-{hashlib.sha256(kind.encode()).hexdigest()[:12]}.mp4"
     if path.exists():
         return path
     folder.mkdir(parents=True, exist_ok=True)
-    font = next((each for each in _FONTS if Path(each).exists()), None)
-    clock = f"drawtext=fontfile={font}:text='%{{pts\\:hms}}':x=8:y=8:fontsize={max(16, height // 10)}"
-    clock += ":fontcolor=white:box=1:boxcolor=black"
     draft = path.with_suffix(f".{os.getpid()}.mp4")
     private = f"keyint={gop}:min-keyint={gop}:scenecut=0:bframes={b_frames}:repeat-headers=1"
     if codec == "h264":
@@ -100,9 +128,8 @@ def make_clip(
     else:
         private += f":vbv-maxrate={kbits}:vbv-bufsize={kbits}:log-level=error:open-gop=0"
     _run(
-        "ffmpeg", "-nostdin", "-v", "error", "-y", "-f", "lavfi",
-        "-i", f"{pattern}=size={width}x{height}:rate={rate}:duration={seconds}",
-        *(("-vf", clock) if font else ()),
+        "ffmpeg", "-nostdin", "-v", "error", "-y", "-f", "lavfi", "-i", source,
+        *(("-vf", filters) if filters else ()),
         "-pix_fmt", "yuv420p", "-c:v", _ENCODERS[codec], "-preset", "ultrafast" if not b_frames else "fast",
         *(("-profile:v", "main") if codec == "h264" else ()),
         "-b:v", f"{kbits}k", f"-{'x264' if codec == 'h264' else 'x265'}-params", private,

@@ -1,7 +1,7 @@
 """The virtual cameras of the demo region and a simulated partner's system, as one process; what turns one, as another.
 
 Large and small pictures with a burned-in clock, and a clip of real traffic where one lies beside the checkout. The
-picture of the camera that turns does not turn: where it looks is told.
+camera that turns is a device of its own: it shows where it looks.
 """
 
 import asyncio
@@ -13,12 +13,14 @@ from pathlib import Path
 
 import msgspec
 import structlog
+import uvloop
 
 from koinon.base.settings import Settings
 from koinon.demo.cameras.clip import ClipUnavailable, make_clip, read_clip
 from koinon.demo.cameras.ptz import PASSWORD, USER, PtzCamera
 from koinon.demo.cameras.replay import ReplayServer, holding
 from koinon.demo.cameras.server import CameraServer
+from koinon.demo.cameras.views import TurningServer, make_views, read_views
 from koinon.demo.sources.server import Shell, make_server, refuse_production
 
 KEPT_ELSEWHERE = 7
@@ -31,19 +33,21 @@ _log = structlog.get_logger()
 
 
 class Fleet(msgspec.Struct, frozen=True):
-    """Where the virtual cameras listen, ports of 127.0.0.1. `traffic` is nought without the clip; `partner` is a video
-    system of its own, which also replays.
+    """Where the virtual cameras listen, ports of 127.0.0.1. `traffic` is nought without the clip; `ptz` turns a camera,
+    `turning` shows it; `partner` is a video system of its own, which also replays.
     """
 
     main: int
     sub: int
     traffic: int = 0
     ptz: int = 0
+    turning: int = 0
     partner: int = 0
 
     def main_url(self, code: str) -> str:
         """Of the large picture of the camera."""
-        port = self.traffic if self.traffic and code == TRAFFIC else self.main
+        special = {TRAFFIC: self.traffic, TURNS: self.turning}
+        port = special.get(code, 0) or self.main
         return f"rtsp://127.0.0.1:{port}/{code}"
 
     def partner_url(self, code: str) -> str:
@@ -51,8 +55,9 @@ class Fleet(msgspec.Struct, frozen=True):
         return f"rtsp://127.0.0.1:{self.partner}/{code}"
 
     def sub_url(self, code: str) -> str:
-        """Of the small picture of the camera."""
-        return f"rtsp://127.0.0.1:{self.sub}/{code}"
+        """Of the small picture of the camera; the one that turns has one size."""
+        port = self.turning if self.turning and code == TURNS else self.sub
+        return f"rtsp://127.0.0.1:{port}/{code}"
 
     @property
     def controls(self) -> dict[str, str]:
@@ -60,16 +65,36 @@ class Fleet(msgspec.Struct, frozen=True):
         return {TURNS: f"http://{USER}:{PASSWORD}@127.0.0.1:{self.ptz}"} if self.ptz else {}
 
 
-def run_ptz(settings: Settings, port: int) -> None:
-    """The simulated ONVIF service of the camera that turns has served on 127.0.0.1 until it was told to stop.
+def run_ptz(settings: Settings, folder: Path, fleet: Fleet) -> None:
+    """The camera that turns has served its ONVIF and its picture on 127.0.0.1 until it was told to stop. What it shows
+    is made in `folder` at the first start, and comes a moment after the rest.
 
     Raises:
         Invalid: `simulated_in_production`.
     """
     refuse_production(settings)
     signal.signal(signal.SIGTERM, lambda *_: None)  # as the simulated sources do
+    camera = PtzCamera()
+
+    async def show() -> None:
+        try:
+            views = await asyncio.to_thread(lambda: read_views(make_views(folder)))
+        except ClipUnavailable as error:
+            _log.error("demo_cameras_unavailable", why=str(error))
+            return
+        async with TurningServer(views, lambda: camera.position, port=fleet.turning):
+            await asyncio.Event().wait()
+
+    async def serve() -> None:
+        showing = asyncio.create_task(show())
+        try:
+            await make_server(Shell(camera), fleet.ptz).serve()
+        finally:
+            showing.cancel()
+            await asyncio.wait([showing])
+
     with contextlib.suppress(KeyboardInterrupt):
-        make_server(Shell(PtzCamera()), port).run()
+        uvloop.run(serve())
 
 
 def find_traffic_clip() -> Path | None:

@@ -168,7 +168,7 @@ class CameraServer:
         into = time.time() % length
         number = count + int(into / interval)
         began = time.monotonic() - into - count * interval
-        sequence = packets = sent = 0
+        sequence = packets = sent = shown = 0
         while True:
             due = began + number * interval
             if (wait := due - time.monotonic()) > 0:
@@ -176,7 +176,9 @@ class CameraServer:
             elif number % 25 == 0:
                 await asyncio.sleep(0)  # late: others must have their turn
             turn, index = divmod(number, count)
-            picture, payloads = clip.pictures[index], self._packed[0][index]
+            if clip.pictures[index].key:
+                shown = self._choose()
+            picture, payloads = self._clips[shown].pictures[index], self._packed[shown][index]
             stamp = picture.shown + turn * clip.ticks
             report = self._report(stamp, packets, sent, 0.0) if picture.key else b""
             shared = b""
@@ -206,6 +208,10 @@ class CameraServer:
             packets += len(payloads)
             sent += sum(map(len, payloads))
             number += 1
+
+    def _choose(self) -> int:
+        """Which of its clips is sent from this key frame on; all of them have their key frames at the same places."""
+        return 0
 
     def _send_before(self, reader: _Reader, fault: Fault, number: int) -> None:
         """What the camera had kept from before, all at once."""
