@@ -17,12 +17,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from obstore.store import S3Store
+from tests.base.s3 import KEYS, make_bucket, turn_versions
 
 from koinon.base.errors import Conflict, Invalid, KoinonError, NotFound, Unavailable
 from koinon.base.objects import LocalObjects, S3Objects, open_objects
 from koinon.base.objects.port import check_key
-
-KEYS = {"access_key_id": "test-access-key", "secret_access_key": "test-secret-key", "region": "us-east-1"}
 
 
 def free_ports(count):
@@ -63,7 +62,7 @@ def s3_endpoint(tmp_path_factory):
             "-s3",
             "-s3.config=s3.json",
             "-master.volumeSizeLimitMB=64",
-            "-volume.max=8",
+            "-volume.max=256",  # a bucket takes seven
             # Ports that are fixed otherwise, and reports to its makers.
             "-s3.port.iceberg=0",
             "-s3.port.lance=0",
@@ -408,3 +407,24 @@ async def test_a_server_that_does_not_answer_is_unavailable():
 async def test_a_wrong_secret_is_refused_by_the_server(s3_endpoint):
     objects = S3Objects("koinon-test", endpoint=s3_endpoint, **(KEYS | {"secret_access_key": "wrong"}))
     await refuses("objects_unavailable", objects.put("a", b"x"), Unavailable)
+
+
+@pytest.mark.slow
+async def test_a_bucket_that_keeps_versions_of_what_is_deleted_is_told_by_any_object_in_it(s3_endpoint):
+    for name, options, keeps in [
+        ("never", {}, False), ("enabled", {"versioning": "Enabled"}, True),
+        ("suspended", {"versioning": "Suspended"}, True), ("locked", {"lock": True}, True),
+    ]:  # fmt: skip
+        bucket = f"{name}-{os.urandom(4).hex()}"
+        make_bucket(s3_endpoint, bucket, **options)
+        objects = S3Objects(bucket, "under", endpoint=s3_endpoint, **KEYS)
+        await refuses("object_not_found", objects.keeps_versions("a"), NotFound)
+        await objects.put("a", b"x")
+        assert await objects.keeps_versions("a") is keeps, name
+        if not keeps:
+            turn_versions(s3_endpoint, bucket, "Enabled")  # an object from before tells it too
+            assert await objects.keeps_versions("a")
+
+
+async def test_a_folder_keeps_no_versions(tmp_path):
+    assert not await LocalObjects(tmp_path).keeps_versions("a")

@@ -57,6 +57,10 @@ _COMMANDS: dict[str, Message] = {
     "demo_already_runs": N_("A demo runs in this folder already."),
     "demo_not_ready": N_("The demo did not start in time. The log in its folder says why."),
     "port_in_use": N_("Another program listens on this port. Choose another."),
+    "bucket_keeps_versions": N_(
+        "This bucket keeps versions of what is deleted, so that recordings would outlive their term. Name a bucket "
+        "that never had versioning or object lock."
+    ),
     # Keys.
     "wrong_authority": N_(
         "The signature holds, but for another address. Call the platform by the address that it calls its own."

@@ -45,7 +45,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         epoch_poll_seconds, epoch_limit_seconds: how often a releasing process asks for the standing
             epoch, and after how long without an answer it cuts its own uses.
         recordings_folder: where this machine's recorders write; `recordings` under home by default.
-        recordings_url: `s3://bucket/prefix`, to which closed units move; empty keeps them in the folder.
+        recordings_url: `s3://bucket/prefix`, to which closed units move; empty keeps them in the folder. A bucket
+            that never had versioning or object lock, for what is deleted there must be gone.
         recorder_processes: number of recorder processes that `koinon run platform` starts; one a core of cameras.
         recorder_tap: where a recorder offers live frames to web processes on other machines, `tcp:host:0`; by
             default a Unix socket under home.

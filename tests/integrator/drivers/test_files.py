@@ -11,7 +11,8 @@ from typing import Any
 
 import asyncssh
 import pytest
-from tests.base.test_objects import KEYS, s3_endpoint  # noqa: F401 (a fixture)
+from tests.base.s3 import KEYS
+from tests.base.test_objects import s3_endpoint  # noqa: F401 (a fixture)
 from tests.integrator.drivers.conformance import Case, Conformance
 from tests.integrator.drivers.conftest import AT, context
 from tests.integrator.drivers.test_driver import A, B, C, D

@@ -1,10 +1,12 @@
 """Units move to a bucket only when the copy is whole; their bytes are read from where they are, and nowhere else."""
 
+import asyncio
 import hashlib
 from datetime import UTC, datetime
 
 import pytest
-from tests.base.test_objects import KEYS, s3_endpoint  # noqa: F401 - a fixture
+from tests.base.s3 import KEYS
+from tests.base.test_objects import s3_endpoint  # noqa: F401 - a fixture
 from tests.video.recordings.conftest import a_unit, new, until
 
 from koinon.base.errors import Invalid, NotFound, Unavailable
@@ -176,3 +178,18 @@ async def test_a_recorder_with_a_bucket_moves_what_it_has_closed(cameras, regist
         )
     )
     assert await rows("SELECT FROM recordings.unit WHERE stream = $1", stream)
+
+
+class Hoarding(LocalObjects):
+    """A store that keeps what is deleted."""
+
+    async def keeps_versions(self, key):
+        return await self.get(key) != b""
+
+
+async def test_a_recorder_does_not_run_with_a_bucket_that_keeps_what_is_deleted(start, tmp_path):
+    process = await start(objects=Hoarding(tmp_path / "bucket"))
+    with pytest.raises(Invalid) as refused:
+        async with asyncio.timeout(15):
+            await process.task
+    assert refused.value.code == "bucket_keeps_versions"

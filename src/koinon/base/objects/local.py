@@ -57,6 +57,10 @@ class LocalObjects:
         check_key(key)
         await asyncio.to_thread(self._delete, key)
 
+    async def keeps_versions(self, key: str) -> bool:
+        check_key(key)
+        return False
+
     async def sweep(self, older_than_seconds: float = 86_400) -> int:
         """Temporary files that a crash left behind are gone if older than that; the number of them."""
         return await asyncio.to_thread(self._sweep, older_than_seconds)

@@ -62,6 +62,13 @@ class Objects(Protocol):
     async def delete(self, key: str) -> None:
         """There is nothing under `key` (any more)."""
 
+    async def keeps_versions(self, key: str) -> bool:
+        """Whether what is deleted or replaced stays, hidden, as an older version, as told of the object `key`.
+
+        Raises:
+            NotFound: `object_not_found`.
+        """
+
 
 def check_key(key: str) -> str:
     """`key`, if it may be one.

@@ -99,6 +99,13 @@ class S3Objects:
         with _faults(key), contextlib.suppress(FileNotFoundError, NotFoundError):
             await obstore.delete_async(self._store, key)
 
+    async def keeps_versions(self, key: str) -> bool:
+        check_key(key)
+        with _faults(key):
+            # Of a bucket that never had versions no object has one. Where they were ever turned on each has, if only
+            # `null`; a bucket cannot go back, and one with object lock always has them.
+            return (await obstore.head_async(self._store, key))["version"] is not None
+
 
 @contextlib.contextmanager
 def _faults(key: str) -> Iterator[None]:

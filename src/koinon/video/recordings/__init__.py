@@ -14,6 +14,7 @@ from koinon.video.recordings.model import (
 )
 from koinon.video.recordings.passing import ask_for
 from koinon.video.recordings.store import get_entry, get_unit, list_gaps, list_places, list_units
+from koinon.video.recordings.uploading import demand_forgetting
 
 __all__ = [
     "EntryId",
@@ -24,6 +25,7 @@ __all__ = [
     "StoredUnit",
     "Track",
     "ask_for",
+    "demand_forgetting",
     "get_entry",
     "get_unit",
     "list_gaps",

@@ -44,16 +44,30 @@ async def open_bucket(database: Database, objects: Objects, address: str) -> Pla
 
     Raises:
         Unavailable: `objects_unavailable`, `database_unavailable`.
-        Invalid: `bucket_marker`: what lies there under the marker's name is none.
+        Invalid: `bucket_marker`: what lies there under the marker's name is none. `bucket_keeps_versions`: what is
+            deleted there is not gone (versioning, object lock), so nothing is put into it.
     """
     with contextlib.suppress(Conflict):
         await objects.put(MARKER, msgspec.json.encode({"id": str(uuid4())}), if_absent=True)
+    await demand_forgetting(objects)
     try:
         marker = UUID(msgspec.json.decode(await objects.get(MARKER), type=dict[str, str])["id"])
     except (msgspec.DecodeError, KeyError, ValueError):
         raise Invalid("bucket_marker") from None
     async with database.acquire() as connection:
         return await store.ensure_place(connection, marker, "s3", address)
+
+
+async def demand_forgetting(objects: Objects) -> None:
+    """What is deleted from the bucket, which has its marker, is gone.
+
+    Raises:
+        Invalid: `bucket_keeps_versions`.
+        NotFound: `object_not_found`: its marker is not there.
+        Unavailable: `objects_unavailable`.
+    """
+    if await objects.keeps_versions(MARKER):
+        raise Invalid("bucket_keeps_versions")
 
 
 class Uploader:
@@ -84,12 +98,15 @@ class Uploader:
 
         Raises:
             Unavailable: the bucket or the database does not answer; what did not move is as it was.
+            Invalid: `bucket_keeps_versions`, since a moment ago.
         """
         async with self._database.acquire() as connection:
             units = await store.list_in_place(
                 connection, self._place.id, limit=_BATCH, before=datetime.now(UTC) + timedelta(hours=1)
             )
         LAG.set((datetime.now(UTC) - units[0].end).total_seconds() if units else 0)
+        if units:
+            await demand_forgetting(self._objects)
         gate = asyncio.Semaphore(_AT_ONCE)
 
         async def one(unit: StoredUnit) -> bool:
@@ -122,7 +139,10 @@ class Uploader:
         if await asyncio.to_thread(lambda: hashlib.sha256(there).digest()) != unit.sha256:
             _log.error("upload_differs", file=unit.file)
             UPLOADED.labels("differs").inc()
-            await self._objects.put(unit.file, data)  # compared the next time
+            # Compared the next time. Never replaced in parts: those of an upload that was cut off no list shows.
+            await self._objects.delete(unit.file)
+            with contextlib.suppress(Conflict):
+                await self._objects.put(unit.file, data, if_absent=True)
             return False
         async with self._database.acquire() as connection:
             moved = await store.move_unit(connection, unit, self._bucket.id, unit.file)

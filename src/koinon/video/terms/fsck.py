@@ -1,8 +1,9 @@
 """The verifier: that the index, the files and the law say the same. It changes only what is safe, and only when told.
 
 Of each stream and copy: no two units overlap; units and gaps together account for the time from the first to the last.
-Of each place: no row without its file, no file without its row, sizes as told, hashes as told (sampled, or all). Of
-every table that holds something by stream and time, of derived files and of folders: nothing older than the law.
+Of each place, folder or bucket: no row without its file, no file without its row, sizes as told, hashes as told
+(sampled, or all); what is deleted there is gone. Of every table that holds something by stream and time, of derived
+files and of folders: nothing older than the law.
 """
 
 import asyncio
@@ -17,14 +18,14 @@ import msgspec
 
 from koinon.base.clock import Clock
 from koinon.base.database import Connection, Database
-from koinon.base.errors import KoinonError, NotFound
+from koinon.base.errors import Invalid, KoinonError, NotFound
 from koinon.video.cameras.model import CameraId, StreamId
 from koinon.video.recorder.disk import PART
-from koinon.video.recordings import Place, list_places
+from koinon.video.recordings import Place, demand_forgetting, list_places
 from koinon.video.recordings.model import FETCHED
 from koinon.video.recordings.timeline import uncovered
 from koinon.video.terms.model import Regimes, Why, Window
-from koinon.video.terms.places import BucketReach, FolderReach, reach
+from koinon.video.terms.places import BucketReach, FolderReach, Lying, Reach, reach
 from koinon.video.terms.policy import windows_due
 from koinon.video.terms.store import due, reports
 from koinon.video.terms.store import fsck as store
@@ -44,7 +45,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         code: `file_missing`, `file_without_row`, `size_differs`, `hash_differs`, `overlap`, `hole`, `too_old`,
-            `derived_missing`, `place_away`.
+            `derived_missing`, `place_away`, `bucket_keeps_versions`.
         repaired: it was put right.
     """
 
@@ -106,15 +107,26 @@ async def check(
     reached: dict[int, FolderReach | BucketReach | None] = {
         id_: await asyncio.to_thread(reach, place, home) for id_, place in places.items()
     }
+    listed: dict[int, dict[str, Lying]] = {}
+    for id_, found in reached.items():
+        if isinstance(found, BucketReach):
+            try:
+                await demand_forgetting(found.objects)
+                listed[id_] = {each.file: each for each in await found.list_files()}
+            except Invalid as error:
+                report.findings.append(Finding(code=error.code, where=f"place {id_}: {places[id_].address}"))
+                listed[id_] = {each.file: each for each in await found.list_files()}
+            except KoinonError:
+                reached[id_] = None
     known: dict[int, set[str]] = {id_: set(garbage.get(id_, ())) for id_ in places}
     for number, stream in enumerate(sorted(streams), 1):
         progress("streams", number, len(streams))
-        await _check_stream(database, stream, reached, known, report, hash_share, chosen)
+        await _check_stream(database, stream, reached, listed, known, report, hash_share, chosen)
     async with database.acquire() as connection:
         for place, file in await store.list_derived_files(connection):
             known.setdefault(place, set()).add(file)
             found = reached.get(place)
-            if isinstance(found, FolderReach) and not (found.folder / file).exists():
+            if found is not None and await _look(found, listed.get(place, {}), file, False) is None:
                 report.findings.append(Finding(code="derived_missing", where=f"place {place}: {file}"))
         for table, count in await _too_old(connection, windows, now):
             report.findings.append(
@@ -128,8 +140,9 @@ async def check(
                 report.findings.append(
                     Finding(code="place_away", where=f"place {id_}: {places[id_].address}")
                 )
-        elif isinstance(found, FolderReach):
-            await _check_folder(id_, found, known[id_], codes, windows, now, report, repair)
+        else:
+            files = list(listed[id_].values()) if id_ in listed else await found.list_files()
+            await _check_place(id_, found, files, known[id_], codes, windows, now, report, repair)
     return report
 
 
@@ -137,6 +150,7 @@ async def _check_stream(
     database: Database,
     stream: StreamId,
     reached: dict[int, FolderReach | BucketReach | None],
+    listed: dict[int, dict[str, Lying]],
     known: dict[int, set[str]],
     report: Report,
     hash_share: float,
@@ -162,7 +176,7 @@ async def _check_stream(
                     _check_order(report, last, row, gaps)
                 if last is None or row.end > last.end:
                     last = row
-            await _check_files(rows, reached, report, hash_share, chosen)
+            await _check_files(rows, reached, listed, report, hash_share, chosen)
             if len(rows) < _PAGE:
                 break
             after = rows[-1].start
@@ -187,6 +201,7 @@ def _check_order(report: Report, last: Row, row: Row, gaps: Sequence[tuple[datet
 async def _check_files(
     rows: Sequence[Row],
     reached: dict[int, FolderReach | BucketReach | None],
+    listed: dict[int, dict[str, Lying]],
     report: Report,
     hash_share: float,
     chosen: random.Random,
@@ -195,17 +210,11 @@ async def _check_files(
         found = reached.get(row.place)
         full = chosen.random() < hash_share
         where = f"place {row.place}: {row.file}"
-        if isinstance(found, FolderReach):
-            told = await asyncio.to_thread(_read, found.folder / row.file, full)
-        elif isinstance(found, BucketReach) and full:
-            try:
-                data = await found.objects.get(row.file)
-                told = (len(data), hashlib.sha256(data).digest())
-            except NotFound:
-                told = None
-            except KoinonError:
-                continue
-        else:
+        if found is None:
+            continue
+        try:
+            told = await _look(found, listed.get(row.place, {}), row.file, full)
+        except KoinonError:
             continue
         if told is None:
             report.findings.append(Finding(code="file_missing", where=where))
@@ -216,6 +225,25 @@ async def _check_files(
         elif told[1] is not None and told[1] != row.sha256:
             report.findings.append(Finding(code="hash_differs", where=where))
         report.hashed += full
+
+
+async def _look(
+    found: FolderReach | BucketReach, listed: dict[str, Lying], file: str, full: bool
+) -> tuple[int, bytes | None] | None:
+    """How long the file is and, with `full`, its hash; None where it is not there.
+
+    Raises:
+        Unavailable: `objects_unavailable`.
+    """
+    if isinstance(found, FolderReach):
+        return await asyncio.to_thread(_read, found.folder / file, full)
+    if not full and file in listed:
+        return listed[file].size, None
+    try:  # also what the list does not have: it may have been put there since
+        data = await found.objects.get(file)
+    except NotFound:
+        return None
+    return len(data), hashlib.sha256(data).digest()
 
 
 def _read(path: Path, full: bool) -> tuple[int, bytes | None] | None:
@@ -245,9 +273,10 @@ async def _too_old(
     return found
 
 
-async def _check_folder(
+async def _check_place(
     place: int,
-    found: FolderReach,
+    found: Reach,
+    files: Sequence[Lying],
     known: set[str],
     codes: dict[str, tuple[CameraId, tuple[StreamId, ...]]],
     windows: Sequence[tuple[CameraId, Window]],
@@ -258,15 +287,9 @@ async def _check_folder(
     limits: dict[CameraId, datetime] = {}
     for owner, window in windows:
         limits[owner] = max(limits.get(owner, window.until), window.until)
-    files = await asyncio.to_thread(lambda: list(found.files()))
-    for file, size in files:
+    for file, size, changed in files:
         report.files += 1
         if file in known:
-            continue
-        path = found.folder / file
-        try:
-            changed = datetime.fromtimestamp((await asyncio.to_thread(path.stat)).st_mtime, UTC)
-        except FileNotFoundError:
             continue
         if changed > now - _SETTLES:
             continue  # still growing, or on its way into the index
@@ -274,7 +297,7 @@ async def _check_folder(
         limit = limits.get(camera[0]) if camera else None
         # By its last write: what is in it is older. A file of no camera is under the shortest term there is.
         old = changed < (limit if limit is not None else now - timedelta(days=30))
-        repaired = bool(repair and old and not (await asyncio.to_thread(found.remove_now, [file])))
+        repaired = bool(repair and old and not await found.remove([file]))
         detail = (
             f"{size} bytes"
             + (", unfinished" if file.endswith(PART) else "")

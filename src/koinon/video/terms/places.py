@@ -8,20 +8,28 @@ import contextlib
 import os
 import re
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
 from koinon.base.errors import KoinonError
 from koinon.base.objects import Objects, open_objects
 from koinon.video.recorder.disk import MARKER
-from koinon.video.recordings import Place
+from koinon.video.recordings import Place, demand_forgetting
 from koinon.video.terms.policy import Room
 
 _SEGMENT: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
 _DAY: Final = re.compile(r"\d{8}")
+
+
+class Lying(NamedTuple):
+    """A file in a place: its name from there, bytes, when it was last written by the place's own clock."""
+
+    file: str
+    size: int
+    changed: datetime
 
 
 class Reach(Protocol):
@@ -29,6 +37,9 @@ class Reach(Protocol):
 
     async def remove(self, files: Sequence[str]) -> dict[str, str]:
         """The files are durably gone, but those returned, with why. One that is not there is gone."""
+
+    async def list_files(self) -> list[Lying]:
+        """What lies there: of a folder the files of units, of a bucket all but its marker."""
 
 
 class FolderReach:
@@ -86,27 +97,43 @@ class FolderReach:
             return Room(None, 0)
         return Room(told.f_bavail * told.f_frsize, told.f_blocks * told.f_frsize)
 
-    def files(self) -> Iterator[tuple[str, int]]:
-        """Every file of a unit there, finished or not, by name from the place, with its size."""
+    async def list_files(self) -> list[Lying]:
+        return await asyncio.to_thread(lambda: list(self._list()))
+
+    def _list(self) -> Iterator[Lying]:
+        """Every file of a unit, finished or not."""
         for path in sorted(self.folder.glob("*/*/*")):
             with contextlib.suppress(FileNotFoundError):
-                yield str(path.relative_to(self.folder)), path.stat().st_size
+                told = path.stat()
+                changed = datetime.fromtimestamp(told.st_mtime, UTC)
+                yield Lying(str(path.relative_to(self.folder)), told.st_size, changed)
 
 
 class BucketReach:
-    """A bucket."""
+    """A bucket. Nothing is deleted in one that would keep it as an older version: it would only seem gone."""
 
     def __init__(self, objects: Objects) -> None:
         self.objects = objects
 
     async def remove(self, files: Sequence[str]) -> dict[str, str]:
         failed: dict[str, str] = {}
+        try:
+            await demand_forgetting(self.objects)
+        except KoinonError as error:
+            return dict.fromkeys(files, str(error))
         for file in files:
             try:
                 await self.objects.delete(file)
             except KoinonError as error:
                 failed[file] = str(error)
         return failed
+
+    async def list_files(self) -> list[Lying]:
+        return [
+            Lying(each.key, each.size_bytes, each.modified_at)
+            async for each in self.objects.list()
+            if each.key != MARKER
+        ]
 
 
 def reach(place: Place, home: Path) -> FolderReach | BucketReach | None:
