@@ -550,7 +550,7 @@ class Kept:
 async def filmed(source: Files, *, per_unit: bool = False) -> tuple[list[Kept], list[Hole]]:
     files: list[Kept] = []
 
-    async def begin(entry: Any, media: Any) -> Any:
+    async def begin(entry: Any) -> Any:
         files.append(Kept())
         return files[-1]
 

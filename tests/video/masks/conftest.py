@@ -76,7 +76,7 @@ def code(
 
 def decode(made):
     """The luma planes that a decoder of its own makes of a format and frames."""
-    from koinon.video.masks.transcode import read_nals
+    from koinon.video.recorder.nal import read_nals
 
     decoder, pictures, sets = av.CodecContext.create("h264", "r"), [], b""
     decoder.thread_count = 1

@@ -85,7 +85,7 @@ def test_a_decoders_own_frames_are_never_written_to(coded):
     def pictures(masking):
         decoder = av.CodecContext.create("h264", "r")
         for frame in frames:
-            from koinon.video.masks.transcode import read_nals
+            from koinon.video.recorder.nal import read_nals
 
             sets = list(format_.sets) if frame.key else []
             packet = av.Packet(b"".join(b"\0\0\0\1" + nal for nal in [*sets, *read_nals(frame.data)]))

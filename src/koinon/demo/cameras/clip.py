@@ -78,17 +78,23 @@ def make_clip(
     gop: int = 50,
     codec: Codec = "h264",
     b_frames: int = 0,
+    open_gop: bool = False,
     pattern: str = "testsrc2",
 ) -> Path:
     """A clip of this kind is in `folder`, made now or before.
 
+    With `open_gop` and a `gop` that is a multiple of `b_frames` + 1 the frames before a key frame refer to it, and are
+    coded after it; of H.264 only the first is then one at which a recorder begins (IDR).
+
     Raises:
         ClipUnavailable: no ffmpeg, or not with what it takes.
     """
-    text = f"{seconds}-{width}x{height}-{rate}-{kbits}-{gop}-{codec}-{b_frames}-{pattern}"
+    text = f"{seconds}-{width}x{height}-{rate}-{kbits}-{gop}-{codec}-{b_frames}-{open_gop}-{pattern}"
     source = f"{pattern}=size={width}x{height}:rate={rate}:duration={seconds}"
     clock = write_in("%{pts\\:hms}", max(16, height // 10))
-    return encode(folder, text, source, clock, kbits=kbits, gop=gop, codec=codec, b_frames=b_frames)
+    return encode(
+        folder, text, source, clock, kbits=kbits, gop=gop, codec=codec, b_frames=b_frames, open_gop=open_gop
+    )
 
 
 def write_in(text: str, size: int) -> str:
@@ -111,6 +117,7 @@ def encode(
     gop: int,
     codec: Codec = "h264",
     b_frames: int = 0,
+    open_gop: bool = False,
 ) -> Path:
     """A clip of what ffmpeg makes of `source` is in `folder`, made now or before. `kind`: all that makes it differ.
 
@@ -123,10 +130,11 @@ def encode(
     folder.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(f".{os.getpid()}.mp4")
     private = f"keyint={gop}:min-keyint={gop}:scenecut=0:bframes={b_frames}:repeat-headers=1"
+    private += f":open-gop={int(open_gop)}" + (":b-adapt=0" if open_gop else "")
     if codec == "h264":
         private += f":vbv-maxrate={kbits}:vbv-bufsize={kbits}:nal-hrd=cbr"
     else:
-        private += f":vbv-maxrate={kbits}:vbv-bufsize={kbits}:log-level=error:open-gop=0"
+        private += f":vbv-maxrate={kbits}:vbv-bufsize={kbits}:log-level=error"
     _run(
         "ffmpeg", "-nostdin", "-v", "error", "-y", "-f", "lavfi", "-i", source,
         *(("-vf", filters) if filters else ()),

@@ -19,7 +19,7 @@ from koinon.video.exports.shelf import FileOut
 from koinon.video.masks.model import Mask
 from koinon.video.masks.stream import Coded, MaskedStream, MaskPool, format_of
 from koinon.video.playback.course import Course, Ended, Media, Missing, Opening, Source
-from koinon.video.playback.pieces import of_us, to_us
+from koinon.video.playback.pieces import of_us, to_us, without_leading
 from koinon.video.recorder import boxes
 from koinon.video.recorder.model import TICKS
 from koinon.video.recorder.nal import Format
@@ -32,6 +32,8 @@ BIT_RATE: Final = 4_000_000
 _LARGEST_UNIT: Final = 1 << 30
 _READ_BYTES: Final = 32 << 20
 _CLOSE_US: Final = 2000  # what the wall times of units that follow each other may overlap by rounding
+_BEFORE_US: Final = 60_000_000  # a clip's pictures refer to a key frame that lies at most so far back
+_AROUND_US: Final = 1_000_000  # a picture is decoded so much before or after its time, where B-frames are
 
 NewFile = Callable[[datetime], Awaitable[FileOut]]
 """A new file of the export, whose oldest image is of that moment."""
@@ -60,13 +62,18 @@ class SourceUnit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Filmed(msgspec.Struct, frozen=True, kw_only=True):
-    """A file, and what it is."""
+    """A file, and what it is.
+
+    Attributes:
+        leading: frames of it that refer to frames before its first key frame: a player leaves them out.
+    """
 
     file: ExportFile
     codec: str
     width: int
     height: int
     frames: int
+    leading: int = 0
     sources: tuple[SourceUnit, ...]
 
 
@@ -121,8 +128,8 @@ class Film(Protocol):
     async def add(self, media: Media, unit: StoredUnit, data: bytes) -> None:
         """These pictures of the unit, of which `data` is the whole file, are in it."""
 
-    async def close(self) -> Filmed:
-        """It is whole and durable."""
+    async def close(self) -> Filmed | None:
+        """It is whole and durable; None where no picture is in it, and there is no file."""
 
     async def abandon(self) -> None:
         """Nothing of it goes on."""
@@ -132,14 +139,22 @@ async def film(
     source: Source,
     since_us: int,
     until_us: int,
-    begin: Callable[[SampleEntry, Media], Awaitable[Film]],
+    begin: Callable[[SampleEntry], Awaitable[Film]],
     *,
     per_unit: bool,
     go_on: GoOn,
 ) -> tuple[list[Filmed], list[Hole]]:
-    """The interval of a stream in files, and what is not in them, as the index tells it. `per_unit`: a file a unit."""
+    """The interval of a stream in files, and what is not in them, as the index tells it.
+
+    `per_unit`: a file a unit, of frames in the interval alone. Else the frames around it that its own refer to are
+    given too, to be decoded and not shown.
+    """
     checked = Checked(source)
-    course = Course(checked, since_us, until_us)
+    if per_unit:
+        course = Course(checked, since_us, until_us)
+    else:
+        course = Course(checked, since_us - _BEFORE_US, until_us + _AROUND_US)
+        course.seek(since_us - _AROUND_US)
     made: list[Filmed] = []
     holes: list[Hole] = []
     open_: Film | None = None
@@ -149,26 +164,31 @@ async def film(
         while True:
             piece = await course.next()
             new = isinstance(piece, Opening) and (per_unit or entry is None or entry.id != piece.entry.id)
-            if open_ is not None and (new or isinstance(piece, Missing | Ended)):
+            over = isinstance(piece, Ended) or (isinstance(piece, Media) and piece.us >= until_us)
+            if open_ is not None and (new or over or isinstance(piece, Missing)):
                 film_, open_ = open_, None
-                made.append(await film_.close())
-            if isinstance(piece, Ended):
+                made += filter(None, [await film_.close()])
+            if over:
                 return made, holes
             if isinstance(piece, Opening):
                 entry, fresh = piece.entry, True
             elif isinstance(piece, Missing):
-                holes += [Hole(each.start, each.end, each.state.value, each.reason) for each in piece.spans]
-                await go_on(to_us(piece.spans[-1].end))
+                holes += [
+                    Hole(each.start, each.end, each.state.value, each.reason)
+                    for each in piece.spans
+                    if since_us < to_us(each.end) and to_us(each.start) < until_us
+                ]
+                await go_on(min(max(to_us(piece.spans[-1].end), since_us), until_us))
             elif isinstance(piece, Media):
-                await go_on(piece.us)
+                await go_on(max(piece.us, since_us))
                 assert entry is not None and checked.unit is not None
                 if open_ is not None and fresh and piece.us < reached - _CLOSE_US:
                     # The other copy goes on from a key frame that lies further back: time never goes back in a file.
                     film_, open_ = open_, None
-                    made.append(await film_.close())
+                    made += filter(None, [await film_.close()])
                 fresh, reached = False, max(reached, _end_of(piece))
                 if open_ is None:
-                    open_ = await begin(entry, piece)
+                    open_ = await begin(entry)
                 await open_.add(piece, checked.unit, checked.data)
     finally:
         if open_ is not None:
@@ -178,12 +198,13 @@ async def film(
 class EvidenceFilm:
     """One unit as it was recorded; where it sticks out of the interval, its pictures in it, under its own head."""
 
-    def __init__(self, out: FileOut, entry: SampleEntry, since: datetime, until: datetime) -> None:
-        self._out, self._entry = out, entry
+    def __init__(self, new_file: NewFile, entry: SampleEntry, since: datetime, until: datetime) -> None:
+        self._new_file, self._entry = new_file, entry
+        self._out: FileOut | None = None
         self._since, self._until = since, until
         self._unit: StoredUnit | None = None
         self._whole = False
-        self._frames = 0
+        self._frames = self._leading = 0
         self._end_us = 0
 
     async def add(self, media: Media, unit: StoredUnit, data: bytes) -> None:
@@ -191,18 +212,27 @@ class EvidenceFilm:
             self._unit = unit
             first = media.fragment.base <= unit.key_frames[0].ticks
             self._whole = first and is_whole(self._since, self._until, unit.start, unit.end, Form.EVIDENCE)
+            own = without_leading(media.fragment, self._entry.codec)
+            if self._whole:
+                self._leading = len(media.fragment.samples) - len(own.samples)
+            else:
+                taken = dict(zip(media.fragment.shown(), media.frames_us, strict=True))
+                media = Media(own, [taken[ticks] for ticks in own.shown()], media.unit_us)
+            self._out = await self._new_file(of_us(media.us))
             await self._out.write(data if self._whole else self._entry.init)
+        assert self._out is not None
         if not self._whole:
             await self._out.write(media.fragment.data)
-        self._frames += len(media.frames_us)
+        self._frames += len(media.fragment.samples)
         self._end_us = max(self._end_us, _end_of(media))
 
     async def close(self) -> Filmed:
-        assert self._unit is not None
+        assert self._unit is not None and self._out is not None
         end = self._unit.end if self._whole else min(of_us(self._end_us), self._until)
         return Filmed(
             file=await self._out.close(end), codec=self._entry.codec, width=self._entry.width,
-            height=self._entry.height, frames=self._frames, sources=(_source(self._unit, self._whole),),
+            height=self._entry.height, frames=self._frames, leading=self._leading,
+            sources=(_source(self._unit, self._whole),),
         )  # fmt: skip
 
     async def abandon(self) -> None:
@@ -210,10 +240,13 @@ class EvidenceFilm:
 
 
 class ClipFilm:
-    """A stretch of recording as H.264 with masks and mark in its pixels; its times are wall time, from its start."""
+    """The pictures of a stretch of recording from `since` up to `until`, as H.264 with masks and mark in their pixels;
+    its times are wall time, from its first picture on.
+    """
 
-    def __init__(self, out: FileOut, start_us: int, until: datetime) -> None:
-        self._out, self._start, self._until = out, start_us, until
+    def __init__(self, new_file: NewFile, since: datetime, until: datetime) -> None:
+        self._new_file, self._since, self._until = new_file, to_us(since), to_us(until)
+        self._out: FileOut | None = None
         self._stack = contextlib.AsyncExitStack()
         self._stream: MaskedStream | None = None
         self._task: asyncio.Task[None] | None = None
@@ -222,7 +255,10 @@ class ClipFilm:
         self._group: list[Coded] = []
         self._fragments = 0
         self._frames = 0
-        self._end_us = start_us
+        self._origin: int | None = None  # when the first frame that is decoded was taken: ticks count from it
+        self._start = Coded(0, 0, False, b"")  # the first picture
+        self._due = False  # whether a picture is to come out of it
+        self._end_us = 0
 
     async def begin(self, pool: MaskPool, masks: Sequence[Mask], mark: str, init: bytes) -> None:
         """Pictures that are decoded by `init` can be added.
@@ -231,21 +267,29 @@ class ClipFilm:
             Unavailable: `masks_full`, `masking_failed`.
         """
         self._stream = await self._stack.enter_async_context(
-            pool.open(masks, lines=LINES, frames_a_second=FRAMES_A_SECOND, bit_rate=BIT_RATE, mark=mark)
-        )
+            pool.open(
+                masks, lines=LINES, frames_a_second=FRAMES_A_SECOND, bit_rate=BIT_RATE, mark=mark,
+                shown=(self._since, self._until),
+            )
+        )  # fmt: skip
         self._stream.open(format_of(init))
         self._task = asyncio.create_task(self._take(self._stream), name="export-clip")
 
     async def add(self, media: Media, unit: StoredUnit, data: bytes) -> None:
         assert self._stream is not None and self._task is not None
-        self._units.setdefault((unit.start, unit.copy), unit)
-        self._end_us = max(self._end_us, _end_of(media))
         fragment = media.fragment
+        if self._origin is None:
+            self._origin = media.frames_us[0]
+        if any(self._since <= us < self._until for us in media.frames_us):
+            self._units.setdefault((unit.start, unit.copy), unit)
+            self._end_us = min(max(self._end_us, _end_of(media)), self._until)
+            # What is shown before the first frame of all may refer to what we do not have.
+            self._due = self._due or max(media.frames_us) >= max(self._origin, self._since)
         offset = len(fragment.data) - sum(sample.size for sample in fragment.samples)
         frames = []
         for sample, us in zip(fragment.samples, media.frames_us, strict=True):
             body = fragment.data[offset : offset + sample.size]
-            frames.append(Coded((us - self._start) * TICKS // 1_000_000, us, sample.key, body))
+            frames.append(Coded((us - self._origin) * TICKS // 1_000_000, us, sample.key, body))
             offset += sample.size
         feeding = asyncio.ensure_future(self._stream.feed_all(frames))
         # What takes the pictures off may fail (a full disk): then nobody would make room any more.
@@ -257,18 +301,20 @@ class ClipFilm:
             raise KoinonError("masking_failed")
         await feeding
 
-    async def close(self) -> Filmed:
+    async def close(self) -> Filmed | None:
         assert self._stream is not None and self._task is not None
         try:
             self._stream.finish()
             await self._task
-            await self._write_group((self._end_us - self._start) * TICKS // 1_000_000)
+            await self._write_group((self._end_us - self._start.wall_us) * TICKS // 1_000_000)
         finally:
             await self.abandon()
-        if self._format is None:
-            raise KoinonError("masking_failed")
+        if self._format is None or self._out is None:
+            if self._due:
+                raise KoinonError("masking_failed")
+            return None
         return Filmed(
-            file=await self._out.close(min(of_us(self._end_us), self._until)), codec=self._format.codec_string,
+            file=await self._out.close(of_us(self._end_us)), codec=self._format.codec_string,
             width=self._format.width, height=self._format.height, frames=self._frames,
             sources=tuple(_source(each, False) for each in self._units.values()),
         )  # fmt: skip
@@ -282,10 +328,13 @@ class ClipFilm:
     async def _take(self, stream: MaskedStream) -> None:
         async for made in stream:
             if isinstance(made, Format):
-                if self._format is None:
-                    self._format = made
-                    await self._out.write(boxes.opening(made, self._start / 1e6))
+                self._format = self._format or made
                 continue
+            if self._out is None:
+                assert self._format is not None
+                self._start, self._out = made, await self._new_file(of_us(made.wall_us))
+                await self._out.write(boxes.opening(self._format, made.wall_us / 1e6))
+            made = msgspec.structs.replace(made, ticks=made.ticks - self._start.ticks)
             if made.key and self._group:
                 await self._write_group(made.ticks)
             self._group.append(made)
@@ -293,7 +342,7 @@ class ClipFilm:
     async def _write_group(self, until: int) -> None:
         """The pictures that wait are one fragment; the last of them lasts until `until`, in ticks."""
         group, self._group = self._group, []
-        if not group:
+        if not group or self._out is None:
             return
         ends = [*(frame.ticks for frame in group[1:]), max(until, group[-1].ticks + 1)]
         samples = [

@@ -26,8 +26,7 @@ from koinon.video.masks.policy import mask_of
 from koinon.video.masks.service import list_masks
 from koinon.video.masks.stream import MaskPool
 from koinon.video.playback import Playback
-from koinon.video.playback.course import Media
-from koinon.video.playback.pieces import of_us, to_us
+from koinon.video.playback.pieces import to_us
 from koinon.video.recordings import Place
 from koinon.video.recordings.model import SampleEntry
 from koinon.video.rights import ImageUse, Rights
@@ -164,11 +163,10 @@ class Maker:
                 )
                 return outs[-1]
 
-            async def begin(entry: SampleEntry, first: Media) -> Film:
-                out = await new_file(of_us(first.us))
+            async def begin(entry: SampleEntry) -> Film:
                 if export.form is Form.EVIDENCE:
-                    return EvidenceFilm(out, entry, export.since, export.until)
-                clip = ClipFilm(out, first.us, export.until)
+                    return EvidenceFilm(new_file, entry, export.since, export.until)
+                clip = ClipFilm(new_file, export.since, export.until)
                 await clip.begin(self._pool, masks, mark_of(export), entry.init)
                 return clip
 

@@ -125,6 +125,7 @@ def _file(filmed: Filmed) -> dict[str, Any]:
         "width": filmed.width,
         "height": filmed.height,
         "frames": filmed.frames,
+        "leading": filmed.leading,
         "sources": [_source(each) for each in filmed.sources],
     }
 

@@ -92,8 +92,8 @@ def fill_holes(
 ) -> list[Hole]:
     """What is not in the files, in order: `told` where no file is, and `not_whole` for what neither says.
 
-    With the files it covers the interval, but for less than the length of a picture. A reading begins at a key frame,
-    so that the first moments of an interval are often `not_whole`.
+    With the files it covers the interval, but for less than the length of a picture. Originals begin at a key frame, so
+    that the first moments of an interval are often `not_whole`.
     """
     taken = sorted((max(start, since), min(end, until)) for start, end in files)
     found: list[Hole] = []

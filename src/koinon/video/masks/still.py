@@ -10,9 +10,9 @@ import msgspec
 from koinon.base.errors import Invalid
 from koinon.base.late import late
 from koinon.video.masks.picture import Cover, masked_copy
-from koinon.video.masks.transcode import DECODERS, LINES, START_CODE, Coded, Span, Transcoder, read_nals
+from koinon.video.masks.transcode import DECODERS, LINES, START_CODE, Coded, Span, Transcoder
 from koinon.video.recorder.model import TICKS
-from koinon.video.recorder.nal import Format
+from koinon.video.recorder.nal import Format, read_nals
 
 if TYPE_CHECKING:
     import av

@@ -71,9 +71,11 @@ class MaskPool:
         frames_a_second: int = FRAMES_A_SECOND,
         bit_rate: int = BIT_RATE,
         mark: str = "",
+        shown: tuple[int, int] | None = None,
     ) -> AsyncIterator["MaskedStream"]:
         """A masked stream; its slot is free again when the block ends. Each frame is under the mask of its own time;
-        with `mark` these words and the moment are in each. `whose`: the persons for whom it is.
+        with `mark` these words and the moment are in each. `whose`: the persons for whom it is. `shown`: nothing comes
+        out of what was recorded before the one moment or from the other on (Unix microseconds), but it is decoded.
 
         Raises:
             Unavailable: `masks_full`: all slots are taken. `masking_failed`: no process could be started.
@@ -86,7 +88,7 @@ class MaskPool:
             _running.inc()
             try:
                 await process.start()
-                opening = Opening(_spans(masks), lines, frames_a_second, bit_rate, mark)
+                opening = Opening(_spans(masks), lines, frames_a_second, bit_rate, mark, shown)
                 process.send(pack("open", stream.number, opening))
                 yield stream
             finally:

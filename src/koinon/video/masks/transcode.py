@@ -19,7 +19,7 @@ from koinon.video.masks.marking import Mark
 from koinon.video.masks.model import Kind, Mask, Polygon
 from koinon.video.masks.picture import Cover, masked_copy, planes_of
 from koinon.video.recorder.model import TICKS
-from koinon.video.recorder.nal import Format, kind, read_format
+from koinon.video.recorder.nal import Format, kind, read_format, read_nals
 
 if TYPE_CHECKING:
     import av
@@ -84,8 +84,10 @@ class Transcoder:
         frames_a_second: int = FRAMES_A_SECOND,
         bit_rate: int = BIT_RATE,
         mark: str = "",
+        shown: tuple[int, int] | None = None,
     ) -> None:
         self.failed = 0
+        self._shown = shown
         self._text = mark
         self._marks: dict[tuple[int, int], Mark] = {}
         self._spans = tuple(spans)
@@ -185,6 +187,8 @@ class Transcoder:
         if wall_us is None:
             self.failed += 1  # whose time is not known, nor its mask
             return
+        if self._shown is not None and not self._shown[0] <= wall_us < self._shown[1]:
+            return  # others needed it
         if self._due is not None and abs(ticks - self._due) < 2 * TICKS:
             if ticks < self._due - self._step // 4:
                 return
@@ -238,17 +242,6 @@ class Transcoder:
         )
         # No B-frames are made: what is encoded comes out at once, and in order.
         yield Coded(packet.pts or 0, wall_us, bool(packet.is_keyframe), data)
-
-
-def read_nals(data: bytes) -> Iterator[bytes]:
-    """The NALs that `data` holds, each after its length in four bytes; ends before one that is cut."""
-    at = 0
-    while at + 4 <= len(data):
-        size = int.from_bytes(data[at : at + 4], "big")
-        if at + 4 + size > len(data):
-            return
-        yield data[at + 4 : at + 4 + size]
-        at += 4 + size
 
 
 def split_stream(data: bytes) -> list[bytes]:

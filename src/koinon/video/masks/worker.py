@@ -35,13 +35,16 @@ PICTURE_CPU_SECONDS: Final = 5
 
 
 class Opening(msgspec.Struct, frozen=True):
-    """What a stream begins with. `mark`: the words in every picture, none where it is empty."""
+    """What a stream begins with. `mark`: the words in every picture, none where it is empty. `shown`: only pictures
+    from the one moment up to the other are (Unix microseconds); all are decoded.
+    """
 
     spans: tuple[Span, ...]
     lines: int
     frames_a_second: int
     bit_rate: int = BIT_RATE
     mark: str = ""
+    shown: tuple[int, int] | None = None
 
 
 class _Head(msgspec.Struct, frozen=True, array_like=True):
@@ -80,7 +83,7 @@ def serve(given: BinaryIO, told: BinaryIO) -> None:
         if kind == "open":
             streams[stream] = Transcoder(
                 body.spans, lines=body.lines, frames_a_second=body.frames_a_second, bit_rate=body.bit_rate,
-                mark=body.mark,
+                mark=body.mark, shown=body.shown,
             )  # fmt: skip
             continue
         if kind in ("draw", "size"):

@@ -11,7 +11,9 @@ from typing import Final, NamedTuple
 
 from koinon.base.errors import Invalid
 from koinon.video.recorder import boxes
+from koinon.video.recorder.cutting import decoding_times
 from koinon.video.recorder.model import TICKS, KeyFrame
+from koinon.video.recorder.nal import kind, read_nals
 from koinon.video.recordings.model import StoredUnit
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -20,6 +22,7 @@ LARGEST_FRAGMENT: Final = 16 << 20
 """Bytes. The recorder writes none above 4 MiB and a frame of 8."""
 
 _LARGEST_HEAD: Final = 1 << 20
+_SKIPPED: Final = frozenset({8, 9})  # RASL_N, RASL_R
 
 
 class Fragment(NamedTuple):
@@ -190,6 +193,35 @@ def until_ticks(fragment: Fragment, end: int) -> Fragment | None:
     start = len(fragment.data) - sum(sample.size for sample in fragment.samples)
     data = boxes.fragment(1, fragment.base, samples) + fragment.data[start : start + size]
     return Fragment(data, fragment.base, samples)
+
+
+def without_leading(fragment: Fragment, codec: str) -> Fragment:
+    """The fragment, which begins with a key frame, without the frames that refer to frames before that one (RASL).
+
+    A decoder that begins with it leaves them out. Source: ITU-T H.265 section 7.4.2.2. H.264 has none: nothing goes
+    past what the recorder takes for a key frame there (IDR).
+    """
+    if not codec.startswith(("hvc1", "hev1")):
+        return fragment
+    at = len(fragment.data) - sum(sample.size for sample in fragment.samples)
+    kept: list[boxes.Sample] = []
+    body: list[bytes] = []
+    times: list[int] = []
+    for sample, shown in zip(fragment.samples, fragment.shown(), strict=True):
+        data = fragment.data[at : at + sample.size]
+        at += sample.size
+        if not any(kind("h265", nal) in _SKIPPED for nal in read_nals(data)):
+            kept.append(sample)
+            body.append(data)
+            times.append(shown)
+    if len(kept) == len(fragment.samples):
+        return fragment
+    decode = decoding_times(times, fragment.base + fragment.duration, 0)
+    samples = [
+        boxes.Sample(decode[index + 1] - decode[index], each.size, each.key, times[index] - decode[index])
+        for index, each in enumerate(kept)
+    ]
+    return Fragment(boxes.fragment(1, decode[0], samples) + b"".join(body), decode[0], samples)
 
 
 def shift(data: bytes, ticks: int) -> bytes:

@@ -4,7 +4,7 @@ Source: ITU-T H.264 (08/2021) sections 7.3.1, 7.3.2.1, 7.4.1; ITU-T H.265 (08/20
 7.3.3, 7.4.2.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final, Literal
 
 import msgspec
@@ -26,6 +26,17 @@ _HIGH_PROFILES: Final = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138
 def kind(codec: Codec, nal: bytes) -> int:
     """`nal_unit_type` of a NAL that is not empty."""
     return nal[0] & 31 if codec == "h264" else nal[0] >> 1 & 63
+
+
+def read_nals(data: bytes) -> Iterator[bytes]:
+    """The NALs that `data` holds, each after its length in four bytes; ends before one that is cut."""
+    at = 0
+    while at + 4 <= len(data):
+        size = int.from_bytes(data[at : at + 4], "big")
+        if at + 4 + size > len(data):
+            return
+        yield data[at + 4 : at + 4 + size]
+        at += 4 + size
 
 
 class Format(msgspec.Struct, frozen=True):
