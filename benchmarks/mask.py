@@ -27,8 +27,7 @@ from koinon.video.cameras.model import CameraId
 from koinon.video.exports.filming import BIT_RATE, FRAMES_A_SECOND, LINES
 from koinon.video.masks import Coded, Kind, Mask, MaskId, MaskPool
 from koinon.video.masks.stream import _avc_sets
-from koinon.video.masks.transcode import read_nals
-from koinon.video.recorder.nal import Format, read_format
+from koinon.video.recorder.nal import Format, read_format, read_nals
 
 SECONDS = 40
 RATE = 25

@@ -90,14 +90,14 @@ class Files:
         return to_us(max(unit.end for unit in self.units))
 
 
-async def _record(folder: Path, clip: Clip, seconds: float) -> list[StoredUnit]:
+async def _record(folder: Path, clip: Clip, seconds: float, unit_seconds: float = 2.0) -> list[StoredUnit]:
     units: list[Unit] = []
     prepare_folder(folder)
     disk = Disk(folder, least_free=1 << 20)
     async with CameraServer([clip]) as server:
         camera = Camera(
             parse_source(server.url("cam")),
-            Options(name="cam", unit_seconds=2.0),
+            Options(name="cam", unit_seconds=unit_seconds),
             disk,
             on_unit=units.append,
             on_gap=lambda gap: None,

@@ -188,7 +188,7 @@ class SlowMasker:
         self.may = asyncio.Event()
 
     async def mask(
-        self, masks: Sequence[Mask], init: bytes, data: bytes, unit_us: int, *whose: object
+        self, masks: Sequence[Mask], init: bytes, data: bytes, unit_us: int, *whose: object, since_us: int = 0
     ) -> Made:
         self.asked.set()
         await self.may.wait()

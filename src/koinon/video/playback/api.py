@@ -261,6 +261,7 @@ async def show_playlist(
     stream = await playback.find_stream(door.camera)
     async with playback.database.acquire() as connection:
         units = await list_units(connection, stream, door.since, door.until)
+        codecs = [(await get_entry(connection, each)).codec for each in {unit.entry for unit in units}]
     masks = await playback.list_masks(door.camera, door.view)
     segments = [
         each._replace(masked=bool(mask_of(masks, each.unit.start, each.unit.end)))
@@ -269,7 +270,7 @@ async def show_playlist(
     # What was recorded a moment ago may not be in the index yet.
     whole = (clock.now() - door.until).total_seconds() > 180
     return Response(
-        hls.write(segments, whole=whole),
+        hls.write(segments, whole=whole, independent=all(each.startswith("avc1") for each in codecs)),
         media_type=_PLAYLIST,
         cookies=door.renew(),
     )
@@ -357,6 +358,11 @@ async def show_masked(
     unit, start_us = segment.unit, to_us(segment.unit.start)
     async with playback.database.acquire() as connection:
         entry = await get_entry(connection, unit.entry)
+
+    async def read_before() -> bytes:
+        offset = max((key.offset for key in unit.key_frames if key.offset < segment.offset), default=None)
+        return b"" if offset is None else await playback.read(unit, offset, segment.offset - offset)
+
     with door.sending():
         made = await playback.segments.make(
             view,
@@ -364,6 +370,7 @@ async def show_masked(
             over,
             entry,
             lambda: playback.read(unit, segment.offset, segment.end - segment.offset),
+            read_before,
             start_us,
         )
     moved = shift(made, place(start_us, base_of(to_us(door.since))))

@@ -85,8 +85,10 @@ def _segment(unit: StoredUnit, begin: int, end: int) -> Segment:
     )
 
 
-def write(segments: Sequence[Segment], *, whole: bool) -> str:
-    """The playlist; addresses are relative to its own. `whole`: nothing will be added any more."""
+def write(segments: Sequence[Segment], *, whole: bool, independent: bool = True) -> str:
+    """The playlist; addresses are relative to its own. `whole`: nothing will be added any more. `independent`: no
+    picture refers to one of another segment, which in H.265 those after a key frame may (section 4.3.5.1).
+    """
     longest = max((seconds_of(each) for each in map(_ticks, segments)), default=SEGMENT_SECONDS)
     lines = [
         "#EXTM3U",
@@ -94,8 +96,9 @@ def write(segments: Sequence[Segment], *, whole: bool) -> str:
         f"#EXT-X-TARGETDURATION:{ceil(longest)}",
         "#EXT-X-MEDIA-SEQUENCE:0",
         f"#EXT-X-PLAYLIST-TYPE:{'VOD' if whole else 'EVENT'}",
-        "#EXT-X-INDEPENDENT-SEGMENTS",
     ]
+    if independent:
+        lines.append("#EXT-X-INDEPENDENT-SEGMENTS")
     last: Segment | None = None
     for each in segments:
         changed = last is None or each.map != last.map

@@ -17,7 +17,7 @@ from koinon.video.masks.model import Mask
 from koinon.video.masks.policy import mask_of
 from koinon.video.masks.stream import Coded, MaskedStream, MaskPool
 from koinon.video.playback.course import Media, Missing, Opening, Piece, Walk
-from koinon.video.playback.pieces import Fragment, of_us, split
+from koinon.video.playback.pieces import Fragment, of_us, split, without_leading
 from koinon.video.recorder import boxes
 from koinon.video.recorder.model import TICKS
 from koinon.video.recorder.nal import Format
@@ -33,6 +33,7 @@ WAITING: Final = 32
 """Segments of playlists that wait for their turn, and so many of one view."""
 WAITING_A_VIEW: Final = 2
 _LATER_SECONDS: Final = 2
+_NEVER_US: Final = 1 << 62
 
 Made = tuple[Format, list[Coded]]
 
@@ -41,10 +42,16 @@ class Masker(Protocol):
     """Masks a group of pictures."""
 
     async def mask(
-        self, masks: Sequence[Mask], init: bytes, data: bytes, unit_us: int, *whose: Hashable
+        self,
+        masks: Sequence[Mask],
+        init: bytes,
+        data: bytes,
+        unit_us: int,
+        *whose: Hashable,
+        since_us: int = 0,
     ) -> Made:
         """How the masked frames are decoded, and they themselves; ticks count from the unit's start. `whose`: for which
-        person.
+        person. What was taken before `since_us` is decoded, since others refer to it, and does not come out.
 
         Raises:
             Unavailable: `masks_full`, `masking_failed`.
@@ -59,7 +66,13 @@ class PoolMasker:
         self._pool = pool
 
     async def mask(
-        self, masks: Sequence[Mask], init: bytes, data: bytes, unit_us: int, *whose: Hashable
+        self,
+        masks: Sequence[Mask],
+        init: bytes,
+        data: bytes,
+        unit_us: int,
+        *whose: Hashable,
+        since_us: int = 0,
     ) -> Made:
         format_: Format | None = None
         frames: list[Coded] = []
@@ -68,7 +81,10 @@ class PoolMasker:
             async with asyncio.timeout(SECONDS):
                 await self._pool.places.wait(*whose)
         try:
-            async with asyncio.timeout(SECONDS), self._pool.open(masks, *whose) as stream:
+            async with (
+                asyncio.timeout(SECONDS),
+                self._pool.open(masks, *whose, shown=(since_us, _NEVER_US)) as stream,
+            ):
                 # What is made is taken while more is fed: a process holds only so much that nobody took.
                 feeding = asyncio.create_task(_feed(stream, init, data, unit_us))
                 try:
@@ -110,12 +126,13 @@ class MaskedWalk:
         self._told: tuple[int, Format] | None = None  # unit and format of the opening that was given last
         self._ahead: deque[Piece] = deque()  # taken from the other walk, not looked at yet
         self._ready: deque[Piece] = deque()
+        self._before: tuple[int, bytes] | None = None  # unit and bytes of the group that was masked last
 
     def seek(self, us: int) -> None:
         self._walk.seek(us)
         self._ahead.clear()
         self._ready.clear()
-        self._opening = self._told = None
+        self._opening = self._told = self._before = None
 
     async def before(self, us: int) -> int | None:
         return await self._walk.before(us)
@@ -156,9 +173,14 @@ class MaskedWalk:
             if size > LARGEST_GROUP:
                 raise TooLarge("group_too_large", limit_bytes=LARGEST_GROUP)
             data = b"".join(each.fragment.data for each in group)
+            unit_us, lead = self._before or (0, b"")
+            if keys_only or unit_us != first.unit_us or not refers_back(first.fragment, self._opening.entry):
+                lead = b""
+            self._before = (first.unit_us, data)
             format_, frames = await self._masker.mask(
-                self._masks, self._opening.entry.init, data, self._opening.unit_us, self._whose
-            )
+                self._masks, self._opening.entry.init, lead + data, self._opening.unit_us, self._whose,
+                since_us=_begin(first.fragment, first.unit_us),
+            )  # fmt: skip
         except KoinonError as error:
             end = max(max(each.frames_us) for each in group) + 1
             self._ready.append(Missing([Span(of_us(first.us), of_us(end), State.UNKNOWN, error.code)]))
@@ -196,6 +218,16 @@ def _fragment(frames: list[Coded], end: int) -> Fragment:
     return Fragment(data, base, samples)
 
 
+def refers_back(fragment: Fragment, entry: SampleEntry) -> bool:
+    """Whether pictures of the fragment refer past its key frame, to the group of pictures before."""
+    return without_leading(fragment, entry.codec) is not fragment
+
+
+def _begin(fragment: Fragment, unit_us: int) -> int:
+    """When its earliest frame was taken, as whoever feeds a unit tells it, but for rounding."""
+    return unit_us + min(fragment.shown()) * 1_000_000 // TICKS - 1000
+
+
 class Segments:
     """Masks segments of playlists: so many at once, so many waiting, of each view no more than it can use, and of each
     person a fair share.
@@ -227,10 +259,11 @@ class Segments:
         masks: Sequence[Mask],
         entry: SampleEntry,
         read: Callable[[], Awaitable[bytes]],
+        read_before: Callable[[], Awaitable[bytes]],
         unit_us: int,
     ) -> bytes:
-        """A segment, masked: one fragment, its times counting from the unit's start. `read` gives it as recorded;
-        `whose`: for which person.
+        """A segment, masked: one fragment, its times counting from the unit's start. `read` gives it as recorded,
+        `read_before` the group of pictures before it, nothing where it is the unit's first; `whose`: for which person.
 
         Raises:
             TooMany: `masking_busy`, `share_taken`.
@@ -245,11 +278,14 @@ class Segments:
             whole, _ = split(data)
             if not whole:
                 raise Unavailable("masking_failed", why="no picture in it")
-            format_, frames = await self._masker.mask(masks, entry.init, data, unit_us, whose)
+            before = await read_before() if refers_back(whole[0], entry) else b""
+            format_, frames = await self._masker.mask(
+                masks, entry.init, before + data, unit_us, whose, since_us=_begin(whole[0], unit_us)
+            )
             if boxes.opening(format_) != await self.make_init(entry):
                 # A player decodes it by what the playlist named, and that would show anything.
                 raise Unavailable("masking_failed", why="another format than was told")
-            end = whole[-1].base + whole[-1].duration + whole[0].samples[0].composition
+            end = whole[-1].base + whole[-1].duration
             return _fragment(frames, end).data
 
     @contextlib.asynccontextmanager
