@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from pyshacl import validate
 from rdflib import Graph, Literal, URIRef
-from rdflib.namespace import DCAT, DCTERMS, RDF, SH, SKOS
+from rdflib.namespace import DCAT, DCTERMS, RDF, RDFS, SH, SKOS
 from tests.integrator.catalogue.test_decisions import designation
 
 from koinon.base.errors import Invalid
@@ -167,6 +167,10 @@ MUST_FAIL: list[tuple[str, tuple[URIRef, URIRef, Any] | None, tuple[URIRef, URIR
     (
         "a flow without a rule", (AT.of("flow", "taxi-career"), CPSV.follows, None), None,
         "MinCountConstraintComponent",
+    ),
+    (
+        "an address that nothing says is a resource, which the shapes of DCAT-AP 3.0 refuse",
+        (URIRef(f"{ORIGIN}/api/exchanges"), RDF.type, RDFS.Resource), None, "ClassConstraintComponent",
     ),
     (
         "a service of nothing", (AT.of("service", "ksz/income"), DCAT.servesDataset, None), None,

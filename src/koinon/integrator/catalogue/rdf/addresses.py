@@ -1,7 +1,7 @@
 """Addresses of what the catalogue holds, stable under the origin of this installation; the namespaces of others."""
 
 from rdflib import Namespace, URIRef
-from rdflib.namespace import DCAT, DCTERMS, FOAF, OWL, RDF, SKOS, VOID, XSD
+from rdflib.namespace import DCAT, DCTERMS, FOAF, OWL, RDF, RDFS, SKOS, VOID, XSD
 
 CPSV = Namespace("http://purl.org/vocab/cpsv#")
 CV = Namespace("http://data.europa.eu/m8g/")
@@ -58,6 +58,7 @@ __all__ = [
     "PREFIXES",
     "R5R",
     "RDF",
+    "RDFS",
     "SKOS",
     "TERRITORIES",
     "VOID",

@@ -30,6 +30,7 @@ from koinon.integrator.catalogue.rdf.addresses import (
     PREFIXES,
     R5R,
     RDF,
+    RDFS,
     SKOS,
     TERRITORIES,
     VOID,
@@ -221,15 +222,15 @@ class _Writer:
             self.text(each, DCTERMS.title, service.title)
             self.text(each, DCTERMS.description, describe_service(self.catalogue, source, service))
             self.governed(each, source.keeper, service.basis)
-            self.add(each, DCAT.endpointURL, self.at.page("/api/exchanges"))
-            self.add(each, DCAT.endpointDescription, self.at.page(f"/catalogue/services/{resource}"))
+            self.reached(each, DCAT.endpointURL, "/api/exchanges")
+            self.reached(each, DCAT.endpointDescription, f"/catalogue/services/{resource}")
             self.add(each, DCAT.servesDataset, node)
             self.add(each, OWN.subject, Literal(service.subject))
             # Nobody downloads a source: its one distribution is access through the service, under the rules.
             distribution = self.at.of("distribution", resource)
             self.types(distribution, DCAT.Distribution)
             self.text(distribution, DCTERMS.title, service.title)
-            self.add(distribution, DCAT.accessURL, self.at.page("/api/exchanges"))
+            self.reached(distribution, DCAT.accessURL, "/api/exchanges")
             self.add(distribution, DCAT.accessService, each)
             self.add(node, DCAT.distribution, distribution)
             for field_name, field in service.fields.items():
@@ -314,7 +315,7 @@ class _Writer:
             distribution = self.at.of("distribution", "catalogue", syntax)
             self.types(distribution, DCAT.Distribution)
             self.text(distribution, DCTERMS.title, CATALOGUE_TITLE)
-            self.add(distribution, DCAT.accessURL, self.at.page(f"/api/catalogue?format={syntax}"))
+            self.reached(distribution, DCAT.accessURL, f"/api/catalogue?format={syntax}")
             self.add(distribution, DCTERMS["format"], FILE_TYPE[file_type])
             self.types(FILE_TYPE[file_type], DCTERMS.MediaTypeOrExtent)
             # The address of the Internet Assigned Numbers Authority, as DCAT-AP writes media types.
@@ -329,6 +330,14 @@ class _Writer:
         self.add(node, R5R.applicableLegislation, self.at.of("basis", basis))
         self.add(node, DCTERMS.accessRights, ACCESS.RESTRICTED)
         self.types(ACCESS.RESTRICTED, DCTERMS.RightsStatement)
+
+    def reached(self, node: URIRef, predicate: URIRef, path: str) -> None:
+        """An address of ours at which something is reached.
+
+        DCAT-AP 3.0's shapes want it typed: everything is a resource, and a validator that infers nothing cannot know.
+        """
+        self.add(node, predicate, self.at.page(path))
+        self.types(self.at.page(path), RDFS.Resource)
 
     def types(self, node: URIRef, *kinds: URIRef) -> None:
         for kind in kinds:
