@@ -16,12 +16,11 @@ from koinon.base.settings import Settings
 from koinon.base.signals import Signals
 from koinon.integrator.directory import DirectoryKeys, ReferenceDirectory
 from koinon.integrator.drivers.driver import Source
-from koinon.integrator.flows import FLOWS
 from koinon.integrator.operations import Meter, MeteredIntegrator
 from koinon.integrator.operations.sandbox import Sandboxes, separate
 from koinon.integrator.procedures import DebtsSource
 from koinon.integrator.service import Integrator
-from koinon.integrator.sources import SourceKeepers, open_sources, read_source_settings
+from koinon.integrator.sources import SourceKeepers, flows_of, open_sources, read_source_settings
 from koinon.trust.gate import DecisionSample, Gate, ProcessId, QuorumWatch, Uses
 from koinon.trust.ledger import Sealer
 from koinon.trust.standing import StandingKeeper, StandingLoader
@@ -130,6 +129,7 @@ async def open_platform(
         uses = Uses(gate, ProcessId(new_id()), kind)
         await uses.start()
         stack.push_async_callback(uses.stop)
+        connected = read_source_settings(settings.home)
         if sources is None:
             sources = open_sources(settings)
             for source in sources.values():
@@ -144,7 +144,7 @@ async def open_platform(
             sandboxes=sandboxes,
             gate=gate,
             uses=uses,
-            flows=FLOWS,
+            flows=flows_of(connected),
             sources=sources,
             keys=keys,
             origin=settings.origin,
@@ -165,7 +165,7 @@ async def open_platform(
             uses,
             integrator,
             platform_key(settings.home),
-            SourceKeepers(read_source_settings(settings.home)),
+            SourceKeepers(connected),
             open_objects(settings.objects_url, settings.home),
             Rights(database=database, gate=gate, uses=uses, tokens=Tokens.load(settings.home)),
             live,

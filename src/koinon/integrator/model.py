@@ -71,12 +71,14 @@ class Combined(msgspec.Struct, frozen=True, kw_only=True):
             about that person.
         explanation: every sentence of the decision; of these only the ones of released fields leave.
         notes: what the reader must know besides, whoever it is about: what was not examined, what is illustrative.
+        note: what the trace says besides of how it was answered; never what was answered.
     """
 
     fields: Mapping[str, FieldAnswer]
     parameters: tuple[Parameter, ...] = ()
     explanation: tuple[Text, ...] = ()
     notes: tuple[Text, ...] = ()
+    note: Mapping[str, Any] = {}
 
 
 class ExchangeRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

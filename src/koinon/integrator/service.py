@@ -164,7 +164,7 @@ class Integrator:
         passage = await self.gate.open(ask, exchange)
         combined, reports = await self._gather(flow, passage, ask.subjects[0])
         fields = combined.fields if request.explain else _unexplained(combined.fields)
-        released = await passage.release(fields, note=_note(reports))
+        released = await passage.release(fields, note={**_note(reports), **combined.note})
         notes = combined.notes if request.explain else None
         return Exchange(released, flow, passage.ask, reports, combined.parameters, notes)
 

@@ -26,8 +26,9 @@ host_keys = ["ssh-ed25519 AAAA..."]
 client_key = "keys/dwellings"
 ```
 
-Another Koinon is a source of the flows that are named, under a name of its own; `pins` is the body of its
-`/api/keys`, compared by another way, and `signing_key` the PEM of the key it knows us by:
+Another Koinon is a source of the flows that are named, under a name of its own, and these are then asked of it
+instead of our own sources; `pins` is the body of its `/api/keys`, compared by another way, and `signing_key` the PEM of
+the key it knows us by:
 
 ```toml
 [other_region]
@@ -78,7 +79,7 @@ from koinon.integrator.drivers import (
     read_address,
 )
 from koinon.integrator.drivers.files import Delivered, FolderPlace, ObjectsPlace, Place, SftpPlace, types_of
-from koinon.integrator.drivers.koinon import OtherKoinon, service_of
+from koinon.integrator.drivers.koinon import OtherKoinon, ask_elsewhere, service_of
 from koinon.integrator.drivers.signed import (
     Certificates,
     CertificateWatch,
@@ -92,10 +93,13 @@ from koinon.integrator.drivers.signed import (
     trusted_certificates,
 )
 from koinon.integrator.flows import FLOWS
+from koinon.integrator.model import Flow
 
 FILE = "sources.toml"
 _SOAP = frozenset({"rijksregister", "ksz", "magda"})
 _FILES = frozenset({"file", "s3", "sftp"})
+_NAMED = _SOAP | {"kbo", "candidates", "debts"} | REGISTERS.keys()
+"""Sources with a driver of their own name."""
 
 
 class SourceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -144,6 +148,28 @@ def read_source_settings(home: Path) -> Mapping[str, SourceSettings]:
         return msgspec.convert(tomllib.loads(file.read_text()), dict[str, SourceSettings])
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
         raise Invalid("invalid_setting", setting=str(file), why=str(error)) from None
+
+
+def flows_of(sources: Mapping[str, SourceSettings]) -> Mapping[str, Flow]:
+    """The flows that the integrator offers, by name; those that a connected source names are asked of it.
+
+    Raises:
+        Invalid: `invalid_setting`: one flow of two sources, or of one that is no other Koinon; no such flow.
+    """
+    elsewhere: dict[str, Flow] = {}
+    for name, how in sources.items():
+        for flow in how.flows:
+            why = ""
+            if name in _NAMED:
+                why = "another source has this name"
+            elif flow not in FLOWS:
+                why = "no such flow, or one of lists"
+            elif flow in elsewhere:
+                why = f"two sources have the flow {flow}"
+            if why:
+                raise Invalid("invalid_setting", setting=f"{name}.flows", why=why)
+            elsewhere[flow] = ask_elsewhere(FLOWS[flow], name)
+    return {**FLOWS, **elsewhere}
 
 
 def open_sources(settings: Settings) -> dict[str, Source]:

@@ -119,6 +119,13 @@ def counted(outcome: str) -> float:
     return REGISTRY.get_sample_value("koinon_source_copies_total", labels) or 0.0
 
 
+async def test_a_copy_says_as_the_answer_did_why_a_field_has_no_value() -> None:
+    desk = Desk(Firms(values={"active": True}, gaps={"name": "unknown"}))
+    first, second = await desk.ask(), await desk.ask()
+    assert second[0].age_seconds == 0 and len(desk.source.asked) == 1
+    assert dict(second[0].gaps) == dict(first[0].gaps) == {"name": "unknown"}
+
+
 async def test_the_second_question_asks_no_source_and_says_how_old_its_answer_is(desk: Desk) -> None:
     hits, misses = counted("hit"), counted("miss")
     (first,) = await desk.ask()

@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 import pytest
 from tests.integrator.drivers.conformance import Case, JsonConformance
 from tests.integrator.drivers.conftest import context
@@ -19,8 +20,8 @@ from koinon.base.crypto import SigningKey
 from koinon.base.errors import KoinonError
 from koinon.base.http_signatures import parse_request, sign_response
 from koinon.demo.sources.server import Asked, Behaviour, Said, Shell, make_server
-from koinon.integrator.drivers import HttpClient, Reachable, WireFault, read_address
-from koinon.integrator.drivers.koinon import OtherKoinon, service_of
+from koinon.integrator.drivers import HttpClient, Reachable, SourceAnswer, WireFault, read_address
+from koinon.integrator.drivers.koinon import OtherKoinon, ask_elsewhere, service_of, translate
 from koinon.integrator.drivers.koinon.translate import _value
 from koinon.integrator.flows import FLOWS
 
@@ -191,6 +192,74 @@ async def test_it_asks_the_fields_it_needs_and_gives_its_exchange_as_the_case(
         "subject": {"national_number": A},
         "fields": ["parking_card", "parking_card_from", "reduction_card"],
     }
+
+
+async def test_why_a_field_has_no_value_is_told_field_by_field(other: OtherKoinon) -> None:
+    answer = await other.fetch("disability-rights", A, ["parking_card", "reduction_card"], context())
+    assert (dict(answer.values), dict(answer.gaps)) == ({"parking_card": True}, {"reduction_card": "no_data"})
+
+
+SAID: list[tuple[dict[str, str], str | None, str]] = [
+    ({"parking_card": "no_data", "reduction_card": "no_data"}, "no_data", ""),
+    ({"parking_card": "not_allowed", "reduction_card": "not_allowed"}, "not_allowed", ""),
+    ({}, "not_allowed", ""),  # their rules filtered all of it
+    ({"parking_card": "no_data"}, "no_data", ""),
+    ({"parking_card": "unknown", "reduction_card": "no_data"}, None, "unknown"),
+    ({"parking_card": "unknown"}, None, "unknown"),
+    ({"parking_card": "no_answer", "reduction_card": "unknown"}, None, "no_answer_behind"),
+]
+
+
+@pytest.mark.parametrize(("fields", "status", "detail"), SAID)
+def test_what_is_unknown_there_never_passes_for_none(
+    fields: dict[str, str], status: str | None, detail: str
+) -> None:
+    service = SERVICES["disability-rights"]
+    asked = translate.question(service, A, frozenset({"parking_card", "reduction_card"}), context())
+    body = msgspec.json.encode(
+        {
+            "exchange": str(uuid4()), "flow": asked.flow, "purpose": asked.purpose, "case": asked.case,
+            "answer": {name: {"status": each} for name, each in fields.items()},
+        }
+    )  # fmt: skip
+    if status is None:
+        with pytest.raises(WireFault) as fault:
+            translate.read(service, A, asked, body)
+        assert (fault.value.code, fault.value.detail) == ("source_fault", detail)
+        return
+    reply = translate.read(service, A, asked, body)
+    assert reply.status == status
+    assert dict(reply.gaps) == {
+        name: fields.get(name, "not_allowed") for name in ("parking_card", "reduction_card")
+    }
+
+
+def told(**changes: Any) -> SourceAnswer:
+    values: dict[str, Any] = {"source": "other", "service": FLOW.name, "subject": A, "status": "data"}
+    return SourceAnswer(**(values | changes))
+
+
+def test_a_flow_asked_elsewhere_says_what_they_say_and_guesses_nothing() -> None:
+    flow = ask_elsewhere(FLOW, "other")
+    assert flow.plan.resources == {"other/disability-rights": frozenset(FLOW.fields)}
+    assert (flow.name, flow.fields, flow.purposes) == (FLOW.name, FLOW.fields, FLOW.purposes)
+    at = datetime.now(UTC)
+    gaps: dict[str, Any] = {"parking_card_until": "no_data", "reduction_card": "no_answer"}
+    combined = flow.combine(A, [told(values={"parking_card": False}, gaps=gaps, reference="x-1")], at)
+    found = {name: (field.status, field.value) for name, field in combined.fields.items()}
+    assert found["parking_card"] == ("value", False)
+    assert found["parking_card_until"] == ("no_data", None)
+    assert found["reduction_card"] == ("no_answer", None)
+    assert found["companion_card"] == ("unknown", None)  # they said nothing of it
+    assert combined.note == {"theirs": {"exchange": "x-1"}}
+
+
+@pytest.mark.parametrize("status", ["no_data", "no_answer", "not_allowed"])
+def test_without_an_answer_every_field_says_why(status: Any) -> None:
+    answer = told(status=status, detail="party_suspended")
+    combined = ask_elsewhere(FLOW, "other").combine(A, [answer], datetime.now(UTC))
+    assert {field.status for field in combined.fields.values()} == {status}
+    assert combined.note == {"theirs": {"code": "party_suspended"}}
 
 
 async def test_who_has_no_dossier_there_is_refused_by_name(other: OtherKoinon) -> None:

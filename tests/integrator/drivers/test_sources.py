@@ -11,7 +11,8 @@ from koinon.base.errors import Invalid
 from koinon.base.settings import Settings
 from koinon.integrator.drivers.files import Delivered
 from koinon.integrator.drivers.koinon import OtherKoinon
-from koinon.integrator.sources import open_sources
+from koinon.integrator.flows import FLOWS
+from koinon.integrator.sources import SourceSettings, flows_of, open_sources
 
 
 def _opened(home: Path, text: str) -> dict[str, object]:
@@ -48,6 +49,32 @@ async def test_another_koinon_is_a_source_of_the_flows_that_are_named(tmp_path: 
     for flows in ('["no-such-flow"]', '["debt-recovery"]'):
         with pytest.raises(Invalid, match="invalid_setting"):
             _opened(tmp_path, section + f"flows = {flows}")
+
+
+def test_flows_that_a_source_names_are_asked_of_it_and_the_others_as_ever() -> None:
+    flows = flows_of({"other": SourceSettings("https://koinon.example", flows=("disability-rights",))})
+    assert flows.keys() == FLOWS.keys()
+    assert set(flows["disability-rights"].plan.resources) == {"other/disability-rights"}
+    assert all(flows[name] is flow for name, flow in FLOWS.items() if name != "disability-rights")
+    assert flows_of({}) == FLOWS
+
+
+@pytest.mark.parametrize(
+    ("sources", "why"),
+    [
+        ({"one": ("disability-rights",), "two": ("disability-rights",)}, "two sources"),
+        ({"kbo": ("contractor-check",)}, "another source"),
+        ({"disability": ("disability-rights",)}, "another source"),
+        ({"one": ("no-such-flow",)}, "no such flow"),
+    ],
+)
+def test_a_flow_is_asked_of_one_other_koinon_or_nothing_starts(
+    sources: dict[str, tuple[str, ...]], why: str
+) -> None:
+    settings = {name: SourceSettings("https://x.example", flows=flows) for name, flows in sources.items()}
+    with pytest.raises(Invalid, match="invalid_setting") as refused:
+        flows_of(settings)
+    assert why in refused.value.facts["why"]
 
 
 @pytest.mark.parametrize(

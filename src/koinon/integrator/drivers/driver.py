@@ -30,6 +30,7 @@ from koinon.integrator.drivers.numbers import is_enterprise_number, is_national_
 from koinon.integrator.drivers.values import Value
 
 Status = Literal["data", "no_data", "no_answer", "not_allowed"]
+Gap = Literal["unknown", "no_data", "no_answer", "not_allowed"]
 
 
 # They go into headers and envelopes of others: a code and a number, nothing that could break out of its
@@ -100,6 +101,8 @@ class SourceAnswer(msgspec.Struct, frozen=True, kw_only=True):
         values: by field, only asked ones; a field that the source left open is absent.
         fault: why there are no values, a key of `FAULTS`.
         detail: the source's own code for it; never personal data.
+        gaps: why fields have no value, where the source says so of each: `unknown`, `no_data`, `no_answer` or
+            `not_allowed`; of a field that is in neither nothing is known.
         replaced_by: the number that took the place of the asked one, where it was followed.
         reference: the source's ticket, to be quoted to its help desk.
         milliseconds: between asking and knowing.
@@ -111,6 +114,7 @@ class SourceAnswer(msgspec.Struct, frozen=True, kw_only=True):
     subject: str
     status: Status
     values: Mapping[str, Value] = {}
+    gaps: Mapping[str, Gap] = {}
     fault: str | None = None
     detail: str = ""
     replaced_by: str | None = None
@@ -171,6 +175,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     subject: str
     status: Status = "data"
     values: Mapping[str, Value] = {}
+    gaps: Mapping[str, Gap] = {}
     fault: str | None = None
     detail: str = ""
     replaced_by: str | None = None
@@ -344,6 +349,9 @@ class Driver(ABC):
                     subject=subject,
                     status=reply.status,
                     values={name: value for name, value in reply.values.items() if name in fields},
+                    gaps={name: gap for name, gap in reply.gaps.items() if name in fields}
+                    if reply.gaps
+                    else {},
                     fault=reply.fault,
                     detail=reply.detail,
                     reference=reply.reference,

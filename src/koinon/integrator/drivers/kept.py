@@ -19,7 +19,7 @@ from koinon.base.clock import Clock
 from koinon.base.crypto import hmac_token, open_sealed, seal
 from koinon.base.errors import Invalid
 from koinon.base.metrics import counter, gauge
-from koinon.integrator.drivers.driver import SourceAnswer, Status
+from koinon.integrator.drivers.driver import Gap, SourceAnswer, Status
 from koinon.integrator.drivers.values import Value
 
 MOST_ENTRIES = 20_000
@@ -77,6 +77,7 @@ class _Sealed(msgspec.Struct, array_like=True):
     detail: str
     replaced_by: str | None
     reference: str | None
+    gaps: Mapping[str, Gap]
 
 
 class KeptAnswers:
@@ -211,6 +212,7 @@ class KeptAnswers:
             detail=read.detail,
             replaced_by=read.replaced_by,
             reference=read.reference,
+            gaps=read.gaps,
             age_seconds=age,
         )
 
@@ -238,7 +240,9 @@ class KeptAnswers:
         try:
             values = {name: self._written(value) for name, value in answer.values.items()}
             body = msgspec.msgpack.encode(
-                _Sealed(answer.status, values, answer.detail, answer.replaced_by, answer.reference)
+                _Sealed(
+                    answer.status, values, answer.detail, answer.replaced_by, answer.reference, answer.gaps
+                )
             )
             read = msgspec.msgpack.decode(body, type=_Sealed)
             return body if self._values(read) == dict(answer.values) else None

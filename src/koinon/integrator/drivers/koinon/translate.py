@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from koinon.integrator.drivers.driver import Context, Field, Reply, Service, Status, WireFault
+from koinon.integrator.drivers.driver import Context, Field, Gap, Reply, Service, Status, WireFault
 from koinon.integrator.drivers.values import Value
 from koinon.integrator.formats import LISTS, RECORD_TYPES
 from koinon.integrator.model import FieldStatus, Flow
@@ -59,10 +59,15 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     answer: Mapping[str, Answered]
 
 
+class _Facts(msgspec.Struct, frozen=True):
+    exchange: str = ""
+
+
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
     """The part of its refusal that we use; its words are not, they may name persons."""
 
     code: str
+    facts: _Facts = _Facts()
 
 
 def question(service: Service, subject: str, fields: frozenset[str], context: Context) -> Question:
@@ -91,20 +96,29 @@ def read(service: Service, subject: str, asked: Question, body: bytes) -> Reply:
     if (answer.flow, answer.purpose, answer.case) != (asked.flow, asked.purpose, asked.case):
         raise WireFault("wrong_subject")
     values: dict[str, Value] = {}
-    for name, field in answer.answer.items():
-        declared = service.fields.get(name)
-        if declared is not None and field.status == "value":
-            values[name] = _value(declared.kind, field.value)
-    statuses = {field.status for field in answer.answer.values()}
+    gaps: dict[str, Gap] = {}
+    for name in asked.fields:
+        field = answer.answer.get(name)
+        if field is None:
+            gaps[name] = "not_allowed"  # its rules filtered it
+        elif field.status == "value":
+            values[name] = _value(service.fields[name].kind, field.value)
+        else:
+            gaps[name] = field.status
     status: Status = "data"
     if not values:
+        statuses = set(gaps.values())
         if "no_answer" in statuses:
             raise WireFault("source_fault", "no_answer_behind")
-        if statuses == {"unknown"}:
+        if (
+            "unknown" in statuses
+        ):  # also beside others: that nothing is known must not pass for "there is none"
             raise WireFault("source_fault", "unknown")
         status = "not_allowed" if statuses <= {"not_allowed"} else "no_data"
     fault = "purpose_refused" if status == "not_allowed" else None
-    return Reply(subject=subject, status=status, values=values, fault=fault, reference=answer.exchange)
+    return Reply(
+        subject=subject, status=status, values=values, gaps=gaps, fault=fault, reference=answer.exchange
+    )
 
 
 def refused(subject: str, http_status: int, body: bytes) -> Reply:
@@ -114,12 +128,17 @@ def refused(subject: str, http_status: int, body: bytes) -> Reply:
         WireFault: `source_fault`: it is not one we know; `garbage`.
     """
     try:
-        code = msgspec.json.decode(body, type=Problem).code[:32]
+        problem = msgspec.json.decode(body, type=Problem)
     except (msgspec.MsgspecError, RecursionError, ValueError):
         raise WireFault("garbage", "problem") from None
+    code = problem.code[:32]
     if http_status == 403:
         return Reply(
-            subject=subject, status="not_allowed", fault=_REFUSED.get(code, "purpose_refused"), detail=code
+            subject=subject,
+            status="not_allowed",
+            fault=_REFUSED.get(code, "purpose_refused"),
+            detail=code,
+            reference=problem.facts.exchange[:36] or None,
         )
     raise WireFault("source_fault", code)
 
