@@ -18,6 +18,11 @@ PARTS = {
         "koinon.client.mutations_cli",
         "that something changed, keys only: publish, subscribe, follow",
     ),
+    "dossiers": (
+        "koinon.client.dossiers_cli",
+        "a party's files on persons, entered by its system with proof",
+    ),
+    "pins": ("koinon.client.pins_cli", "the keys by which a platform is believed: fetch and compare"),
     "cameras": ("koinon.client.cameras_cli", "a party's own cameras, handed in by its system"),
     "rules": (
         "koinon.trust.oversight.rules_cli",

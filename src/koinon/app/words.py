@@ -86,6 +86,10 @@ _COMMANDS: dict[str, Message] = {
     "moment_malformed": N_("Write a moment as 2026-11-24T10:00."),
     "session_missing": N_("Say who asks: with --login, or by a session in KOINON_SESSION."),
     "file_exists": N_("There is a file of this name already."),
+    "file_unreadable": N_("The file cannot be read."),
+    "persons_malformed": N_(
+        "Line %(line)s does not name a person: write national_number, family_name and birth_date as JSON."
+    ),
     "package_unreadable": N_("This is not a package of recordings, or it is damaged."),
     "convention_unknown": N_("There is no such convention."),
     # Certificates.

@@ -197,7 +197,7 @@ class Conversation:
         idempotency_key: str | None,
         content_type: str = JSON,
     ) -> Steps:
-        """The signature of the request, when it was sent, and the response of 200; refusals are raised.
+        """The signature of the request, when it was sent, and the response of 200 or 201; refusals are raised.
 
         Each attempt has a nonce and a signature of its own, and the idempotency key in common.
         """
@@ -209,7 +209,7 @@ class Conversation:
             last = attempt == self._retries.attempts
             if isinstance(reply, httpx.Response):
                 if reply.status_code not in _TRY_AGAIN:
-                    if reply.status_code != 200:
+                    if reply.status_code not in (200, 201):
                         pins = yield from self.get_pins()
                         raise self.refusal(reply, signed, pins)
                     return signed, now, reply

@@ -189,6 +189,7 @@ async def test_a_refusal_at_the_command_line_has_its_code(shell: Shell, office: 
         (("suspend", "x", "--key", stranger), NotAllowed, "signer_unknown"),
         (("grant", "2026/999", "--key", deputy), NotFound, "target_unknown"),
         (("approve-rule", "x", "--digest", "0" * 64, "--key", first), NotFound, "rule_unknown"),
+        (("approve-rule", "x", "y", "--digest", "0" * 64, "--key", first), Invalid, "act_malformed"),
         (("advise", "party", "x", "--outcome", "favourable", "--key", deputy), Invalid, "act_malformed"),
     ):
         with pytest.raises(kind, match=code):

@@ -12,10 +12,10 @@ from rich.table import Table
 from koinon.base.clock import SystemClock, civil_date
 from koinon.base.errors import Conflict, Invalid, NotAllowed, NotFound
 from koinon.base.text import LANGUAGES, Language
-from koinon.trust.oversight.cli.common import Json, Shown, opened, print_json
+from koinon.trust.oversight.cli.common import Json, Shown, opened, print_json, tell
 from koinon.trust.oversight.rules import AUTHORS, Followed, follow_rules, propose_rule
 from koinon.trust.parties import Register
-from koinon.trust.rules import load_rules
+from koinon.trust.rules import adopt_vocabulary, load_rules, read_vocabulary
 from koinon.trust.rules.cli import app as documents
 from koinon.trust.rules.document import rule_document
 from koinon.trust.rules.parse import check_rule, invalid
@@ -32,45 +32,61 @@ app.add_typer(documents)
 
 @app.command()
 def propose(
-    file: Annotated[Path, typer.Argument(help="The rule's document.")],
+    files: Annotated[list[Path], typer.Argument(help="Documents of rules, proposed in this order.")],
     author: Annotated[str, typer.Option(help="Id of the person in the register who wrote it.")],
     language: Shown = "en",
     as_json: Json = False,
 ) -> None:
-    """The version is a draft in the database, analysed and replayed. Exits 65 when its analysis blocks approval."""
-    spoken = _spoken(language)
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Invalid("rule_unreadable", file=str(file), why=type(error).__name__) from None
+    """Each version is a draft in the database, analysed and replayed; all of them or, where one cannot be, none.
 
-    async def main() -> dict[str, Any]:
+    Exits 65 when an analysis blocks approval.
+    """
+    spoken = _spoken(language)
+    texts = [(str(file), _read(file)) for file in files]
+
+    async def main() -> list[dict[str, Any]]:
         now = SystemClock().now()
+        made = []
         async with opened() as (database, sealer):
             async with database.acquire() as connection:
                 standing = await StandingLoader()(connection)
             _check_author(standing.register, author)
             async with database.transaction() as connection:
-                rule, problems = check_rule(text, str(file), await load_vocabulary(connection), author)
-                if rule is None:
-                    raise invalid(problems)
-                stored, found = await propose_rule(connection, sealer, rule, author, standing.acts, now)
-        return {
-            "rule": rule.id,
-            "version": rule.version,
-            "digest": stored.digest,
-            "blocked": bool(found.blocking),
-            **found.reports(),
-        }
+                vocabulary = await load_vocabulary(connection)
+                for file, text in texts:
+                    rule, problems = check_rule(text, file, vocabulary, author)
+                    if rule is None:
+                        raise invalid(problems)
+                    stored, found = await propose_rule(connection, sealer, rule, author, standing.acts, now)
+                    told = {"rule": rule.id, "version": rule.version, "digest": stored.digest}
+                    made.append({**told, "blocked": bool(found.blocking), **found.reports()})
+        return made
 
     made = asyncio.run(main())
-    if as_json:
-        print_json(made)
-    else:
-        print(f"{made['rule']}/{made['version']}: {made['digest']}")
-        _print_reports(made, spoken)
-    if made["blocked"]:
+    for each in made:
+        if as_json:
+            print_json(each)
+        else:
+            print(f"{each['rule']}/{each['version']}: {each['digest']}")
+            _print_reports(each, spoken)
+    if any(each["blocked"] for each in made):
         raise typer.Exit(Conflict.exit_code)
+
+
+@app.command()
+def adopt(
+    file: Annotated[Path, typer.Argument(help="The vocabulary, whole; or the folder that holds it.")],
+    as_json: Json = False,
+) -> None:
+    """New rules are read with this vocabulary, and pages show words from it. Rules in force keep their words."""
+    vocabulary = read_vocabulary(file)
+
+    async def main() -> None:
+        async with opened() as (database, sealer), database.transaction() as connection:
+            await adopt_vocabulary(connection, sealer, vocabulary, SystemClock().now())
+
+    asyncio.run(main())
+    tell({"digest": vocabulary.digest}, as_json)
 
 
 @app.command("list")
@@ -152,6 +168,13 @@ def _facts(each: Followed) -> dict[str, Any]:
         "in_force_from": rule.in_force_from.isoformat(),
         "proposed_at": each.stored.proposed_at,
     }
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Invalid("rule_unreadable", file=str(file), why=type(error).__name__) from None
 
 
 def _check_author(register: Register, author: str) -> None:

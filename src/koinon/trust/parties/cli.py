@@ -28,6 +28,7 @@ from koinon.trust.parties import importing, service, store
 from koinon.trust.parties.facts import adviser_state, key_state, party_facts
 from koinon.trust.parties.model import (
     LOCAL_ISSUER,
+    AdviserId,
     Charter,
     Identity,
     Party,
@@ -309,6 +310,45 @@ def revoke_key(
             await service.revoke_key(connection, opened.sealer, kid, reason, by=INSTALLER, at=opened.at)
         if as_json:
             _print({"kid": kid, "revoked_at": opened.at})
+
+    _run(main)
+
+
+@app.command("propose-adviser")
+def propose_adviser(
+    party: PartyArgument,
+    person: Annotated[UUID, typer.Argument(help="id of the person, who is the party's")],
+    as_json: Json = False,
+) -> None:
+    """The person is proposed as the party's security adviser; the Commission can advise on it."""
+
+    async def main(opened: Opened) -> None:
+        async with opened.database.transaction() as connection:
+            found = await _find_party(connection, party)
+            adviser = await service.propose_adviser(
+                connection, opened.sealer, found.id, PersonId(person), by=INSTALLER, at=opened.at
+            )
+        _print({"adviser": adviser.id, "digest": adviser.digest}) if as_json else print(adviser.id)
+
+    _run(main)
+
+
+@app.command("appoint-adviser")
+def appoint_adviser(
+    adviser: Annotated[UUID, typer.Argument(help="id of the proposal")],
+    advice: Annotated[str, typer.Option(help="digest of the Commission's act that advises favourably")],
+    as_json: Json = False,
+) -> None:
+    """The security adviser is in office from today on."""
+
+    async def main(opened: Opened) -> None:
+        today = civil_date(opened.at)
+        async with opened.database.transaction() as connection:
+            await service.appoint_adviser(
+                connection, opened.sealer, AdviserId(adviser), today, advice, by=INSTALLER, at=opened.at
+            )
+        if as_json:
+            _print({"adviser": adviser, "appointed_on": today})
 
     _run(main)
 

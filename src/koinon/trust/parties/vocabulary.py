@@ -10,6 +10,12 @@ from koinon.base.text import Text
 
 PARTY_KINDS: dict[str, Text] = {
     "integrator": Text("dienstenintegrator", "intégrateur de services", "service integrator"),
+    # Not `integrator`: every exchange rests on the conventions of all parties of that kind.
+    "other_integrator": Text(
+        "dienstenintegrator van een andere overheid",
+        "intégrateur de services d'une autre autorité",
+        "service integrator of another authority",
+    ),
     "federal_source": Text(
         "federale authentieke bron", "source authentique fédérale", "federal authentic source"
     ),

@@ -1,5 +1,6 @@
 """Acts of the Commission and the Committee: each command says which act is wanted."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +25,7 @@ ReasonFr = Annotated[str, typer.Option("--reason-fr", help="the reason, in Frenc
 ReasonEn = Annotated[str, typer.Option("--reason-en", help="the reason, in English")]
 Number = Annotated[str, typer.Argument(help="the authorisation's number, as 2026/014")]
 Kind = Annotated[TargetKind, typer.Option(help="what is stopped")]
+Rules = Annotated[list[str], typer.Argument(help="names of rules; an act for each")]
 Digest = Annotated[
     str, typer.Option(help="digest of exactly what is agreed to; found by itself where it is public")
 ]
@@ -99,25 +101,27 @@ def advise(
 
 
 def approve_rule(
-    id: Annotated[str, typer.Argument(help="the rule's name")],
+    ids: Rules,
     key: KeyFile, reason_nl: ReasonNl, reason_fr: ReasonFr, reason_en: ReasonEn,
     digest: Digest = "", passphrase_file: PassphraseFile = None, server: Server = "", yes: Yes = False,
     language: Shown = "en", as_json: Json = False,
 ) -> None:  # fmt: skip
-    """A member of the Committee has approved the newest version of a rule, or the one with that digest."""
-    wanted = Wanted(Deed.APPROVE_RULE, TargetKind.RULE, id, digest)
-    sign(wanted, Text(reason_nl, reason_fr, reason_en), key, passphrase_file, server, yes, language, as_json)
+    """A member of the Committee has approved the newest version of each rule, or the one with that digest."""
+    reason = Text(reason_nl, reason_fr, reason_en)
+    for wanted in _rules(Deed.APPROVE_RULE, ids, digest):
+        sign(wanted, reason, key, passphrase_file, server, yes, language, as_json)
 
 
 def authorise_rule(
-    id: Annotated[str, typer.Argument(help="the rule's name")],
+    ids: Rules,
     key: KeyFile, reason_nl: ReasonNl, reason_fr: ReasonFr, reason_en: ReasonEn,
     digest: Digest = "", passphrase_file: PassphraseFile = None, server: Server = "", yes: Yes = False,
     language: Shown = "en", as_json: Json = False,
 ) -> None:  # fmt: skip
-    """The Commission has authorised the newest version of a rule, or the one with that digest."""
-    wanted = Wanted(Deed.AUTHORISE_RULE, TargetKind.RULE, id, digest)
-    sign(wanted, Text(reason_nl, reason_fr, reason_en), key, passphrase_file, server, yes, language, as_json)
+    """The Commission has authorised the newest version of each rule, or the one with that digest."""
+    reason = Text(reason_nl, reason_fr, reason_en)
+    for wanted in _rules(Deed.AUTHORISE_RULE, ids, digest):
+        sign(wanted, reason, key, passphrase_file, server, yes, language, as_json)
 
 
 def appoint(
@@ -143,3 +147,10 @@ def dismiss(
     """The member signs no more. Signed by the chair or vice-chair of the Commission."""
     wanted = Wanted(Deed.DISMISS_SIGNER, TargetKind.SIGNER, kid)
     sign(wanted, Text(reason_nl, reason_fr, reason_en), key, passphrase_file, server, yes, language, as_json)
+
+
+def _rules(deed: Deed, ids: Sequence[str], digest: str) -> list[Wanted]:
+    """An act for each rule; a digest is of one."""
+    if digest and len(ids) > 1:
+        raise Invalid("act_malformed", why="a digest is of one rule")
+    return [Wanted(deed, TargetKind.RULE, each, digest) for each in ids]
