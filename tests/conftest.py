@@ -218,7 +218,16 @@ def browser_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     options = {"executablePath": chromium, "args": CHROMIUM_FLAGS, "host": "127.0.0.1"}
     config = tmp_path_factory.mktemp("chromium") / "launch.json"
     config.write_text(json.dumps(options))
-    command = [sys.executable, "-m", "playwright", "launch-server", "--browser", "chromium", "--config", config]
+    command = [
+        sys.executable,
+        "-m",
+        "playwright",
+        "launch-server",
+        "--browser",
+        "chromium",
+        "--config",
+        config,
+    ]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
     try:
         assert server.stdout is not None
