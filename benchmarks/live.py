@@ -319,6 +319,7 @@ def _application(locate: Any) -> Any:
     from koinon.video.live import web
     from koinon.video.live.hub import Hub
     from koinon.video.live.socket import LiveSocket
+    from koinon.video.steering import Steering
 
     name = Text("Zone West", "Zone Ouest", "Zone West")
     now = datetime.now(UTC)
@@ -349,6 +350,9 @@ def _application(locate: Any) -> Any:
         async def list_offers(self, session: Any, action: Any, among: Any = None, **options: Any) -> Any:
             return []
 
+        async def list_stops(self, session: Any, action: Any, among: Any, offers: Any) -> Any:
+            return []
+
         async def list_visible_cameras(self, session: Any, action: Any) -> Any:
             return [camera]
 
@@ -369,7 +373,16 @@ def _application(locate: Any) -> Any:
 
     live: Any = types.SimpleNamespace(hub=Hub(locate, KEY), find=_stream_one)
     portal = Portal(packages=["koinon.video.rights", "koinon.video.live"], viewer_of=viewer_of)
-    given = {"session": session, "rights": Yes(), "standing": Known(), "database": Empty()}
+
+    class Still(Steering):
+        def __init__(self) -> None: ...
+
+        async def list_steerable(self, among: Any) -> set[Any]:
+            return set()
+
+    given = {
+        "session": session, "rights": Yes(), "standing": Known(), "steering": Still(), "database": Empty()
+    }  # fmt: skip
     pages: Any = Litestar(
         route_handlers=list(web.handlers),
         plugins=[portal],

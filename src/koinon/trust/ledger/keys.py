@@ -8,6 +8,7 @@ no longer than erased data may live.
 import os
 import re
 import secrets
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import blake2b
@@ -32,7 +33,7 @@ class KeyFolder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._wrapping: dict[str, tuple[bytes, AESGCM]] = {}
+        self._wrapping: dict[str, Callable[[bytes, bytes, bytes], bytes]] = {}
         self._index: dict[str, blake2b] = {}
 
     @classmethod
@@ -50,8 +51,9 @@ class KeyFolder:
         hashed.update(subject.encode())
         return hashed.digest()
 
-    def wrap(self, month: str, data: bytes, context: bytes, nonce: bytes) -> bytes:
-        """`data` sealed for who holds the month's key, bound to `context`, under a random nonce of 12 bytes.
+    def wrapper(self, month: str) -> Callable[[bytes, bytes, bytes], bytes]:
+        """What seals data for who holds the month's key: called with the data, the context that it is bound to, and a
+        random nonce of 12 bytes.
 
         Raises:
             Conflict: `month_destroyed`.
@@ -61,13 +63,16 @@ class KeyFolder:
             # A key of this process's own, derived with a random salt that stands in front of what it wraps: so
             # the limit of 2^32 random nonces a key (NIST SP 800-38D section 8.3) is never near.
             salt = secrets.token_bytes(_SALT_BYTES)
-            key = _derive(self._month_key(month, make=True), salt)
-            held = self._wrapping[month] = (salt, AESGCM(key))
-        salt, cipher = held
-        return salt + nonce + cipher.encrypt(nonce, data, context)
+            encrypt = AESGCM(_derive(self._month_key(month, make=True), salt)).encrypt
+
+            def wrap(data: bytes, context: bytes, nonce: bytes) -> bytes:
+                return salt + nonce + encrypt(nonce, data, context)
+
+            held = self._wrapping[month] = wrap
+        return held
 
     def unwrap(self, month: str, wrapped: bytes, context: bytes) -> bytes:
-        """What `wrap` was given.
+        """What a `wrapper` was given.
 
         Raises:
             NotFound: `month_destroyed` or `month_key_missing`.

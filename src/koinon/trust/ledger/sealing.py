@@ -104,12 +104,11 @@ class Sealer:
         random = BytesIO(os.urandom(sum(_random_bytes(entry) for entry in entries))).read
         promises: list[Promise] = []
         rows: list[tuple[Any, ...]] = []
-        slots: list[tuple[Any, ...]] = []
+        slots: tuple[list[Any], ...] = ([], [], [], [], [])
         for entry in entries:
             sealed = commitment = subjects_root = None
             if entry.private is not None or entry.subjects:
-                sealed, commitment, subjects_root, made = self._seal(entry, random)
-                slots += made
+                sealed, commitment, subjects_root = self._seal(entry, random, slots)
             data = entry_bytes(entry, commitment, subjects_root)
             public = entry.public
             rows.append(
@@ -127,17 +126,16 @@ class Sealer:
             )
             promises.append(Promise(entry=entry.id, log=entry.log, leaf_hash=leaf_hash(data), at=at))
         by_entry = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(9)]
-        by_slot = [list(column) for column in zip(*slots, strict=True)] or [[] for _ in range(5)]
-        return Prepared(promises, (*by_entry, *by_slot))
+        return Prepared(promises, (*by_entry, *slots))
 
     def tokens(self, subject: str) -> list[bytes]:
         """What stands for `subject` in the blind index, for every month there is a key for."""
         return [self.keys.token(month, subject) for month in self.keys.months()]
 
     def _seal(
-        self, entry: Entry, random: Callable[[int], bytes]
-    ) -> tuple[bytes, bytes, bytes | None, list[tuple[Any, ...]]]:
-        """The sealed part, its commitment, the root over the subjects' commitments, the rows of the slots."""
+        self, entry: Entry, random: Callable[[int], bytes], slots: tuple[list[Any], ...]
+    ) -> tuple[bytes, bytes, bytes | None]:
+        """The sealed part, its commitment, the root over the subjects' commitments; its slots are in `slots`."""
         month = minute_of(entry.at).month
         context = entry.id.bytes
         content_key = random(KEY_BYTES)
@@ -146,20 +144,31 @@ class Sealer:
         # The key seals this once, so the nonce need not differ.
         sealed = AESGCM(content_key).encrypt(_NONCE, plain, context)
         commitment = sha256(plain).digest()
-        if not entry.subjects:
-            wrapped = self.keys.wrap(month, content_key, context + b"\0\0", random(NONCE_BYTES))
-            return sealed, commitment, None, [(entry.id, 0, None, None, wrapped)]
-        slots: list[tuple[Any, ...]] = []
-        commitments = []
-        wrap, token, id_ = self.keys.wrap, self.keys.token, entry.id
-        for ordinal, subject in enumerate(entry.subjects):
-            salted = random(SALT_BYTES) + subject.encode()
-            leaf = leaf_hash(salted)
+        wrap, token, subjects = self.keys.wrapper(month), self.keys.token, entry.subjects
+        ids, ordinals, tokens, commitments, keys = slots
+        if len(subjects) < 2:
+            held, index, leaf = content_key, None, None
+            if subjects:
+                salted = random(SALT_BYTES) + subjects[0].encode()
+                held, index, leaf = content_key + salted, token(month, subjects[0]), leaf_hash(salted)
+            ids.append(entry.id)
+            ordinals.append(0)
+            tokens.append(index)
             commitments.append(leaf)
-            place = context + ordinal.to_bytes(2, "big")
-            wrapped = wrap(month, content_key + salted, place, random(NONCE_BYTES))
-            slots.append((id_, ordinal, token(month, subject), leaf, wrapped))
-        return sealed, commitment, root(commitments), slots
+            keys.append(wrap(held, context + b"\0\0", random(NONCE_BYTES)))
+            return sealed, commitment, leaf  # the root of a tree of one leaf
+        # An entry of a batch is about thousands: a column at a time.
+        salts = [random(SALT_BYTES) + subject.encode() for subject in subjects]
+        leaves = [leaf_hash(salted) for salted in salts]
+        ids += [entry.id] * len(subjects)
+        ordinals += range(len(subjects))
+        tokens += [token(month, subject) for subject in subjects]
+        commitments += leaves
+        keys += [
+            wrap(content_key + salted, context + ordinal.to_bytes(2, "big"), random(NONCE_BYTES))
+            for ordinal, salted in enumerate(salts)
+        ]
+        return sealed, commitment, root(leaves)
 
     def open(
         self, entry: EntryId, at: datetime, sealed: bytes, slots: Sequence[Slot],
