@@ -27,6 +27,9 @@ from koinon.video.recorder.model import KeyFrame, Reason
 MARKER: Final = "koinon-recordings.json"
 PART: Final = ".part"
 
+MOST_WAITING: Final = 512 << 20
+"""Bytes: twice what 500 cameras of 2 Mbit/s give the disk at once where their key frames, 2 s apart, come together."""
+
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 _log = structlog.get_logger(__name__)
@@ -71,7 +74,7 @@ class Disk:
         waiting: bytes given to the writing thread and not written yet.
     """
 
-    def __init__(self, folder: Path, *, least_free: int = 256 << 20, most_waiting: int = 256 << 20) -> None:
+    def __init__(self, folder: Path, *, least_free: int = 256 << 20, most_waiting: int = MOST_WAITING) -> None:
         """Raises: Unavailable: `recordings_folder_missing`: no marker there, see `prepare_folder`."""
         self.folder = folder.absolute()
         self.waiting = 0
