@@ -74,7 +74,9 @@ class Disk:
         waiting: bytes given to the writing thread and not written yet.
     """
 
-    def __init__(self, folder: Path, *, least_free: int = 256 << 20, most_waiting: int = MOST_WAITING) -> None:
+    def __init__(
+        self, folder: Path, *, least_free: int = 256 << 20, most_waiting: int = MOST_WAITING
+    ) -> None:
         """Raises: Unavailable: `recordings_folder_missing`: no marker there, see `prepare_folder`."""
         self.folder = folder.absolute()
         self.waiting = 0
