@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import sys
 import tomllib
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -18,7 +17,6 @@ from rich.progress import Progress
 from rich.table import Table
 
 from koinon.base.clock import SystemClock, civil_date
-from koinon.base.crypto import SigningKey, b64url, from_b64url
 from koinon.base.database import Connection, Database, embedded
 from koinon.base.errors import Conflict, Invalid, NotFound
 from koinon.base.settings import Settings, load_settings
@@ -26,6 +24,7 @@ from koinon.base.text import Text
 from koinon.trust.ledger import Sealer
 from koinon.trust.parties import importing, service, store
 from koinon.trust.parties.facts import adviser_state, key_state, party_facts
+from koinon.trust.parties.key_requests import document_of, make_request, open_signing_key, read_request
 from koinon.trust.parties.model import (
     LOCAL_ISSUER,
     AdviserId,
@@ -34,7 +33,6 @@ from koinon.trust.parties.model import (
     Party,
     PersonId,
     Register,
-    SystemId,
     check_enterprise_number,
 )
 from koinon.trust.parties.policy import INSTALLER
@@ -241,9 +239,9 @@ def write_key_request(
     A passphrase is taken from KOINON_KEY_PASSPHRASE.
     """
     at = SystemClock().now()
-    signer = _signing_key(key)
-    request = _request(signer, party, use, system, person, valid_until, platform, at)
-    _print(_document(request, signer.sign(request.statement)))
+    signer = open_signing_key(key)
+    request = make_request(signer, party, use, system, person, valid_until, platform, at)
+    _print(document_of(request, signer.sign(request.statement)))
 
 
 @app.command("add-key")
@@ -265,14 +263,14 @@ def add_key(
         async with opened.database.transaction() as connection:
             found = await _find_party(connection, party)
             if request_file is not None:
-                request, proof = _read_request(request_file)
+                request, proof = read_request(request_file)
                 if request.party != found.id:
                     raise Conflict("key_reference", party=str(request.party))
             else:
                 assert key is not None
-                signer = _signing_key(key)
+                signer = open_signing_key(key)
                 owner = await _find_system(connection, found, system) if system else None
-                request = _request(
+                request = make_request(
                     signer,
                     found.id,
                     use,
@@ -428,52 +426,3 @@ async def _find_system(connection: Connection, party: Party, system: str) -> UUI
         if each.party == party.id and system in (each.name, str(each.id)):
             return each.id
     raise NotFound("system_unknown", system=system)
-
-
-def _signing_key(path: Path) -> SigningKey:
-    passphrase = os.environ.get("KOINON_KEY_PASSPHRASE")
-    if not path.exists():
-        # Created closed to others from the first byte on.
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(SigningKey.generate().to_pem(passphrase))
-    return SigningKey.from_pem(path.read_bytes(), passphrase)
-
-
-def _request(
-    signer: SigningKey,
-    party: UUID,
-    use: KeyUse,
-    system: UUID | None,
-    person: UUID | None,
-    valid_until: datetime | None,
-    platform: str,
-    at: datetime,
-) -> service.KeyRequest:
-    return service.KeyRequest(
-        platform=platform,
-        public=signer.verify_key.public,
-        party=party,  # type: ignore[arg-type]
-        system=None if system is None else SystemId(system),
-        person=None if person is None else PersonId(person),
-        use=use,
-        valid_from=civil_date(at),
-        valid_until=valid_until.date() if valid_until else None,
-        signed_at=at,
-    )
-
-
-class _RequestDocument(msgspec.Struct, forbid_unknown_fields=True):
-    request: service.KeyRequest
-    proof: str
-
-
-def _document(request: service.KeyRequest, proof: bytes) -> _RequestDocument:
-    return _RequestDocument(request, b64url(proof))
-
-
-def _read_request(path: Path) -> tuple[service.KeyRequest, bytes]:
-    try:
-        document = msgspec.json.decode(path.read_bytes(), type=_RequestDocument)
-    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
-        raise Invalid("document_malformed", why=str(error)[:200]) from None
-    return document.request, from_b64url(document.proof, length=64)
