@@ -9,6 +9,7 @@ import pytest
 from tests.video.playback.conftest import Files, moved
 
 from koinon.base.errors import Invalid
+from koinon.video.playback import messages
 from koinon.video.playback.course import Course, Ended, Media, Missing, Opening, Piece, step
 from koinon.video.playback.pieces import key_before, of_us, shift, split, to_us, wall_us
 from koinon.video.recorder.boxes import read_samples
@@ -175,6 +176,51 @@ async def test_a_step_forwards_and_back_comes_to_the_same_frame(units: list[Stor
         assert back == every[index]
     assert await step(course, every[0], forwards=False) == ([], None)
     assert (await step(course, every[-1], forwards=True))[1] is None
+
+
+@pytest.mark.parametrize("into", [-0.00005, 0.001, 0.02, 0.0398])
+async def test_a_step_counts_from_the_frame_of_the_moment_wherever_in_it_that_is(
+    units: list[StoredUnit], into: float
+) -> None:
+    source = Files(units)
+    course = Course(source, source.since_us, source.until_us)
+    every = sorted(us for unit in units for us in frames_in(unit))
+    first = len(frames_in(units[0]))
+    for index in (1, 5, 12, 13, 14, first - 1, first, first + 1):
+        at = every[index] + int(into * SECOND)
+        _, after = await step(course, at, forwards=True)
+        sent, before = await step(course, at, forwards=False)
+        assert (before, after) == (every[index - 1], every[index + 1])
+        assert isinstance(sent[0], Opening) and before in frames(sent)
+
+
+async def test_a_step_back_from_a_gap_is_to_the_last_frame_before_it(units: list[StoredUnit]) -> None:
+    later = moved(units[1], timedelta(minutes=5))
+    source = Files([units[0], later], [Stretch(units[0].end, later.start, "silent")])
+    course = Course(source, source.since_us, source.until_us)
+    at = to_us(units[0].end) + 60 * SECOND
+    assert (await step(course, at, forwards=False))[1] == max(frames_in(units[0]))
+    assert (await step(course, at, forwards=True))[1] == min(frames_in(later))
+
+
+@pytest.mark.parametrize("million", [-500, 0, 20, 500])
+async def test_a_player_knows_when_each_frame_was_taken_whatever_the_camera_s_clock(
+    units: list[StoredUnit], million: int
+) -> None:
+    unit = msgspec.structs.replace(
+        units[0], wall_us=units[0].wall_us + units[0].wall_us * million // 1_000_000
+    )
+    source = Files([unit])
+    pieces = await follow(Course(source, source.since_us, to_us(unit.end)))
+    base = messages.base_of(source.since_us)
+    opened = messages.opening(next(each for each in pieces if isinstance(each, Opening)), base)
+    _, _, _, pace, us, at = messages.HEAD.unpack_from(opened)
+    for piece in pieces:
+        if isinstance(piece, Media):
+            for each in piece.frames_us:
+                place = messages.find_place([piece], each, base)
+                assert place is not None
+                assert abs(us + (place - at) * pace / (90_000 * 1000) - each) < 20
 
 
 async def test_a_step_goes_over_a_gap_and_back(units: list[StoredUnit]) -> None:

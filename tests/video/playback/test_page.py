@@ -72,7 +72,11 @@ async def test_keys_step_frames_and_seek_on_the_timeline(site: Site, new_page: A
     await wait_for(page, PICTURE, 20)
     await page.focus("[data-timeline]")
     await page.keyboard.press("Space")
-    await wait_for(page, "() => document.querySelector('video').paused")
+    # It may have been paused before, waiting for pictures: two ticks of the page later it stands where it stays.
+    await page.evaluate("new Promise((done) => setTimeout(done, 150))")
+    await wait_for(
+        page, "() => document.querySelector('video').paused && !document.querySelector('video').seeking"
+    )
     shown = "document.querySelector('video').currentTime"
     # Into the middle of what is recorded: the form takes minutes, so that its first seconds may be before it.
     start = await page.evaluate("document.querySelector('video').buffered.start(0)")

@@ -21,6 +21,8 @@ type Told = {
   ended?: { at: number };
   token?: string;
 };
+/** A unit: its place on the timeline, when that was taken, and how many microseconds of our clock pass in a second of it. */
+type Unit = { at: number; us: number; pace: number };
 type Job = { offset?: number; codec?: string; data?: Uint8Array<ArrayBuffer>; clear?: true };
 
 export type FilmEvents = {
@@ -48,7 +50,7 @@ export class Film {
   private address = "";
   private codec = "";
   private jobs: Job[] = [];
-  private walls: { at: number; us: number }[] = [];
+  private units: Unit[] = [];
   private wanted = 0; // number of the last move that was asked for
   private heard = 0; // and of the last that was answered: what comes before is of an older place
   private failed = false;
@@ -91,7 +93,7 @@ export class Film {
     this.missing = [];
     this.complete = false;
     this.jobs = [{ clear: true }];
-    this.walls = [];
+    this.units = [];
     this.say({ n: ++this.wanted, seek: Math.round(us) });
   }
 
@@ -117,17 +119,15 @@ export class Film {
 
   /** Where the moment lies on the element's timeline, in seconds. */
   place(us: number): number {
+    const unit = this.units.findLast((each) => each.us <= us);
+    if (unit) return unit.at + (us - unit.us) / unit.pace;
     return this.opened ? (us - this.opened.base) / 1e6 : 0;
   }
 
   /** When the picture at that place of the timeline was taken. */
   taken(at: number): number {
-    let found = this.opened ? this.opened.base + at * 1e6 : 0;
-    for (const wall of this.walls) {
-      if (wall.at > at + 0.002) break;
-      found = wall.us + (at - wall.at) * 1e6;
-    }
-    return found;
+    const unit = this.units.findLast((each) => each.at <= at);
+    return unit ? unit.us + (at - unit.at) * unit.pace : (this.opened?.base ?? 0) + at * 1e6;
   }
 
   /** Whether there is a picture to show for the moment. */
@@ -190,7 +190,7 @@ export class Film {
 
   private blank(): void {
     this.jobs = [];
-    this.walls = [];
+    this.units = [];
     this.buffer = null;
     this.source = null;
     this.video.classList.add("is-blank");
@@ -205,9 +205,12 @@ export class Film {
   private take(message: ArrayBuffer): void {
     if (message.byteLength <= HEAD) return;
     const view = new DataView(message);
-    const us = Number(view.getBigUint64(8));
-    const at = Number(view.getBigUint64(16)) / TICKS;
     if (view.getUint8(0) === 1) {
+      const at = Number(view.getBigUint64(16)) / TICKS;
+      const unit = { at, us: Number(view.getBigUint64(8)), pace: view.getUint32(4) / 1000 };
+      const later = this.units.findIndex((each) => each.at >= at);
+      if (later < 0) this.units.push(unit);
+      else this.units.splice(later, this.units[later]!.at === at ? 1 : 0, unit);
       const length = view.getUint8(HEAD);
       const codec = new TextDecoder().decode(new Uint8Array(message, HEAD + 1, length));
       this.failed = !canShow(codec);
@@ -218,9 +221,6 @@ export class Film {
       this.jobs.push({ offset: at, codec, data: new Uint8Array(message, HEAD + 1 + length) });
       if (!this.source) this.open(codec);
     } else if (!this.failed) {
-      const index = this.walls.findIndex((wall) => wall.at >= at - 0.002);
-      if (index < 0) this.walls.push({ at, us });
-      else this.walls.splice(index, Math.abs(this.walls[index]!.at - at) < 0.002 ? 1 : 0, { at, us });
       this.jobs.push({ data: new Uint8Array(message, HEAD) });
     }
     this.work();
@@ -277,6 +277,6 @@ export class Film {
     const { buffered } = buffer;
     const first = buffered.length ? buffered.start(0) : Infinity;
     if (this.video.currentTime - first > 2 * KEEP) buffer.remove(first, this.video.currentTime - KEEP);
-    if (this.walls.length > 2000) this.walls.splice(0, 1000);
+    if (this.units.length > 2000) this.units.splice(0, 1000);
   }
 }

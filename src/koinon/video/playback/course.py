@@ -17,9 +17,7 @@ from koinon.video.recordings.timeline import Span, State
 READ_BYTES: Final = 512 * 1024
 _KEY_BYTES: Final = 64 * 1024  # a key frame of 720p at 2 Mbit/s, with its head, in one read
 _ROUNDING_US: Final = 1000
-_FRAME_US: Final = (
-    2000  # what a player's clock may differ from ours; less than half of a frame at 200 a second
-)
+_STEP_ROUNDING_US: Final = 100  # ticks and microseconds, there and back; far less than any frame lasts
 
 
 class Source(Protocol):
@@ -42,11 +40,14 @@ class Source(Protocol):
 
 
 class Opening(NamedTuple):
-    """Media of this unit follow: how they are decoded, the moment from which their times count, how long it is."""
+    """Media of this unit follow: how they are decoded, the moment from which their times count, and how long it is by
+    the server's clock and by its own times.
+    """
 
     entry: SampleEntry
     unit_us: int
     wall_us: int
+    media_ticks: int
 
 
 class Media(NamedTuple):
@@ -92,41 +93,55 @@ class Walk(Protocol):
         """The next piece."""
 
     async def before(self, us: int) -> int | None:
-        """The last moment before this one at which there are pictures."""
+        """The last moment by then from which a `seek` finds pictures; None where there is none in the view."""
 
 
 async def step(walk: Walk, us: int, *, forwards: bool) -> tuple[list[Piece], int | None]:
     """What must be there to show the frame after (or before) the one of that moment, and when that frame was taken.
 
-    None: there is no such frame in the view.
+    The frame of a moment is the last that was taken by then; in a gap there is none, and the one before is the last
+    before the gap. None: there is no such frame in the view.
     """
     if forwards:
-        walk.seek(us)
-    else:
-        before = await walk.before(us - _FRAME_US)
-        if before is None:
-            return [], None
-        walk.seek(before)
+        return await _first_after(walk, us + _STEP_ROUNDING_US)
+    before = await walk.before(us)
+    if before is None:
+        return [], None
+    found, current = await _last_before(walk, before, us + _STEP_ROUNDING_US)
+    if current is None or us - before > 2 * _ROUNDING_US:  # nothing is shown: it is the last before the gap
+        return found, current
+    earlier = _taken_before(found, current)
+    if earlier:
+        return found, max(earlier)
+    before = await walk.before(current - 2 * _ROUNDING_US)
+    return ([], None) if before is None else await _last_before(walk, before, current)
+
+
+async def _first_after(walk: Walk, us: int) -> tuple[list[Piece], int | None]:
+    walk.seek(us)
     found: list[Piece] = []
-    target: int | None = None
-    while True:
-        piece = await walk.next()
-        if isinstance(piece, Ended):
-            return found, target
-        if isinstance(piece, Media):
-            if forwards:
-                found.append(piece)
-                later = [each for each in piece.frames_us if each > us + _FRAME_US]
-                if later:
-                    return found, min(later)
-                continue
-            earlier = [each for each in piece.frames_us if each < us - _FRAME_US]
-            if not earlier:
-                return found, target
-            target = max(target or 0, *earlier)
-        elif isinstance(piece, Missing) and not forwards:
-            return found, target
+    while not isinstance(piece := await walk.next(), Ended):
         found.append(piece)
+        if isinstance(piece, Media):
+            later = [each for each in piece.frames_us if each > us]
+            if later:
+                return found, min(later)
+    return found, None
+
+
+async def _last_before(walk: Walk, start: int, us: int) -> tuple[list[Piece], int | None]:
+    """The last frame before `us`, of what goes on from `start` without a gap."""
+    walk.seek(start)
+    found: list[Piece] = []
+    while not isinstance(piece := await walk.next(), Ended | Missing):
+        if isinstance(piece, Media) and not _taken_before([piece], us):
+            break
+        found.append(piece)
+    return found, max(_taken_before(found, us), default=None)
+
+
+def _taken_before(pieces: list[Piece], us: int) -> list[int]:
+    return [each for piece in pieces if isinstance(piece, Media) for each in piece.frames_us if each < us]
 
 
 class Course:
@@ -185,13 +200,13 @@ class Course:
             return Media(kept, frames, to_us(unit.start))
 
     async def before(self, us: int) -> int | None:
-        """The last moment before this one at which there are pictures; None where there is none in the view."""
+        """The last moment by then from which a `seek` finds pictures; None where there is none in the view."""
         units = await self._source.list_units(us)
-        if not any(to_us(unit.start) <= us < to_us(unit.end) for unit in units):
-            previous = await self._source.find_before(us)
-            if previous is None:
-                return None
-            us = min(us, max(to_us(previous.start), to_us(previous.end) - 2 * _ROUNDING_US))
+        here = [unit for unit in units if to_us(unit.start) <= us < to_us(unit.end)]
+        last = max(here, key=lambda unit: unit.end) if here else await self._source.find_before(us)
+        if last is None:
+            return None
+        us = min(us, max(to_us(last.start), to_us(last.end) - 2 * _ROUNDING_US))
         return us if us >= self.since_us else None
 
     async def _enter(self) -> Opening | Missing | Ended | None:
@@ -223,7 +238,7 @@ class Course:
         self._start_at(key)
         after = pieces.key_from(unit, self.until_us)
         self._limit = unit.bytes if after is None else unit.key_frames[after].offset
-        return Opening(entry, to_us(unit.start), unit.wall_us)
+        return Opening(entry, to_us(unit.start), unit.wall_us, unit.media_ticks)
 
     def _choose(self, units: Sequence[StoredUnit]) -> StoredUnit | None:
         """Of the same copy as long as it goes on; else the first copy that has the moment; else what comes next."""

@@ -2,12 +2,13 @@
 
 A binary message begins with 24 bytes, big endian:
 
-    kind (1: 1 opening, 2 media) · flags (1: 1 key frame) · 0 (2) · duration in ticks (4)
+    kind (1: 1 opening, 2 media) · flags (1: 1 key frame) · 0 (2) · duration in ticks, or pace (4)
     · when its first frame was taken, Unix microseconds (8) · where that lies on the player's timeline, ticks (8)
 
 An opening goes on with the length of the codec's name (1), the name (RFC 6381), and `ftyp` and `moov`; media with
 `moof` and `mdat` as they are in the file, whose own times count from their unit: an opening's last number is where on
-the timeline that lies (`SourceBuffer.timestampOffset`). Ticks are of 1/90000 s. Place 0 of the timeline is `base_us`.
+the timeline that lies (`SourceBuffer.timestampOffset`), and its pace how many nanoseconds of the server's clock pass in
+a second of the unit's. Ticks are of 1/90000 s. Place 0 of the timeline is `base_us`.
 """
 
 import struct
@@ -23,6 +24,7 @@ OPENING: Final = 1
 MEDIA: Final = 2
 KEY: Final = 1
 HEAD: Final = struct.Struct(">BBHIQQ")
+_MOST_PACE: Final = 2**32 - 1  # of a clock that goes four times too slow: no camera's
 
 
 def base_of(since_us: int) -> int:
@@ -38,7 +40,8 @@ def place(us: int, base_us: int) -> int:
 def opening(piece: Opening, base_us: int) -> bytes:
     """How the media that follow are decoded, and from where their times count."""
     codec = piece.entry.codec.encode("ascii")
-    head = HEAD.pack(OPENING, 0, 0, 0, piece.unit_us, place(piece.unit_us, base_us))
+    pace = piece.wall_us * 1000 * TICKS // piece.media_ticks if piece.media_ticks else 10**9
+    head = HEAD.pack(OPENING, 0, 0, min(pace, _MOST_PACE), piece.unit_us, place(piece.unit_us, base_us))
     return b"".join((head, bytes((len(codec),)), codec, piece.entry.init))
 
 
