@@ -194,6 +194,20 @@ async def test_a_step_counts_from_the_frame_of_the_moment_wherever_in_it_that_is
         assert isinstance(sent[0], Opening) and before in frames(sent)
 
 
+async def test_a_step_back_from_the_end_of_a_view_counts_from_its_last_frame(
+    units: list[StoredUnit],
+) -> None:
+    """Where a player stands when it has shown all; the recording itself goes on."""
+    source = Files(units)
+    until = source.until_us - SECOND
+    course = Course(source, source.since_us, until)
+    seen = sorted(us for unit in units for us in frames_in(unit) if us < until)
+    for at in (until - 1, until, until + SECOND, 1 << 80):
+        assert (await step(course, at, forwards=False))[1] == seen[-2]
+        assert (await step(course, at, forwards=True))[1] is None
+    assert (await step(course, -(1 << 80), forwards=False))[1] is None
+
+
 async def test_a_step_back_from_a_gap_is_to_the_last_frame_before_it(units: list[StoredUnit]) -> None:
     later = moved(units[1], timedelta(minutes=5))
     source = Files([units[0], later], [Stretch(units[0].end, later.start, "silent")])

@@ -104,6 +104,7 @@ async def step(walk: Walk, us: int, *, forwards: bool) -> tuple[list[Piece], int
     """
     if forwards:
         return await _first_after(walk, us + _STEP_ROUNDING_US)
+    us = min(us, walk.until_us - 1)  # a player stands at the end of the view, where its last frame is on the screen
     before = await walk.before(us)
     if before is None:
         return [], None
@@ -201,6 +202,8 @@ class Course:
 
     async def before(self, us: int) -> int | None:
         """The last moment by then from which a `seek` finds pictures; None where there is none in the view."""
+        if us < self.since_us:
+            return None
         units = await self._source.list_units(us)
         here = [unit for unit in units if to_us(unit.start) <= us < to_us(unit.end)]
         last = max(here, key=lambda unit: unit.end) if here else await self._source.find_before(us)
