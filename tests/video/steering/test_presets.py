@@ -8,8 +8,11 @@ from tests.video.steering.room import Room, Socket
 from tests.video.steering.test_socket import _mask
 
 from koinon.demo.cameras import ptz
-from koinon.video.steering.onvif import PTZ
+from koinon.demo.region.video import VIDEO
+from koinon.trust.standing.acts import Deed, TargetKind
+from koinon.video.steering.onvif import PTZ, OnvifCamera
 from koinon.video.steering.service import Steering
+from koinon.video.steering.turn import Turn
 
 NAMES = ["Plein / Place", "Kruispunt / Carrefour", "Halte / Arrêt"]
 
@@ -131,6 +134,39 @@ async def test_no_place_is_kept_while_a_mask_counts(room: Room, monkeypatch: Any
     assert await refused(page, save={"name": "here"}) == "camera_masked"
     gate.set()
     assert await page.end() == "camera_masked"
+    assert "SetPreset" not in room.served.heard
+
+
+async def test_a_change_of_which_a_slow_camera_was_not_told_yet_ends_with_the_cut(
+    room: Room, monkeypatch: Any
+) -> None:
+    """At once, and not when the connection has gone: a page that reads nothing keeps that waiting."""
+    page = await room.holds("wim")
+    asked, answered, gone = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    turns: list[Turn] = []
+    cut, end, list_presets = Turn.cut, Turn.end, OnvifCamera.list_presets
+
+    async def late_list(camera: OnvifCamera) -> Any:
+        asked.set()
+        await answered.wait()
+        return await list_presets(camera)
+
+    async def late_end(turn: Turn) -> None:
+        await gone.wait()
+        await end(turn)
+
+    monkeypatch.setattr(Turn, "cut", lambda turn: (turns.append(turn), cut(turn)))
+    monkeypatch.setattr(Turn, "end", late_end)
+    monkeypatch.setattr(OnvifCamera, "list_presets", late_list)
+    await page.say(save={"name": "here"})
+    await asked.wait()
+    await room.world.act("chair", Deed.SUSPEND, TargetKind.AUTHORISATION, VIDEO)
+    assert await page.end() == "authorisation_suspended"
+    answered.set()
+    keeping = turns[0]._keeping
+    assert keeping is not None
+    await asyncio.wait([keeping])
+    gone.set()
     assert "SetPreset" not in room.served.heard
 
 

@@ -123,6 +123,8 @@ class Turn:
         """It is over: the camera is told to stand still and obeys no more. Called synchronously, by the gate."""
         self._over = True
         self.stop()
+        if self._keeping is not None:  # a slow camera has yet to be told of a change that was asked before
+            self._keeping.cancel()
 
     async def end(self) -> None:
         """The camera stands still, and the next one has it."""
