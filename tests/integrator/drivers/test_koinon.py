@@ -24,6 +24,7 @@ from koinon.integrator.drivers import HttpClient, Reachable, SourceAnswer, WireF
 from koinon.integrator.drivers.koinon import OtherKoinon, ask_elsewhere, service_of, translate
 from koinon.integrator.drivers.koinon.translate import _value
 from koinon.integrator.flows import FLOWS
+from koinon.integrator.formats import FieldSpec
 
 OURS, THEIRS, STRANGER = (SigningKey(bytes([number]) * 32) for number in (11, 12, 13))
 FLOW = FLOWS["disability-rights"]
@@ -293,10 +294,20 @@ async def test_a_question_signed_by_a_key_they_do_not_know_gets_nothing(running:
 
 @pytest.mark.parametrize(
     ("kind", "value"),
-    [("flag", 1), ("flag", "true"), ("cents", True), ("cents", 1.5), ("number", "1"), ("date", "2024-02-30"),
-     ("date", "20240229"), ("text", 1), ("household", [])],
+    [("flag", 1), ("flag", "true"), ("money", True), ("money", 1.5), ("number", "1"), ("date", "2024-02-30"),
+     ("date", "20240229"), ("text", 1), ("money", 1_000_000), ("number", -(10**400)), ("text", "x" * 7),
+     ("text", "a\nb"), ("date", None)],
 )  # fmt: skip
-def test_a_value_of_another_kind_is_garbage(kind: str, value: Any) -> None:
+def test_a_value_of_another_kind_or_wider_than_records_are_is_garbage(kind: Any, value: Any) -> None:
+    field = FieldSpec("field", kind, FLOW.title, 6)
     with pytest.raises(WireFault) as fault:
-        _value(kind, value)
+        _value(field, value)
     assert (fault.value.code, fault.value.detail) == ("garbage", kind)
+
+
+def test_what_they_call_their_exchange_fills_no_trace_of_ours() -> None:
+    service = SERVICES["disability-rights"]
+    asked = translate.question(service, A, frozenset({"parking_card"}), context())
+    said = {"exchange": "x" * 100_000, "flow": asked.flow, "purpose": asked.purpose, "case": asked.case}
+    body = msgspec.json.encode({**said, "answer": {"parking_card": {"status": "value", "value": True}}})
+    assert translate.read(service, A, asked, body).reference == "x" * 36

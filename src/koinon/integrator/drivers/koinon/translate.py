@@ -1,17 +1,18 @@
 """Between the signed API of another Koinon and our values. Pure."""
 
 from collections.abc import Mapping
-from datetime import date
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from koinon.integrator.drivers.driver import Context, Field, Gap, Reply, Service, Status, WireFault
 from koinon.integrator.drivers.values import Value
-from koinon.integrator.formats import LISTS, RECORD_TYPES
+from koinon.integrator.formats import LISTS, RECORD_TYPES, FieldSpec
+from koinon.integrator.formats.kinds import BadValue, check_value, read_date
 from koinon.integrator.model import FieldStatus, Flow
 
 _KINDS = {"money": "cents"}
+_LONGEST_REFERENCE: Final = 36  # a UUID; it stands in our trace
 # What it refuses for, in our words; anything else it refuses is the purpose.
 _REFUSED = {"subject_not_registered": "not_registered", "subject_unknown": "unknown_subject"}
 
@@ -24,12 +25,15 @@ def service_of(flow: Flow, keeper: str) -> Service:
     """
     if any(name == flow.name for name, _ in LISTS):
         raise KeyError(flow.name)
-    answer = RECORD_TYPES[f"{flow.name.replace('-', '_')}_answer"]
     fields = {
-        field.name: Field(field.name, _KINDS.get(field.kind, field.kind), keeper, field.label)
-        for field in answer.fields
+        name: Field(name, _KINDS.get(field.kind, field.kind), keeper, field.label)
+        for name, field in _fields_of(flow.name).items()
     }
     return Service(flow.name, "person" if flow.subject == "national_number" else "enterprise", fields)
+
+
+def _fields_of(flow: str) -> Mapping[str, FieldSpec]:
+    return {field.name: field for field in RECORD_TYPES[f"{flow.replace('-', '_')}_answer"].fields}
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +99,7 @@ def read(service: Service, subject: str, asked: Question, body: bytes) -> Reply:
         raise WireFault("garbage", "json") from None
     if (answer.flow, answer.purpose, answer.case) != (asked.flow, asked.purpose, asked.case):
         raise WireFault("wrong_subject")
+    fields = _fields_of(service.name)
     values: dict[str, Value] = {}
     gaps: dict[str, Gap] = {}
     for name in asked.fields:
@@ -102,7 +107,7 @@ def read(service: Service, subject: str, asked: Question, body: bytes) -> Reply:
         if field is None:
             gaps[name] = "not_allowed"  # its rules filtered it
         elif field.status == "value":
-            values[name] = _value(service.fields[name].kind, field.value)
+            values[name] = _value(fields[name], field.value)
         else:
             gaps[name] = field.status
     status: Status = "data"
@@ -117,8 +122,9 @@ def read(service: Service, subject: str, asked: Question, body: bytes) -> Reply:
         status = "not_allowed" if statuses <= {"not_allowed"} else "no_data"
     fault = "purpose_refused" if status == "not_allowed" else None
     return Reply(
-        subject=subject, status=status, values=values, gaps=gaps, fault=fault, reference=answer.exchange
-    )
+        subject=subject, status=status, values=values, gaps=gaps, fault=fault,
+        reference=answer.exchange[:_LONGEST_REFERENCE],
+    )  # fmt: skip
 
 
 def refused(subject: str, http_status: int, body: bytes) -> Reply:
@@ -138,28 +144,17 @@ def refused(subject: str, http_status: int, body: bytes) -> Reply:
             status="not_allowed",
             fault=_REFUSED.get(code, "purpose_refused"),
             detail=code,
-            reference=problem.facts.exchange[:36] or None,
+            reference=problem.facts.exchange[:_LONGEST_REFERENCE] or None,
         )
     raise WireFault("source_fault", code)
 
 
-_TYPES: Mapping[str, type[bool | int | str]] = {
-    "flag": bool,
-    "cents": int,
-    "number": int,
-    "text": str,
-    "enterprise_number": str,
-}
-
-
-def _value(kind: str, value: Any) -> Value:
-    expected = _TYPES.get(kind)
-    # Exactly: bool is an int to Python, and would pass for 0 or 1.
-    if expected is not None and type(value) is expected and isinstance(value, bool | int | str):
-        return value
-    if kind == "date" and isinstance(value, str) and len(value) == 10:
-        try:
-            return date.fromisoformat(value)
-        except ValueError:
-            pass
-    raise WireFault("garbage", kind)
+def _value(field: FieldSpec, value: Any) -> Value:
+    """What our own records can hold, and so a batch can give back: of that kind, and no wider."""
+    try:
+        if field.kind == "date" and isinstance(value, str):
+            value = read_date(value)
+        found: Value = check_value(field.kind, value, field.width)
+    except BadValue:
+        raise WireFault("garbage", field.kind) from None
+    return found
