@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import io
 import itertools
+import re
 import socket
 from fractions import Fraction
 
@@ -110,6 +111,37 @@ async def test_ffmpeg_itself_says_nothing_to_whom_nobody_vouches_for(trust, sche
         assert heard == []
         await ask("127.0.0.1")
         assert len(heard) == 1 and heard[0].startswith(b"OPTIONS" if scheme == "rtsps" else b"GET")
+
+
+@pytest.mark.parametrize("scheme", ["rtsp", "rtsps", "http", "https"])
+async def test_a_camera_does_not_send_it_elsewhere(record_av, trust, scheme):
+    """There it would say its password, and in the clear."""
+    heard = []
+
+    async def listen(reader, writer):
+        heard.append(await reader.read(100))
+        writer.close()
+
+    async def send_on(reader, writer):
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            while asked := await reader.readuntil(b"\r\n\r\n"):
+                number = re.search(rb"CSeq: \d+", asked)
+                head = b"RTSP/1.0 %b\r\n" + number[0] if number else b"HTTP/1.1 %b\r\nContent-Length: 0"
+                status = b"200 OK" if asked.startswith(b"OPTIONS") else b"302 Moved"
+                writer.write(head % status + b"\r\nLocation: %b\r\n\r\n" % elsewhere)
+        writer.close()
+
+    trust(shown := make_certificate())
+    context = shown.context if scheme.endswith("s") else None
+    async with (
+        await asyncio.start_server(listen, "127.0.0.1", 0) as other,
+        await asyncio.start_server(send_on, "127.0.0.1", 0, ssl=context) as camera,
+    ):
+        there, here = (each.sockets[0].getsockname()[1] for each in (other, camera))
+        elsewhere = f"{scheme.removesuffix('s')}://127.0.0.1:{there}/cam".encode()
+        told = await record_av(f"{scheme}://op:secret@127.0.0.1:{here}/cam", seconds=1.5)
+    assert (told.units, heard) == ([], [])
+    assert set(told.reasons) <= {"refused", "unreachable"} and told.reasons
 
 
 async def test_b_frames_keep_their_order(cameras, record_av, read_all):

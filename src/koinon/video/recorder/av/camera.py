@@ -6,6 +6,7 @@ failures is not what happened; `_failure` tells what did.
 """
 
 import asyncio
+import re
 import ssl
 import threading
 import time
@@ -23,16 +24,16 @@ from koinon.video.recorder.camera import Camera
 from koinon.video.recorder.model import PORTS, TICKS, Source
 from koinon.video.recorder.nal import Codec
 from koinon.video.recorder.rtp import Depacketiser, H264Depacketiser, H265Depacketiser, SenderReport
-from koinon.video.recorder.rtsp import Session, SessionFailed, is_recorded, list_codecs, unsupported
+from koinon.video.recorder.rtsp import AGENT, Session, SessionFailed, is_recorded, list_codecs, unsupported
 from koinon.video.recorder.track import Track
 
 SCHEMES: Final = {**PORTS, "http": 80, "https": 443, "udp": 0}
 
 _PROTOCOLS: Final = {  # what FFmpeg may open for each; files are never among it
     "rtsp": "rtsp,rtp,udp,tcp",
-    "rtsps": "rtsps,rtsp,rtp,udp,tcp,tls",
+    "rtsps": "rtsps,rtp,tcp,tls",
     "http": "http,tcp",
-    "https": "https,http,tcp,tls",
+    "https": "https,tcp,tls",
     "udp": "udp",
 }
 _CODECS: Final[dict[str, tuple[Codec, type[Depacketiser]]]] = {
@@ -121,6 +122,8 @@ class AvCamera(Camera):
         except SessionFailed as failed:
             if failed.reason in ("unreachable", "silent", "unauthorised", "untrusted"):
                 raise
+            if re.match(r"[A-Z]+: 3\d\d", failed.detail):
+                raise  # FFmpeg would go where it is sent, and say the password there
             return ()  # FFmpeg speaks more dialects
         except Invalid:
             return ()
@@ -157,7 +160,10 @@ class _Reader:
         began = time.monotonic()
         scheme = urlsplit(self._source.url).scheme
         options = {"protocol_whitelist": _PROTOCOLS[scheme], "fflags": "nobuffer"}
+        if scheme in ("http", "https"):
+            options["max_redirects"] = "0"
         if scheme in ("rtsp", "rtsps"):
+            options["user_agent"] = AGENT  # it cannot tell it from who looked first (`_look`)
             options["allowed_media_types"] = "video"  # sound is not even asked for
             options["reorder_queue_size"] = QUEUE
         if self._source.encrypted:  # FFmpeg believes whoever answers unless it is told not to
