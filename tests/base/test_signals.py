@@ -7,11 +7,11 @@ from koinon.base.signals import Signals, notify
 
 
 async def settled(signals: Signals, channel: str) -> None:
-    """The connection stands and its first wake-up has been taken."""
-    while await signals.wait(channel, 0.2) is not None:
-        pass
-    while signals._connection is None:  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
+    """The connection stands, and the wake-up with which a channel begins has been taken: no other follows."""
+    async with asyncio.timeout(30):
+        while signals._connection is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        assert await signals.wait(channel, 30) == ""
 
 
 async def test_a_signal_wakes_who_waits_when_its_transaction_commits(database: Database) -> None:
@@ -28,9 +28,11 @@ async def test_a_signal_wakes_who_waits_when_its_transaction_commits(database: D
 async def test_a_signal_that_came_while_nobody_waited_is_kept(database: Database) -> None:
     async with Signals(database) as signals:
         await settled(signals, "c")
+        await settled(signals, "later")
         async with database.acquire() as connection:
             await notify(connection, "c", "early")
-        await asyncio.sleep(0.2)
+            await notify(connection, "later")
+        assert await signals.wait("later", 30) == ""  # over the same connection, so the other one was before it
         assert await signals.wait("c", 0.01) == "early"
         assert await signals.wait("c", 0.01) is None
 
@@ -60,3 +62,14 @@ async def test_whoever_waits_is_woken_when_the_connection_was_lost_and_made_anew
         async with database.acquire() as connection:
             await notify(connection, "c", "again")
         assert await signals.wait("c", 5) == "again"
+
+
+async def test_channels_that_are_waited_on_at_once_are_all_listened_to(database: Database) -> None:
+    names = [f"channel_{number}" for number in range(8)]
+    async with Signals(database) as signals:
+        await settled(signals, "first")
+        assert await asyncio.gather(*(signals.wait(name, 30) for name in names)) == [""] * 8
+        async with database.transaction() as connection:
+            for name in names:
+                await notify(connection, name, name)
+        assert await asyncio.gather(*(signals.wait(name, 30) for name in names)) == names

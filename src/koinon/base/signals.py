@@ -36,6 +36,7 @@ class Signals:
         self._database = database
         self._channels: dict[str, _Channel] = {}
         self._connection: asyncpg.Connection[asyncpg.Record] | None = None
+        self._asking = asyncio.Lock()  # a connection takes one question at a time, and refuses the second
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -64,7 +65,8 @@ class Signals:
         if self._connection is not None and not self._connection.is_closed():
             # A failure breaks the connection; it is noticed where it is kept and all is listened to again.
             with contextlib.suppress(*BROKEN):
-                await self._connection.add_listener(channel, self._received)
+                async with self._asking:
+                    await self._connection.add_listener(channel, self._received)
 
     def _received(self, connection: object, pid: int, channel: str, payload: object) -> None:
         if channel in self._channels:
@@ -84,8 +86,9 @@ class Signals:
             connection.add_termination_listener(lambda _, broken=broken: broken.set())
             self._connection = connection
             try:
-                for channel in list(self._channels):
-                    await connection.add_listener(channel, self._received)
+                async with self._asking:
+                    for channel in list(self._channels):
+                        await connection.add_listener(channel, self._received)
                 for state in self._channels.values():
                     state.signal("")
                 while not broken.is_set():
@@ -93,7 +96,8 @@ class Signals:
                         async with asyncio.timeout(_PROBE_SECONDS):  # `wait_for` may swallow a cancellation
                             await broken.wait()
                         break
-                    await connection.fetchval("SELECT 1", timeout=_PROBE_SECONDS / 2)
+                    async with self._asking:
+                        await connection.fetchval("SELECT 1", timeout=_PROBE_SECONDS / 2)
             except BROKEN as error:
                 _log.warning("signals_connection_broken", why=type(error).__name__)
             finally:
