@@ -111,10 +111,11 @@ async def check(
     for id_, found in reached.items():
         if isinstance(found, BucketReach):
             try:
-                await demand_forgetting(found.objects)
-                listed[id_] = {each.file: each for each in await found.list_files()}
-            except Invalid as error:
-                report.findings.append(Finding(code=error.code, where=f"place {id_}: {places[id_].address}"))
+                try:
+                    await demand_forgetting(found.objects)
+                except Invalid as error:
+                    where = f"place {id_}: {places[id_].address}"
+                    report.findings.append(Finding(code=error.code, where=where))
                 listed[id_] = {each.file: each for each in await found.list_files()}
             except KoinonError:
                 reached[id_] = None
