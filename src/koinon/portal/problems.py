@@ -97,6 +97,12 @@ PROBLEMS: dict[str, Message] = {
     "no_such_page": N_("There is no page at this address."),
     "range_not_satisfiable": N_("It has %(size)s bytes, and none where you asked for some."),
     "method_not_allowed": N_("This address does not accept that kind of request."),
+    "body_malformed": N_("What was sent does not have the form that is expected here."),
+    "body_incomplete": N_("What was sent did not arrive whole, or not in time. Send it again."),
+    "route_unknown": N_("There is nothing at this address for %(method)s."),
+    "unknown_language": N_("The platform speaks Dutch, French and English."),
+    "internal_error": N_("Something went wrong on our side. It has been noted; try again in a while."),
+    "assets_missing": N_("The files of the pages were not built. Run python -m koinon.portal.build."),
 }
 
 

@@ -31,6 +31,16 @@ problems = {
     **decisions.problems,
     "catalogue_entry_unknown": N_("The catalogue has no such entry."),
     "catalogue_format_unknown": N_("The catalogue is not given in this format."),
+    "catalogue_differs": N_(
+        "The catalogue and the sources and flows do not say the same. What differs stands behind this: correct "
+        "the catalogue's files."
+    ),
+    "catalogue_entries_malformed": N_(
+        "The file %(file)s of the catalogue does not have the form that is expected."
+    ),
+    "catalogue_graph_malformed": N_(
+        "This is not a catalogue of this platform: something that it always says is missing, or in another form."
+    ),
 }
 PARTS = {
     "source": N_("source"),

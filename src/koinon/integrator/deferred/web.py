@@ -55,6 +55,58 @@ problems: dict[str, Message] = {
     "encoding_mixed": N_("The file is in another encoding than it says."),
     "task_failed": N_("A part of it failed again and again; the operator looks into it."),
     "upload_abandoned": N_("Nobody went on sending it."),
+    # Sending a file.
+    "batch_number_malformed": N_("A batch has a number of your own: 1 to 36 visible ASCII characters."),
+    "batch_number_reused": N_("Your party used the number %(number)s for another batch. Take a new one."),
+    "batch_too_large": N_("A file has at most %(limit_bytes)s bytes. Send more than one."),
+    "length_malformed": N_("Say how many bytes the file has: one or more."),
+    "priority_out_of_range": N_("A priority lies between %(lowest)s and %(highest)s."),
+    "too_many_batches": N_(
+        "Your party has %(open)s batches under way, and at most %(limit)s are taken. Wait until one is done."
+    ),
+    "flow_not_in_batch": N_("This flow is not asked in batch. Ask its questions one by one."),
+    "batch_not_receiving": N_("This batch takes no more pieces."),
+    "piece_empty": N_("The piece has no bytes."),
+    "piece_length_wrong": N_("This piece must have %(expected)s bytes."),
+    "piece_differs": N_(
+        "At byte %(start)s another piece arrived before. Cancel the batch, and send the file under another "
+        "number."
+    ),
+    "upload_offset_wrong": N_("The next piece begins at byte %(expected)s. Go on there."),
+    # Fetching, stopping, beginning again.
+    "batch_not_done": N_("The batch is not done yet. Look again later."),
+    "batch_ended": N_("The batch has ended already: there is nothing to cancel."),
+    "batch_cancelled": N_("Your party cancelled this batch. Send the file under another number."),
+    "batch_not_stopped": N_("Only a batch that is stopped can be resumed."),
+    "batch_forgotten": N_("The files of this batch are gone: their term is over."),
+    "file_unknown": N_("The batch has no file of this name."),
+    "piece_unknown": N_("The file has %(pieces)s pieces, numbered from 0."),
+    "record_unknown": N_("The batch has no record %(record)s about which a source could be asked."),
+    # What is wrong with a message, in whatever syntax.
+    "header_malformed": N_("The header of the file is not complete, or not as it should be."),
+    "record_type_unknown": N_(
+        "There is no record type of this name. koinon integrator schema list names them."
+    ),
+    "record_type_version": N_("The file has another version of its record type; known here is %(known)s."),
+    "record_length_wrong": N_(
+        "Each record of this type has %(expected)s bytes, and the header says otherwise."
+    ),
+    "record_too_large": N_("A record is larger than %(limit_bytes)s bytes (line %(line)s)."),
+    "line_too_long": N_("Line %(line)s is longer than %(limit_bytes)s bytes."),
+    "message_too_large": N_("A JSON document has at most %(limit_bytes)s bytes. Send JSON lines instead."),
+    "message_malformed": N_("The document has not exactly a header, records and totals."),
+    "message_trailing": N_("The file goes on after its totals record (line %(line)s)."),
+    "totals_malformed": N_("The totals record is not as it should be."),
+    "json_malformed": N_("This is not JSON, or not one object."),
+    "encoding_unknown": N_("This encoding is not read here. Send the file in UTF-8."),
+    "encoding_not_supported": N_("Only fixed-length records are written in another encoding than UTF-8."),
+    "xml_malformed": N_("The XML breaks off or is not well formed, near line %(line)s."),
+    "xml_forbidden": N_(
+        "A document type, an entity or a zero byte stands near line %(line)s: they are not taken. Leave them out."
+    ),
+    "xml_namespace_wrong": N_("The message must be in the namespace %(expected)s."),
+    "xml_unexpected": N_("At line %(line)s stands what does not belong there."),
+    "output_exists": N_("The file to be written is there already. Choose another name."),
 }
 # Why one record is not readable.
 REASONS: dict[str, Message] = {

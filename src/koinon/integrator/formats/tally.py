@@ -34,8 +34,11 @@ class Tally:
             return
         for sequence, line in zip(sequences, lines, strict=True):
             if sequence <= last:
-                code = "sequence_repeated" if sequence == last else "sequence_reordered"
-                raise BrokenMessage(code, line=line, sequence=sequence)
+                raise BrokenMessage(
+                    "sequence_repeated" if sequence == last else "sequence_reordered",
+                    line=line,
+                    sequence=sequence,
+                )
             last = sequence
 
     def order_array(self, sequences: Any, lines: Any) -> None:

@@ -44,8 +44,9 @@ def check_publication(request: PublicationRequest, services: Iterable[str]) -> N
             `effective_on_missing`. Each names the sequence number and no subject.
     """
     if not 0 < len(request.mutations) <= MOST_AT_ONCE:
-        code = "publication_too_large" if request.mutations else "publication_empty"
-        raise Invalid(code, limit=MOST_AT_ONCE)
+        raise Invalid(
+            "publication_too_large" if request.mutations else "publication_empty", limit=MOST_AT_ONCE
+        )
     if not 0 < request.begins_at < _LARGEST:
         raise Invalid("sequence_malformed", sequence=request.begins_at)
     known, seen = frozenset(services), set[int]()

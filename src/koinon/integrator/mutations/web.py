@@ -53,6 +53,29 @@ problems: dict[str, Message] = {
     "merge_other": N_("These are not the numbers that were asked."),
     "undoing_unknown": N_("Nobody asked this."),
     "undoing_over": N_("This was done, withdrawn, or waited too long."),
+    # What is published.
+    "publication_empty": N_("Publish at least one change, and at most %(limit)s at once."),
+    "publication_too_large": N_("Publish at most %(limit)s changes at once."),
+    "sequence_malformed": N_(
+        "The number %(sequence)s is not one that a change can have: numbers begin at 1."
+    ),
+    "void_not_empty": N_("Change %(sequence)s stands for nothing, so it names no service, subject or day."),
+    "service_unknown": N_("There is no such service of this source, or not in this flow."),
+    "effective_on_missing": N_("Change %(sequence)s does not say from which day on it holds."),
+    "kind_not_of_service": N_(
+        "Change %(sequence)s: only the register of persons tells that somebody died or has another number."
+    ),
+    "replaced_by_malformed": N_(
+        "Change %(sequence)s: name the other national number where one takes the place of another, and only "
+        "there."
+    ),
+    # What is read.
+    "cursor_ahead": N_("Number %(after)s was not given yet; the last one is %(last)s."),
+    "acknowledged_ahead": N_("Number %(until)s was not delivered yet; the last one is %(delivered)s."),
+    "sequence_broken": N_(
+        "A change is missing among those that came. Take none of them, and ask again from the last that you have."
+    ),
+    "subscription_busy": N_("The subscription ended at this very moment. Try again."),
 }
 UNDOINGS: dict[str, tuple[Message, str]] = {
     "waiting": (N_("waits for a second operator"), "info"),

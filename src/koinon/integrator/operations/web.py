@@ -50,6 +50,8 @@ problems = {
     "period_too_long": N_("The period is longer than %(limit_days)s days."),
     **levels.problems,
     **sandbox.problems,
+    "instant_without_zone": N_("Write an instant with its zone: %(expected)s."),
+    "not_found": N_("There is no such change."),
 }
 
 

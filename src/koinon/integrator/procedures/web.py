@@ -77,6 +77,11 @@ problems = {
     "deed_before_announcement": N_("The deed cannot lie before the announcement."),
     "property_missing": N_("Say what is sold or seized."),
     "property_too_long": N_("The description is too long."),
+    "day_malformed": N_("Write the day as year-month-day, for example 2026-01-31."),
+    "notices_none": N_("There are no announcements for your party."),
+    "parameter_not_in_force": N_(
+        "For %(on)s the rule %(rule)s has no %(parameter)s: nothing is decided about that day."
+    ),
 }
 
 

@@ -94,6 +94,55 @@ problems: dict[str, Message] = {
     "reason_missing": N_("A written reason is demanded."),
     "second_person_same": N_("The second person must be another human than the one who asks."),
     "work_station_only": N_("This is given only at a registered work station of your control centre."),
+    # Requests that systems sign.
+    "signature_missing": N_("The request is not signed. Sign it as RFC 9421 says, under the label koinon."),
+    "signature_malformed": N_("The signature does not have the form that is expected (%(field)s)."),
+    "unknown_component_list": N_("The signature must cover exactly this: %(expected)s"),
+    "signature_too_long_lived": N_(
+        "A signature holds for at most %(limit_seconds)s seconds. Sign with an earlier end."
+    ),
+    "signature_from_future": N_("The signature is dated in the future. Set the clock of your system right."),
+    "signature_expired": N_(
+        "The signature has run out. Sign anew; if it stays so, set the clock of your system right."
+    ),
+    "signature_replayed": N_("This request was received before. Sign each one with a nonce of its own."),
+    "unsupported_content_type": N_("The body must be of the type %(expected)s."),
+    "content_type_missing": N_("It is not said of what type the body is, so it is not believed."),
+    "digest_missing": N_("Give the digest of the body in Content-Digest (RFC 9530, SHA-256)."),
+    "digest_malformed": N_(
+        "The digest does not have the form that is expected: SHA-256, in a header as RFC 9530 says, elsewhere as "
+        "64 hexadecimal digits."
+    ),
+    "digest_mismatch": N_("The body is not the one whose digest was sent: one of the two was changed."),
+    "idempotency_key_malformed": N_(
+        "Idempotency-Key is given once, and has 1 to 128 visible ASCII characters."
+    ),
+    "idempotency_key_reused": N_("This Idempotency-Key was used for another question. Take a new one."),
+    "body_too_large": N_("At most %(limit_bytes)s bytes are taken at once. Send less, or in parts."),
+    "platform_busy": N_(
+        "As many requests are under way as the platform takes at once. Try again in a moment."
+    ),
+    "actor_unknown": N_("Only a system with its key asks this, or only a person who signed in."),
+    # While it is decided and while it runs.
+    "standing_moved": N_("What is in force changed in the meantime, so nothing was let through. Ask again."),
+    "directory_stale": N_(
+        "The reference directory changed in the meantime, so nothing was let through. Ask again."
+    ),
+    "witness_quorum_lost": N_(
+        "For more than %(limit_seconds)s seconds too few witnesses have cosigned the ledger, so nothing is let "
+        "through. The operator looks into it."
+    ),
+    "rule_of_another_deliberation": N_(
+        "The rule that gives this use rests on another deliberation than your authorisation."
+    ),
+    "integrator_missing": N_("No service integrator takes part, so nothing can be exchanged."),
+    "key_suspended": N_("The Commission has suspended this key."),
+    "no_field_asked": N_("The question names no field. Say what is asked."),
+    "service_stopping": N_("The service is being restarted. Begin again in a moment."),
+    "use_ended": N_("This use has ended."),
+    "use_not_running": N_("This use does not run any more. Begin again."),
+    "not_decidable": N_("Whether it may go on could not be decided, so it ended. Begin again."),
+    "not_renewed": N_("That it goes on could not be recorded, so it ended. Begin again."),
 }
 ACTIONS = {
     "consult": N_("consult"),

@@ -20,6 +20,85 @@ navigation = [NavigationItem(label=N_("Ledger"), path="/ledger", order=70, secti
 problems = {
     "entry_unknown": N_("There is no entry with this number."),
     "entry_not_merged": N_("The entry is durable and not yet in the tree. Look again in a few seconds."),
+    # What is asked of the ledger.
+    "log_unknown": N_("There is no log of this name: register or exchange."),
+    "checkpoint_missing": N_(
+        "No checkpoint of this log has been published yet. Look again in a few seconds."
+    ),
+    "log_not_published": N_("Nothing of this log has been published yet. Is the sequencer running?"),
+    "tile_unknown": N_(
+        "The published log has no such tile. Which there are follows from the size in the checkpoint."
+    ),
+    "subject_not_in_entry": N_("This entry is about nobody of that number."),
+    "subject_erased": N_(
+        "Whom this entry is about was erased, as the law demands. It stays in the tree, and is opened by nobody."
+    ),
+    "entry_too_large": N_("An entry has at most %(limit_bytes)s bytes. Ask less at once."),
+    "too_many_entries_a_minute": N_(
+        "So many entries were made in this minute that no other gets a number. Try again in the next."
+    ),
+    "day_not_over": N_("The uses of %(day)s are counted when the day is over."),
+    "day_counted": N_("The uses of %(day)s were counted already."),
+    # Keys of months, after which nobody opens what was written in them.
+    "invalid_month": N_("Write a month as 2026-01."),
+    "month_not_over": N_("The month %(month)s is not over: entries are still sealed under its key."),
+    "month_key_missing": N_(
+        "The key of %(month)s is not on this machine, and was not destroyed by us. Restore it from the backup of "
+        "the keys."
+    ),
+    # What others can check.
+    "note_malformed": N_("This is not a signed note (C2SP signed-note)."),
+    "note_unsigned": N_("None of the keys that are believed has signed this note."),
+    "bad_note_name": N_("A name of a log or a witness is not empty, and has neither spaces nor +."),
+    "bad_verifier_key": N_("This is not a verifier key: name+hash+key, as /api/keys gives them."),
+    "checkpoint_malformed": N_("This is not a checkpoint of a log (C2SP tlog-checkpoint)."),
+    "checkpoint_foreign": N_("The checkpoint is of another log: %(origin)s."),
+    "bundle_malformed": N_("The bundle of entries is damaged at byte %(position)s. Fetch it again."),
+    "submission_malformed": N_("This is not what a witness is sent (C2SP tlog-witness)."),
+    "witness_already_runs": N_("Another process runs the witness of %(folder)s already."),
+    "witness_unavailable": N_("The witness %(witness)s does not answer as it should. It is asked again."),
+    # What does not fit together: the sequencer stops, and nothing is numbered until somebody has looked.
+    "restored_below_witness": N_(
+        "The witness %(witness)s has cosigned more entries than the database has: an old backup was restored. "
+        "Restore the newest one; where it is lost, the Commission opens the next origin."
+    ),
+    "restored_below_checkpoint": N_(
+        "More entries were published of the log %(log)s than the database has: an old backup was restored. "
+        "Restore the newest one; where it is lost, the Commission opens the next origin."
+    ),
+    "forked_from_witness": N_(
+        "The witness %(witness)s has cosigned another history than the database has. Somebody changed entries: "
+        "compare with the last backup, and tell the Control Commission."
+    ),
+    "tiles_disagree": N_(
+        "What was published of the log %(log)s is not what the database has. Compare both with the last backup "
+        "before anything else."
+    ),
+    "entry_altered": N_(
+        "Entry %(index)s of the log %(log)s was changed after it was numbered. Restore it from a backup."
+    ),
+    "row_missing": N_(
+        "Entry %(index)s of the log %(log)s is missing in the database. Restore it from a backup."
+    ),
+    "head_broken": N_(
+        "The head of the log %(log)s is not the root of its tree: somebody changed it. Restore it from a backup."
+    ),
+    "commitment_broken": N_(
+        "The entry %(entry)s does not hold what it committed to: somebody changed it. Restore it from a backup."
+    ),
+    "signing_key_changed": N_(
+        "The log %(log)s was opened with another signing key than the one on this machine. Restore that key."
+    ),
+    "sequencer_fenced": N_("Another sequencer numbers the entries now, so this one stopped."),
+    "log_not_open": N_("No log is open: the sequencer has never run here, or its origin was closed."),
+    # Opening the next origin.
+    "statement_not_signed": N_("The statement is not signed by a member of the Commission in office."),
+    "origin_not_open": N_("No log of the origin %(origin)s is open here."),
+    "origin_used": N_("The origin %(origin)s was used before. Choose another."),
+    "log_intact": N_(
+        "The database has all that the checkpoint of %(origin)s names: nothing was lost, so no next origin is "
+        "opened."
+    ),
 }
 
 

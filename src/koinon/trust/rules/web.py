@@ -34,6 +34,46 @@ navigation = [NavigationItem(label=N_("Rule bank"), path="/rules", order=60, sec
 problems = {
     "rule_unknown": N_("There is no rule with this name."),
     "date_malformed": N_("Write the day as year-month-day, for example 2026-01-31."),
+    # What is wrong with a rule's document; where stands with it.
+    "rule_malformed": N_("The rule does not have the form that is expected."),
+    "rule_too_large": N_("The rule is larger than a document may be. Split it."),
+    "rule_unreadable": N_("The file of the rule cannot be read as text in UTF-8."),
+    "rule_without_basis": N_("The rule names no legal basis, or no article of it."),
+    "rule_without_end": N_("Say until when the rule is in force, or that its end is open."),
+    "permit_too_open": N_(
+        "A rule that gives something names its actions, its purposes and for whom: it has no * there."
+    ),
+    "obligation_without_field": N_("An obligation is about a field that the rule does not give."),
+    "operator_not_for_type": N_("This comparison does not fit the type of the fact."),
+    "value_not_of_type": N_("The value does not fit the type of the fact."),
+    "unknown_action": N_("The vocabulary has no such action."),
+    "unknown_fact": N_("The vocabulary has no such fact."),
+    "unknown_field": N_("It has no such field."),
+    "unknown_mask": N_("The vocabulary has no such mask."),
+    "unknown_operator": N_("There is no such comparison."),
+    "unknown_party_kind": N_("The vocabulary has no such kind of party."),
+    "unknown_profile": N_("The vocabulary has no such profile."),
+    "unknown_purpose": N_("The vocabulary has no such purpose."),
+    "unknown_resource": N_("The vocabulary has no such source, flow or group of cameras."),
+    "vocabulary_missing": N_("The vocabulary cannot be read: %(file)s. Rules are checked beside it."),
+    "vocabulary_malformed": N_("The vocabulary does not have the form that is expected."),
+    "vocabulary_too_large": N_("A vocabulary has at most %(limit_bytes)s bytes."),
+    # The bank, and what is asked of it.
+    "rule_twice": N_("Two documents write the same version of a rule: %(rule)s."),
+    "rule_broken": N_(
+        "A rule in the database is not what was proposed, so it does not count. Restore it from a backup."
+    ),
+    "fact_of_two_types": N_(
+        "The fact %(fact)s has two types in these rules, and Cedar knows one. Export rules of one vocabulary."
+    ),
+    "format_missing": N_("Say in which form: --cedar."),
+    "scopes_malformed": N_("The file %(file)s does not list what authorisations cover."),
+    "request_malformed": N_("This is not a question that can be put to the rule bank."),
+    "inputs_not_kept": N_("Of this exchange no decision is kept that could be explained."),
+    "inputs_erased": N_(
+        "What was asked and known then was erased at the end of its term, so the decision cannot be explained "
+        "any more."
+    ),
 }
 
 _LIMIT_INPUT = 200

@@ -74,6 +74,7 @@ problems: dict[str, Message] = {
     "making_failed": N_("It could not be made; the operator looks into it."),
     "place_full": N_("There is no room for it where recordings lie; the operator looks into it."),
     "place_unreachable": N_("The recordings cannot be read at the moment."),
+    "piece_gone": N_("A file of this export is gone. Ask for it anew."),
 }
 
 

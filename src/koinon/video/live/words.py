@@ -66,4 +66,12 @@ PROBLEMS: Final[dict[str, Message]] = {
     "too_many_views": N_("In one session at most %(most)s cameras may be watched at the same time."),
     "view_ended": N_("The right to see it has ended."),
     "action_not_here": N_("Only the live picture is shown here."),
+    # Why no picture comes.
+    "connecting": N_("The camera is being connected …"),
+    "silent": N_("No picture from the camera: it sends nothing."),
+    "not_recorded": N_("No recorder takes this camera in at the moment."),
+    "recorder_unreachable": N_("The recorder of this camera cannot be reached."),
+    "masks_unknown": N_(
+        "Which parts are private cannot be told now, so nothing is shown. It is tried again …"
+    ),
 }

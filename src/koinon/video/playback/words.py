@@ -87,4 +87,31 @@ PROBLEMS: Final[dict[str, Message]] = {
     "pictures_busy": N_("Too many pictures are being made at the moment. Try again in a while."),
     "picture_unreadable": N_("The picture of that moment cannot be read."),
     "speed_unknown": N_("That speed is not one of ours."),
+    # What is wrong with a recording.
+    "invalid_time": N_("This moment is not one of our time."),
+    "invalid_range": N_("The recording has %(bytes)s bytes, and none where some were asked for."),
+    "unit_unknown": N_("There is no such recording any more: its term is over, or it was moved. Look anew."),
+    "unit_bytes_missing": N_(
+        "The recording is in the index, but its file is not there. The operator runs koinon video fsck."
+    ),
+    "unit_damaged": N_("The recording is damaged there. Begin before it or after it."),
+    "unit_too_large": N_(
+        "This recording is larger than %(limit_bytes)s bytes, which cannot be read at once."
+    ),
+    "group_too_large": N_(
+        "From one whole picture to the next there are more than %(limit_bytes)s bytes, which cannot be masked at "
+        "once."
+    ),
+    "invalid_unit": N_("This file is not a recording of ours, or it is damaged."),
+    "invalid_key_frames": N_(
+        "What the index says of this recording is damaged. The operator runs koinon video fsck."
+    ),
+    "sample_entry_unknown": N_(
+        "How the pictures of this recording are decoded is not known any more. The operator runs koinon video "
+        "fsck."
+    ),
+    "invalid_parameter_sets": N_(
+        "What the camera says of its pictures cannot be right, so they cannot be decoded. Set the camera to "
+        "H.264 or H.265 anew."
+    ),
 }

@@ -62,6 +62,8 @@ problems: dict[str, Message] = {
     "camera_retired": N_("This camera is no longer in use."),
     "camera_regrouped": N_("The camera is no longer in the group through which you saw it."),
     "camera_moved": N_("The camera stands elsewhere now, or has another owner."),
+    "interval_outside_view": N_("This lies outside what the view was opened for. Open another."),
+    "second_person_declined": N_("The second person declined."),
 }
 NEEDS: dict[str, Message] = {
     "case": N_("a file's reference"),

@@ -94,6 +94,40 @@ problems = {
     "reidentification_over": N_("This case is over: it was used, or a day went by."),
     "reidentification_not_approved": N_("A second person has not approved this case yet."),
     "processing_memory": N_("There is not memory enough for so many rows."),
+    # What an operator registers, and the steps of a flow.
+    "data_set_name_malformed": N_(
+        "The name of a data set has small letters and digits, with - between them; at most 64 characters."
+    ),
+    "data_set_subject_missing": N_("The rows need a column subject: whom each is about."),
+    "budget_unknown": N_("This data set has no privacy budget, so nothing can be told about it."),
+    "step_table_unknown": N_("There is no table %(table)s."),
+    "step_column_twice": N_("The table has a column %(column)s already. Do not take the other one."),
+    "join_not_unique": N_(
+        "In the table %(table)s a key stands twice, so it cannot be joined. Make its rows unique first."
+    ),
+    "flow_subject_missing": N_("The first column of %(flow)s must be subject: whom each row is about."),
+    "flow_table_missing": N_("The flow %(flow)s needs the table %(table)s."),
+    "flow_table_unknown": N_("The flow %(flow)s knows no table %(table)s."),
+    "flow_column_missing": N_("The flow %(flow)s needs the column %(column)s in the table %(table)s."),
+    "flow_column_unknown": N_("The flow %(flow)s knows no column %(column)s in the table %(table)s."),
+    "flow_value_malformed": N_(
+        "A value that was given to %(flow)s does not fit its column, or cannot be computed with."
+    ),
+    # Tables of groups.
+    "publication_kind": N_("This publication is of another kind: a table of groups, or anonymous rows."),
+    "measure_malformed": N_("A sum names its column, and a count names none."),
+    "dominance_missing": N_("A sum needs a rule of dominance: p, or n and k."),
+    "dominance_malformed": N_(
+        "Dominance is asked of a sum only: p from 1 to 100, or n from 1 to 5 with k from 1 to 99."
+    ),
+    "cluster_value_negative": N_("The column %(column)s has values below zero: no sum of them is published."),
+    "cluster_value_inexact": N_(
+        "The column %(column)s has no exact numbers: a sum needs whole numbers, or at most six decimals."
+    ),
+    "cluster_value_too_large": N_("A total is too large to be kept exact. Sum in thousands."),
+    "cluster_category_reserved": N_(
+        "A category is called %(category)s, which stands for the total. Rename it in the rows."
+    ),
 }
 
 

@@ -166,7 +166,7 @@ async def sign_charter(
     Raises:
         NotAllowed: `not_own_signature`, `person_inactive`.
         NotFound: `person_unknown`.
-        Conflict: `charter_reference` for an unknown version, `charter_signature_exists`.
+        Conflict: `charter_signature_reference` for an unknown version, `charter_signature_exists`.
     Records: `charter.signed` (exchange log).
     """
     if by.person != person:

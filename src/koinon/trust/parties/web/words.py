@@ -59,7 +59,7 @@ problems: dict[str, Message] = {
     "charter_outdated": N_("There is a new version of the confidentiality charter to sign."),
     "charter_not_read": N_("Confirm that you have read the charter before you sign it."),
     "charter_signature_exists": N_("You have signed this version already."),
-    "charter_reference": N_("There is no such version of the charter."),
+    "charter_signature_reference": N_("There is no such version of the charter."),
     "training_missing": N_("No training is recorded for you."),
     "training_expired": N_("Your training no longer counts. Follow it again."),
     "training_exists": N_("A training on that day is recorded already."),
@@ -98,6 +98,40 @@ problems: dict[str, Message] = {
     "reason_missing": N_("Give a reason, in at most 500 characters."),
     "document_malformed": N_("This is not the document that is expected here."),
     "form_incomplete": N_("Something in the form is missing or not as it should be."),
+    # What is given in a wrong form, or too early or late.
+    "language_unknown": N_("Write the language as nl, fr or en."),
+    "profile_unknown": N_("There is no profile %(profile)s."),
+    "party_kind_unknown": N_("There is no kind of party %(kind)s."),
+    "party_not_joined": N_("The party takes part from %(joined_on)s on."),
+    "adviser_backdated": N_("An adviser is appointed from today on, or from a later day."),
+    "adviser_reference": N_("The person of this proposal belongs to another party."),
+    "charter_empty": N_("A charter has a version, and its text in Dutch, French and English."),
+    "charter_backdated": N_("A charter holds from today on, or from a later day."),
+    "charter_exists": N_("There is a charter of this version, or of this day, already."),
+    "identity_unknown": N_("This identity is not linked to the person, or not any more."),
+    "key_use_wrong": N_("This key was registered for another use."),
+    "key_not_yet_valid": N_("The key is valid from %(valid_from)s on."),
+    "key_expired": N_("The key was valid until %(valid_until)s. Register a new one."),
+    "key_or_request": N_("Give one of --key and --request."),
+    "user_malformed": N_("The user is named in 1 to 255 characters that can be shown."),
+    "user_assertion_malformed": N_(
+        "What vouches for the user is no signed document of the form that is expected."
+    ),
+    "user_assertion_invalid": N_(
+        "What vouches for the user does not hold: its signature, its time, or for whom it was made. Make a new "
+        "one."
+    ),
+    # Accounts, files of parties and persons.
+    "invalid_login": N_("A login has 1 to 100 characters and no spaces."),
+    "password_too_short": N_("A password has at least %(least_characters)s characters."),
+    "password_too_long": N_("A password has at most %(most_characters)s characters."),
+    "local_accounts_refused": N_("Accounts of its own has only a demo. Set an identity provider."),
+    "document_kind_unknown": N_("Give a file whose name ends in .toml or .json."),
+    "document_too_large": N_("A file has at most %(limit_bytes)s bytes. Give more than one."),
+    "person_without_identity": N_(
+        "A person in the file has no identity. Without one nobody can sign in: give one."
+    ),
+    "person_exists": N_("A person with this identity is registered in the party already."),
 }
 
 

@@ -144,6 +144,11 @@ problems: dict[str, Message] = {
     "word_unknown": N_("This word is not known here."),
     "base_map_missing": N_("The base map of this site cannot be found."),
     "base_map_malformed": N_("The base map of this site cannot be read."),
+    # What a camera answers.
+    "invalid_sdp": N_(
+        "The camera describes its streams in a way that cannot be read. Is the address that of a stream?"
+    ),
+    "unsupported_media": N_("The camera sends no H.264 or H.265. Set it to one of them."),
 }
 
 
