@@ -11,7 +11,7 @@ from koinon.base.crypto import b64url
 from koinon.base.errors import Conflict, Invalid, KoinonError, NotAllowed, NotFound, NotIdentified
 from koinon.base.ids import new_id
 from koinon.trust.parties import INSTALLER
-from koinon.video.cameras import stations, store
+from koinon.video.cameras import station_store, stations
 
 PLATFORM = "http://localhost"
 SESSION = b"s" * 32
@@ -199,7 +199,7 @@ async def test_who_registers_a_work_station(room, owners, who, code):
             await call
         assert refusal.value.code == code
     async with owners.database.acquire() as connection:
-        assert len(await store.list_stations(connection, room.party)) == 1
+        assert len(await station_store.list_stations(connection, room.party)) == 1
 
 
 async def test_who_takes_a_work_station_away(room, owners):

@@ -8,7 +8,17 @@ import pytest
 from koinon.base.errors import Conflict, Invalid
 from koinon.base.ids import new_id
 from koinon.base.text import Text
-from koinon.video.cameras import Camera, Driver, PlaceKind, Role, Sensor, SourceKey, State, store
+from koinon.video.cameras import (
+    Camera,
+    Driver,
+    PlaceKind,
+    Role,
+    Sensor,
+    SourceKey,
+    State,
+    station_store,
+    store,
+)
 from koinon.video.cameras.model import Group, GroupKind
 
 AT = datetime(2026, 11, 24, 9, tzinfo=UTC)
@@ -151,11 +161,11 @@ async def test_no_ids_give_no_cameras(web):
 
 async def test_a_challenge_is_answered_once_and_in_time(web):
     session = b"s" * 32
-    await store.insert_challenge(web, b"a" * 32, None, session, AT + timedelta(minutes=1))
-    await store.insert_challenge(web, b"b" * 32, None, session, AT + timedelta(minutes=1))
-    assert await store.take_challenge(web, b"a" * 32, AT) == (None, session)
-    assert await store.take_challenge(web, b"a" * 32, AT) is None
-    assert await store.take_challenge(web, b"b" * 32, AT + timedelta(minutes=1)) is None
+    await station_store.insert_challenge(web, b"a" * 32, None, session, AT + timedelta(minutes=1))
+    await station_store.insert_challenge(web, b"b" * 32, None, session, AT + timedelta(minutes=1))
+    assert await station_store.take_challenge(web, b"a" * 32, AT) == (None, session)
+    assert await station_store.take_challenge(web, b"a" * 32, AT) is None
+    assert await station_store.take_challenge(web, b"b" * 32, AT + timedelta(minutes=1)) is None
 
 
 async def _put(connection, key, made, role, *, recorded=True):

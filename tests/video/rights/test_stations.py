@@ -26,8 +26,7 @@ from koinon.trust.agreements import Convention, ConventionParty, Limits, MatrixR
 from koinon.trust.gate import Cut
 from koinon.trust.parties import Author
 from koinon.trust.standing.acts import Deed, TargetKind
-from koinon.video.cameras import Station, stations
-from koinon.video.cameras import store as cameras
+from koinon.video.cameras import Station, station_store, stations
 from koinon.video.rights import Action, actor_of
 from koinon.video.rights.offers import choices_of
 
@@ -131,7 +130,7 @@ async def test_a_view_that_hangs_on_a_work_station_ends_when_its_viewer_leaves_i
     await rights._watch.judge_stations()
     await view.go_on()
     async with world.database.transaction() as connection:
-        await cameras.put_presence(connection, session.token_hash, station.id, datetime.now(UTC))
+        await station_store.put_presence(connection, session.token_hash, station.id, datetime.now(UTC))
     await rights._watch.judge_stations()
     with pytest.raises(Cut) as caught:
         await view.go_on()

@@ -23,7 +23,7 @@ from koinon.base.database import Connection
 from koinon.base.errors import Conflict, Invalid, NotAllowed, NotFound, NotIdentified
 from koinon.trust.ledger import Sealer
 from koinon.trust.parties import Author, PartyId
-from koinon.video.cameras import store
+from koinon.video.cameras import station_store
 from koinon.video.cameras.model import Centre, CentreId, Station, StationId
 from koinon.video.cameras.policy import (
     MAX_NAME,
@@ -64,7 +64,7 @@ async def register_centre(
     check_may_register_stations(by, party)
     await get_party(connection, party)
     centre = Centre(party=party, name=check_text(name, "name", MAX_NAME), registered_at=at)
-    await store.insert_centre(connection, centre)
+    await station_store.insert_centre(connection, centre)
     facts = {"centre": str(centre.id), "name": centre.name}
     await record(connection, sealer, "control_centre.registered", party, facts, by=by, at=at)
     return centre
@@ -75,7 +75,7 @@ async def make_challenge(
 ) -> str:
     """A fresh challenge, to be answered once, in that session, within two minutes; for a new station: None."""
     challenge = b64url(secrets.token_bytes(32))
-    await store.insert_challenge(connection, _hash(challenge), station, session, at + CHALLENGE_LIFE)
+    await station_store.insert_challenge(connection, _hash(challenge), station, session, at + CHALLENGE_LIFE)
     return challenge
 
 
@@ -103,7 +103,7 @@ async def register_station(
         Conflict: `station_exists` for a key that was registered before, also if revoked.
     Records: `work_station.registered` (exchange log).
     """
-    found = await store.find_centre(connection, centre)
+    found = await station_store.find_centre(connection, centre)
     if found is None:
         raise NotFound("centre_unknown")
     check_may_register_stations(by, found.party)
@@ -112,7 +112,7 @@ async def register_station(
     await _take(connection, challenge, None, session, at)
     _verify(key, signature, statement(platform, "register", b64url(public_key), challenge))
     station = Station(centre=centre, name=name, public_key=public_key, registered_at=at)
-    await store.insert_station(connection, station)
+    await station_store.insert_station(connection, station)
     facts = {"station": str(station.id), "centre": str(centre), "name": name, "key": b64url(public_key)}
     await record(connection, sealer, "work_station.registered", found.party, facts, by=by, at=at)
     return station
@@ -129,12 +129,12 @@ async def revoke_station(
         Conflict: `station_revoked`.
     Records: `work_station.revoked` (exchange log).
     """
-    found = await store.find_station(connection, station)
+    found = await station_store.find_station(connection, station)
     if found is None:
         raise NotFound("station_unknown")
     party = found[1].party
     check_may_revoke(by, party)
-    if not await store.revoke_station(connection, station, at):
+    if not await station_store.revoke_station(connection, station, at):
         raise Conflict("station_revoked")
     facts = {"station": str(station), "name": found[0].name}
     await record(connection, sealer, "work_station.revoked", party, facts, by=by, at=at)
@@ -159,7 +159,7 @@ async def verify_station(
         NotIdentified: `challenge_wrong` for one of another session or station, used, or run out;
             `station_proof_wrong`.
     """
-    found = await store.find_station(connection, station)
+    found = await station_store.find_station(connection, station)
     if found is None or found[1].party != party:
         raise NotFound("station_unknown")
     if found[0].revoked_at is not None:
@@ -174,7 +174,7 @@ async def verify_station(
 async def be_present(connection: Connection, station: Station, session: bytes, at: datetime) -> datetime:
     """The session is at the station, which was just verified; gives until when it counts."""
     until = at + PRESENCE
-    await store.put_presence(connection, session, station.id, until)
+    await station_store.put_presence(connection, session, station.id, until)
     return until
 
 
@@ -182,17 +182,17 @@ async def find_present(
     connection: Connection, party: PartyId, session: bytes, at: datetime
 ) -> StationId | None:
     """At which registered work station of the party the session is now, or none."""
-    station = await store.find_presence(connection, session, at)
+    station = await station_store.find_presence(connection, session, at)
     if station is None:
         return None
-    found = await store.find_station(connection, station)
+    found = await station_store.find_station(connection, station)
     return station if found is not None and found[1].party == party else None
 
 
 async def _take(
     connection: Connection, challenge: str, station: StationId | None, session: bytes, at: datetime
 ) -> None:
-    taken = await store.take_challenge(connection, _hash(challenge), at)
+    taken = await station_store.take_challenge(connection, _hash(challenge), at)
     if taken != (station, session):
         raise NotIdentified("challenge_wrong")
 

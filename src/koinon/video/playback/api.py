@@ -3,173 +3,35 @@
 A recording of one camera asked for through another, or out of the view's time, is not there, and leaves a trace.
 """
 
-import contextlib
 import re
-from collections.abc import AsyncIterator, Iterator, Sequence
-from datetime import datetime
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 from uuid import UUID
 
 from litestar import MediaType, Request, Response, delete, get, post
-from litestar.datastructures import Cookie
-from litestar.di import NamedDependency, Provide
+from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from litestar.response import Stream
 
 from koinon.base.clock import Clock, rfc3339
-from koinon.base.connection import narrow, transport_of
-from koinon.base.errors import Conflict, Invalid, NotAllowed, NotFound
+from koinon.base.errors import Conflict, Invalid
 from koinon.base.settings import Settings
-from koinon.trust.gate import Ask, Gate
 from koinon.trust.parties.sign_in import Session
-from koinon.video.cameras import CameraId
 from koinon.video.masks.policy import mask_of
 from koinon.video.playback import hls, store
+from koinon.video.playback.door import ENTER, Door, cookie_of, since_of, until_of
 from koinon.video.playback.messages import base_of, place
 from koinon.video.playback.pieces import of_us, shift, to_us
 from koinon.video.playback.service import Playback
 from koinon.video.playback.views import IDLE_SECONDS
 from koinon.video.recordings import get_entry, list_units
-from koinon.video.rights import Action, Rights, View, ViewRequest, actor_of, policy, subject_of
+from koinon.video.rights import Action, Rights, ViewRequest
 
-COOKIE: Final = "koinon_media"
-_PIECE: Final = 64 * 1024
 _PLAYLIST: Final = "application/vnd.apple.mpegurl"
-_SPAN: Final = re.compile(r"(\d{1,16})-(\d{1,16})")
 _UNIT: Final = re.compile(r"(\d{1,16})-([012])\.m4s")
 _RANGE: Final = re.compile(r"bytes=(\d{1,12})-(\d{1,12})")
 _THUMBNAIL: Final = re.compile(r"(\d{1,16})\.jpg")
 _ENTRY: Final = re.compile(r"(\d{1,9})(-masked)?\.mp4")
 _MASKED: Final = re.compile(r"(\d{1,16})-([012])-(\d{1,12})-(\d{1,12})\.m4s")
-
-
-class Door:
-    """What every fetch passes: the token is good for this camera and interval, and the view behind it runs.
-
-    Attributes:
-        camera: whose recordings are fetched. person: by whom.
-        since, until: the interval of the address.
-        view: the view, if it runs in this process; None where it runs in another.
-    """
-
-    def __init__(
-        self,
-        request: Request[Any, Any, Any],
-        session: Session,
-        playback: Playback,
-        rights: Rights,
-        gate: Gate,
-        settings: Settings,
-        *,
-        camera: CameraId,
-        since: datetime,
-        until: datetime,
-        view: View | None,
-    ) -> None:
-        self.camera, self.since, self.until, self.view = camera, since, until, view
-        self.person = session.person
-        self._request, self._session, self._playback = request, session, playback
-        self._rights, self._gate, self._settings = rights, gate, settings
-
-    def renew(self) -> Sequence[Cookie]:
-        """The cookie with a token for the next minute."""
-        if self.view is None:
-            return []
-        token = self._rights.mint(self.view, since=_since(self.view), until=_until(self.view))
-        return [_cookie(token, self.view, self._settings)]
-
-    async def refuse(self) -> NoReturn:
-        """Something was asked for that is not there for this camera and view.
-
-        Raises:
-            NotFound: `media_unknown`.
-
-        Records: `exchange.refused`.
-        """
-        view = self.view
-        ask = Ask(
-            actor=actor_of(self._session),
-            purpose=view.request.purpose if view else "-",
-            case=view.request.case if view else "",
-            action=(view.action if view else Action.VIEW_RECORDING).value,
-            resource="cameras/unknown",
-            fields=policy.FIELDS,
-            subjects=(subject_of(self.camera),),
-        )
-        await self._gate.refuse(ask, NotAllowed("media_unknown"))
-        raise NotFound("media_unknown")
-
-    @contextlib.contextmanager
-    def sending(self) -> Iterator[None]:
-        """While the block runs a cut of the view resets the connection, also of one who still waits for bytes."""
-        if self.view is None:
-            yield
-            return
-        transport = transport_of(self._request.scope)  # type: ignore[arg-type]
-        with self._playback.views(self._rights).sending(self.view, transport):
-            yield
-
-    async def send(self, data: bytes) -> AsyncIterator[bytes]:
-        """The bytes in pieces; none after the view was cut."""
-        view, transport = self.view, transport_of(self._request.scope)  # type: ignore[arg-type]
-        if view is None:
-            yield data
-            return
-        if transport is not None:
-            narrow(transport)
-        with self.sending():
-            for at in range(0, len(data), _PIECE):
-                piece = data[at : at + _PIECE]
-                await view.go_on(len(piece))
-                yield piece
-
-
-async def enter(
-    request: Request[Any, Any, Any],
-    view: FromPath[UUID],
-    camera: FromPath[UUID],
-    span: FromPath[str],
-    session: NamedDependency[Session],
-    playback: NamedDependency[Playback],
-    rights: NamedDependency[Rights],
-    gate: NamedDependency[Gate],
-    settings: NamedDependency[Settings],
-) -> Door:
-    """The door, passed. `span` is the interval in Unix microseconds, as `<since>-<until>`.
-
-    Raises:
-        NotFound: `media_unknown`.
-        Cut: the view was cut.
-    """
-    asked = _SPAN.fullmatch(span)
-    if asked is None:
-        raise NotFound("media_unknown")
-    since, until = of_us(int(asked[1])), of_us(int(asked[2]))
-    try:
-        action = rights.find(view, session).action
-    except NotFound:
-        action = Action.VIEW_RECORDING
-    token = request.cookies.get(COOKIE) or request.query_params.get("token") or ""
-    running = await rights.redeem(
-        token, session, camera=CameraId(camera), action=action, since=since, until=until, of_view=view
-    )
-    if running is not None:
-        playback.views(rights).renew(running)
-    return Door(
-        request,
-        session,
-        playback,
-        rights,
-        gate,
-        settings,
-        camera=CameraId(camera),
-        since=since,
-        until=until,
-        view=running,
-    )
-
-
-_ENTER: Final = {"door": Provide(enter)}
 
 
 @post("/api/video/views", status_code=201, tags=["video"])
@@ -195,8 +57,8 @@ async def open_view(
     except BaseException:
         await views.end(view)
         raise
-    token = rights.mint(view, since=_since(view), until=_until(view))
-    span = f"{to_us(_since(view))}-{to_us(_until(view))}"
+    token = rights.mint(view, since=since_of(view), until=until_of(view))
+    span = f"{to_us(since_of(view))}-{to_us(until_of(view))}"
     return Response(
         {
             "view": str(view.id),
@@ -207,7 +69,7 @@ async def open_view(
             "renew_within_seconds": IDLE_SECONDS,
         },
         status_code=201,
-        cookies=[_cookie(token, view, settings)],
+        cookies=[cookie_of(token, view, settings)],
     )
 
 
@@ -223,9 +85,9 @@ async def renew_view(
     found = playback.views(rights).find(view, session)
     await found.go_on()
     playback.views(rights).renew(found)
-    token = rights.mint(found, since=_since(found), until=_until(found))
+    token = rights.mint(found, since=since_of(found), until=until_of(found))
     return Response(
-        {"token": token, "renew_within_seconds": IDLE_SECONDS}, cookies=[_cookie(token, found, settings)]
+        {"token": token, "renew_within_seconds": IDLE_SECONDS}, cookies=[cookie_of(token, found, settings)]
     )
 
 
@@ -243,7 +105,7 @@ async def end_view(
 
 @get(
     "/api/video/views/{view:uuid}/{camera:uuid}/{span:str}/playlist.m3u8",
-    dependencies=_ENTER,
+    dependencies=ENTER,
     tags=["video"],
     media_type=MediaType.TEXT,
 )
@@ -278,7 +140,7 @@ async def show_playlist(
 
 @get(
     "/api/video/views/{view:uuid}/{camera:uuid}/{span:str}/init/{name:str}",
-    dependencies=_ENTER,
+    dependencies=ENTER,
     tags=["video"],
 )
 async def show_init(
@@ -302,7 +164,7 @@ async def show_init(
 
 @get(
     "/api/video/views/{view:uuid}/{camera:uuid}/{span:str}/units/{name:str}",
-    dependencies=_ENTER,
+    dependencies=ENTER,
     tags=["video"],
 )
 async def show_unit(
@@ -336,7 +198,7 @@ async def show_unit(
 
 @get(
     "/api/video/views/{view:uuid}/{camera:uuid}/{span:str}/masked/{name:str}",
-    dependencies=_ENTER,
+    dependencies=ENTER,
     tags=["video"],
 )
 async def show_masked(
@@ -384,7 +246,7 @@ async def show_masked(
 
 @get(
     "/api/video/views/{view:uuid}/{camera:uuid}/{span:str}/thumbnails/{name:str}",
-    dependencies=_ENTER,
+    dependencies=ENTER,
     tags=["video"],
 )
 async def show_thumbnail(
@@ -424,28 +286,6 @@ async def _find_segment(
     if not segment or segment.us < to_us(door.since) or segment.until_us > to_us(door.until):
         await door.refuse()
     return segment
-
-
-def _since(view: View) -> datetime:
-    assert view.since is not None
-    return view.since
-
-
-def _until(view: View) -> datetime:
-    assert view.until is not None
-    return view.until
-
-
-def _cookie(token: str, view: View, settings: Settings) -> Cookie:
-    return Cookie(
-        key=COOKIE,
-        value=token,
-        path=f"/api/video/views/{view.id}",
-        max_age=int(IDLE_SECONDS),
-        httponly=True,
-        samesite="strict",
-        secure=settings.origin.startswith("https:"),
-    )
 
 
 handlers = [open_view, renew_view, end_view, show_playlist, show_init, show_unit, show_masked, show_thumbnail]

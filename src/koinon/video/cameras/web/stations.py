@@ -18,7 +18,7 @@ from koinon.portal import N_, NavigationItem, Viewer, render
 from koinon.trust.ledger import Sealer
 from koinon.trust.parties import PartyId
 from koinon.trust.parties.sign_in import Session
-from koinon.video.cameras import stations, store
+from koinon.video.cameras import station_store, stations
 from koinon.video.cameras.model import CentreId, StationId
 from koinon.video.cameras.policy import MANAGER
 from koinon.video.cameras.web.words import words_for
@@ -132,7 +132,7 @@ async def ask_challenge(
     station = None if data.station is None else StationId(data.station)
     async with database.transaction() as connection:
         if station is not None:
-            found = await store.find_station(connection, station)
+            found = await station_store.find_station(connection, station)
             if found is None or found[1].party != session.party:
                 raise NotFound("station_unknown")
         challenge = await stations.make_challenge(connection, session.token_hash, station, clock.now())
@@ -204,8 +204,8 @@ async def _page(
         raise NotAllowed("camera_change_not_allowed", profile=session.profile)
     party = _party(session)
     async with database.acquire() as connection:
-        centres = await store.list_centres(connection, party)
-        found = await store.list_stations(connection, party)
+        centres = await station_store.list_centres(connection, party)
+        found = await station_store.list_stations(connection, party)
     names = {each.id: each.name for each in centres}
     return render(
         request,
