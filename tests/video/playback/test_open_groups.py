@@ -1,12 +1,14 @@
 """H.265 whose pictures refer past key frames: what a player gets, as it was recorded and masked."""
 
 import asyncio
+import io
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 from tests.video.masks.conftest import mask
 from tests.video.playback.conftest import Files, Site, _record, index, moved
@@ -14,9 +16,9 @@ from tests.video.playback.test_api import Client, mask_the_left
 from tests.video.playback.test_masked_hls import fetch_playlist, is_grey, luma_of, probe
 
 from koinon.video.masks.stream import MaskPool
-from koinon.video.playback.course import Course, Ended, Media, Missing
+from koinon.video.playback.course import Course, Ended, Media, Missing, Opening, step
 from koinon.video.playback.masked import MaskedWalk, PoolMasker
-from koinon.video.playback.pieces import split, without_leading
+from koinon.video.playback.pieces import split, wall_us, without_leading
 from koinon.video.playback.store import find_streams
 from koinon.video.recorder import read_unit
 from koinon.video.recordings.model import EntryId, SampleEntry, StoredUnit
@@ -106,3 +108,30 @@ async def test_a_way_through_masked_recordings_lacks_no_picture_between_groups(
     # Fifteen a second of twenty-five: one or two pictures further, never three; but where the recording broke off among
     # B-frames.
     assert max(after - before for before, after in pairwise(shown[:-4])) < 100_000
+
+
+async def test_what_a_step_gives_shows_the_frame_that_it_tells(units: list[StoredUnit]) -> None:
+    """Who begins with a key frame leaves out what refers past it, and that is no frame to step to."""
+    source, unit = Kept(units[:1]), units[0]
+    course = Course(source, source.since_us, source.until_us)
+    whole = split(await asyncio.to_thread(Path(unit.file).read_bytes))[0]
+    every = sorted(wall_us(unit, ticks) for each in whole for ticks in each.shown())
+    for at in range(20, 55):
+        for forwards, expected in ((False, every[at - 1]), (True, every[at + 1])):
+            found, told = await step(course, every[at] + 50, forwards=forwards)
+            assert told == expected and told in decoded(found)
+    # A view that begins just before pictures that refer to what lies before it.
+    within = Course(source, wall_us(unit, unit.key_frames[2].ticks) - 45_000, source.until_us)
+    found, told = await step(within, within.since_us, forwards=True)
+    assert told is not None and told in decoded(found)
+    assert (await step(within, told - 50_000, forwards=False))[1] is None
+
+
+def decoded(found: list[Any]) -> list[int]:
+    """When the frames were taken that a decoder makes of these pieces: it leaves out the first ones, if any."""
+    opened = next(each for each in found if isinstance(each, Opening))
+    media = [each for each in found if isinstance(each, Media)]
+    data = b"".join(each.fragment.data for each in media)
+    with av.open(io.BytesIO(opened.entry.init + data)) as container:
+        count = sum(1 for _ in container.decode(video=0))
+    return sorted(us for each in media for us in each.frames_us)[-count:]

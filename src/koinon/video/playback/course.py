@@ -104,14 +104,14 @@ async def step(walk: Walk, us: int, *, forwards: bool) -> tuple[list[Piece], int
     """
     if forwards:
         return await _first_after(walk, us + _STEP_ROUNDING_US)
-    us = min(us, walk.until_us - 1)  # a player stands at the end of the view, where its last frame is on the screen
+    us = min(us, walk.until_us - 1)  # at the end of the view its last frame is on the screen
     before = await walk.before(us)
     if before is None:
         return [], None
     found, current = await _last_before(walk, before, us + _STEP_ROUNDING_US)
     if current is None or us - before > 2 * _ROUNDING_US:  # nothing is shown: it is the last before the gap
         return found, current
-    earlier = _taken_before(found, current)
+    earlier = [each for each in _shown(found) if each < current]
     if earlier:
         return found, max(earlier)
     before = await walk.before(current - 2 * _ROUNDING_US)
@@ -119,12 +119,21 @@ async def step(walk: Walk, us: int, *, forwards: bool) -> tuple[list[Piece], int
 
 
 async def _first_after(walk: Walk, us: int) -> tuple[list[Piece], int | None]:
-    walk.seek(us)
+    found, after = await _on_from(walk, us, us)
+    if after is None or not any(us < each < after for each in _taken(found)):
+        return found, after
+    earlier = await _before_leading(walk, found)
+    return (found, after) if earlier is None else await _on_from(walk, earlier, us)
+
+
+async def _on_from(walk: Walk, start: int, us: int) -> tuple[list[Piece], int | None]:
+    """Everything from `start` to the first frame after `us`."""
+    walk.seek(start)
     found: list[Piece] = []
     while not isinstance(piece := await walk.next(), Ended):
         found.append(piece)
         if isinstance(piece, Media):
-            later = [each for each in piece.frames_us if each > us]
+            later = [each for each in _shown(found) if each > us]
             if later:
                 return found, min(later)
     return found, None
@@ -132,17 +141,43 @@ async def _first_after(walk: Walk, us: int) -> tuple[list[Piece], int | None]:
 
 async def _last_before(walk: Walk, start: int, us: int) -> tuple[list[Piece], int | None]:
     """The last frame before `us`, of what goes on from `start` without a gap."""
-    walk.seek(start)
-    found: list[Piece] = []
-    while not isinstance(piece := await walk.next(), Ended | Missing):
-        if isinstance(piece, Media) and not _taken_before([piece], us):
-            break
-        found.append(piece)
-    return found, max(_taken_before(found, us), default=None)
+    while True:
+        walk.seek(start)
+        found: list[Piece] = []
+        while not isinstance(piece := await walk.next(), Ended | Missing):
+            if isinstance(piece, Media) and min(piece.frames_us) >= us:
+                break
+            found.append(piece)
+        last = max((each for each in _shown(found) if each < us), default=None)
+        earlier = await _before_leading(walk, found) if last is None else None
+        if earlier is None or earlier >= start:
+            return found, last
+        start = earlier
 
 
-def _taken_before(pieces: list[Piece], us: int) -> list[int]:
-    return [each for piece in pieces if isinstance(piece, Media) for each in piece.frames_us if each < us]
+async def _before_leading(walk: Walk, found: list[Piece]) -> int | None:
+    """From where there are also the frames to which those refer that are shown before the first key frame."""
+    first = next((each for each in found if isinstance(each, Media)), None)
+    return None if first is None else await walk.before(first.us - 2 * _ROUNDING_US)
+
+
+def _taken(pieces: list[Piece]) -> list[int]:
+    return [each for piece in pieces if isinstance(piece, Media) for each in piece.frames_us]
+
+
+def _shown(pieces: list[Piece]) -> list[int]:
+    """When the frames were taken that a decoder shows of them: it leaves out what comes before the key frame with which
+    it begins, since that may refer past it (ITU-T H.265 section 7.4.2.2, RASL).
+    """
+    shown: list[int] = []
+    key: int | None = None
+    for piece in pieces:
+        if isinstance(piece, Media):
+            key = piece.frames_us[0] if key is None else key
+            shown += [each for each in piece.frames_us if each >= key]
+        elif isinstance(piece, Missing):
+            key = None
+    return shown
 
 
 class Course:
