@@ -14,6 +14,7 @@ from tests.video.terms.test_deletion import OLD, REGIMES, YOUNG, forget
 from koinon.base.clock import FixedClock
 from koinon.base.errors import Invalid
 from koinon.base.objects import open_objects
+from koinon.video.exports.shelf import Shelf
 from koinon.video.recorder.disk import MARKER
 from koinon.video.recordings.model import Place
 from koinon.video.recordings.uploading import Uploader, open_bucket
@@ -232,6 +233,12 @@ async def test_where_versions_are_turned_on_later_nothing_is_said_to_be_gone(sit
     with pytest.raises(Invalid) as refused:
         await bucket.move()
     assert refused.value.code == "bucket_keeps_versions" and young.exists()
+    shelf = Shelf(
+        site.database, clock, tmp_path / "nowhere", b"k" * 32, bucket=bucket.objects, bucket_address=bucket.address
+    )  # fmt: skip
+    with pytest.raises(Invalid) as refused:
+        await shelf.find_place()
+    assert refused.value.code == "bucket_keeps_versions"
 
 
 async def test_a_bucket_without_its_marker_is_not_touched(site, clock, tmp_path, bucket):

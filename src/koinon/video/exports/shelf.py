@@ -25,7 +25,7 @@ from koinon.video.cameras.model import CameraId, StreamId
 from koinon.video.exports.model import Export, ExportFile
 from koinon.video.exports.policy import PIECE_BYTES
 from koinon.video.recorder.disk import read_marker
-from koinon.video.recordings import Place, list_places
+from koinon.video.recordings import Place, demand_forgetting, list_places
 from koinon.video.terms import Derived, DerivedId, count_derived, insert_derived
 
 KIND: Final = "export"
@@ -70,6 +70,7 @@ class Shelf:
 
         Raises:
             Unavailable: `place_unreachable`.
+            Invalid: `bucket_keeps_versions`: a piece that is put there would outlive its term.
         """
         async with self._database.acquire() as connection:
             places = await list_places(connection)
@@ -80,6 +81,7 @@ class Shelf:
                     return each
         for each in places:
             if self._bucket is not None and each.kind == "s3" and each.address == self._bucket_address:
+                await demand_forgetting(self._bucket)
                 return each
         raise Unavailable("place_unreachable")
 
