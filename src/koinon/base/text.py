@@ -24,6 +24,13 @@ class Text(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return str(getattr(self, language))
 
 
+def printable(text: str) -> str:
+    """What somebody outside said, for people, terminals and the database (which keeps no U+0000): what has no sign is
+    U+FFFD.
+    """
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+
+
 def refuse_nul(json: bytes) -> None:
     """No text in the JSON holds U+0000: PostgreSQL keeps none, and that would be found out after the ledger has it.
 

@@ -1,6 +1,8 @@
 """Units enter the index once, under the lease they were written under, and come out as they went in."""
 
 import asyncio
+import contextlib
+import re
 from datetime import timedelta
 from uuid import uuid4
 
@@ -11,7 +13,8 @@ from hypothesis import strategies as st
 from tests.video.recordings.conftest import BEGAN, a_unit, new
 
 from koinon.base.errors import Invalid, NotFound
-from koinon.video.recorder import Gap, KeyFrame
+from koinon.video.recorder import Gap, KeyFrame, Options, parse_source
+from koinon.video.recorder.rtsp import Session, SessionFailed
 from koinon.video.recordings import store
 from koinon.video.recordings.model import Track, pack_key_frames, unpack_key_frames
 
@@ -119,6 +122,39 @@ async def test_nobody_writes_under_the_lease_while_a_late_unit_is_adopted(record
             await asyncio.sleep(0.3)
             assert not task.done()
         assert await task == ["indexed"]
+
+
+async def test_whatever_a_camera_says_of_itself_can_be_kept_and_shown(recorder, lease):
+    """PostgreSQL keeps no U+0000, and what it refuses once would be tried for ever, before all that comes after it."""
+    hostile = b"v=0\r\nm=video\0\x1b[2J 0 RTP/AVP 96\r\n"
+
+    async def answer(reader, writer):
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while asked := await reader.readuntil(b"\r\n\r\n"):
+                number = re.search(rb"CSeq: \d+", asked)[0]
+                line, body = (b"200 OK", hostile) if b"/odd" in asked else (b"404 \0\x1b]0;x", b"")
+                writer.write(
+                    b"RTSP/1.0 %b\r\n%b\r\nContent-Length: %d\r\n\r\n%b" % (line, number, len(body), body)
+                )
+        writer.close()
+
+    await lease(TRACK)
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        for number, path in enumerate(("no", "odd")):
+            port = server.sockets[0].getsockname()[1]
+            session = Session(parse_source(f"rtsp://127.0.0.1:{port}/{path}"), Options(name="cam"))
+            with pytest.raises(SessionFailed) as failed:
+                await session.open()
+            await session.close()
+            began = BEGAN + timedelta(minutes=number)
+            gap = Gap(began, began + timedelta(seconds=1), failed.value.reason, failed.value.detail)
+            async with recorder.acquire() as connection:
+                assert await store.insert_gaps(connection, [(TRACK, gap)], {TRACK: 1}) == 1
+    async with recorder.acquire() as connection:
+        told = [
+            each.detail for each in await store.list_gaps(connection, 7, BEGAN, BEGAN + timedelta(hours=1))
+        ]
+    assert told == ["OPTIONS: 404 \ufffd\ufffd]0;x", "no H.264 or H.265: video\ufffd\ufffd[2J 0 RTP/AVP 96"]
 
 
 async def test_a_gap_grows_and_never_shrinks_and_is_none_of_who_lost_the_lease(recorder, lease):

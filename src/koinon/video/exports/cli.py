@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
+from koinon.base.text import printable
 from koinon.video.asking import (
     PLATFORM,
     Emergency,
@@ -140,7 +141,7 @@ def _tell(manifest: dict[str, Any]) -> None:
 
 def _say(text: str) -> None:
     """Printed as text alone: what a package says of itself must not steer the terminal on which it is judged."""
-    print("".join(each if each.isprintable() else "\ufffd" for each in text))
+    print(printable(text))
 
 
 def attach(app: typer.Typer) -> None:

@@ -11,6 +11,7 @@ import argon2
 from koinon.base.database import Connection, Database
 from koinon.base.errors import Invalid, NotAllowed, NotIdentified
 from koinon.base.settings import Settings
+from koinon.base.text import printable
 from koinon.trust.ledger import Entry, Log, Sealer, append
 from koinon.trust.parties.model import LOCAL_ISSUER
 from koinon.trust.parties.sign_in import store
@@ -52,7 +53,7 @@ class LocalAccounts:
             NotIdentified: `sign_in_failed`: no such account or another password.
         """
         # What no account can be called must still be counted as an attempt; the database takes no U+0000 or surrogate.
-        login = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in fold_login(login))
+        login = printable(fold_login(login))
         await self._attempts.count(login, address, at)
         async with self._database.acquire() as connection:
             hashed = await store.find_password_hash(connection, login)

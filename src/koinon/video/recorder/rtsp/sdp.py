@@ -12,6 +12,7 @@ from urllib.parse import urljoin, urlsplit
 import msgspec
 
 from koinon.base.errors import Invalid
+from koinon.base.text import printable
 from koinon.video.recorder.nal import LARGEST_SET, Codec
 
 LARGEST: Final = 64 << 10
@@ -122,7 +123,7 @@ def _names(track: list[str]) -> list[str]:
     """The codecs that a track names; where it names none, those of its payload types, or its own first line."""
     named = [match[2] for line in track if (match := _RTPMAP.match(line.removeprefix("a=rtpmap:")))]
     types = [int(each) for each in track[0].split()[3:] if each.isdecimal() and len(each) <= 3]
-    return named or [_STATIC[each] for each in types if each in _STATIC] or [track[0][2:34]]
+    return named or [_STATIC[each] for each in types if each in _STATIC] or [printable(track[0][2:34])]
 
 
 def _frame_rate(track: list[str]) -> float | None:

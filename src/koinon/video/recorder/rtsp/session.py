@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
 
 from koinon.base.errors import Invalid
+from koinon.base.text import printable
 from koinon.base.tls import open_context, why_untrusted
 from koinon.video.recorder.model import Options, Reason, Source
 from koinon.video.recorder.rtp import Depacketiser, SenderReport, read_sender_report, receiver_report
@@ -39,6 +40,7 @@ class SessionFailed(Exception):
     """The session did not come about, or ended."""
 
     def __init__(self, reason: Reason, detail: str = "") -> None:
+        detail = printable(detail)  # in part what a camera says
         super().__init__(f"{reason}: {detail}")
         self.reason: Reason = reason
         self.detail = detail
