@@ -388,6 +388,7 @@ async def test_the_setting_names_the_store(tmp_path):
         "http://host/",
         "s3://a:b@bucket",
         "s3://b?secret=x",
+        "s3://b?endpoint=https://host#sha256=00",
         "x",
     ],
 )

@@ -292,7 +292,8 @@ def check_address(base_url: str) -> httpx.URL:
         url = httpx.URL(base_url)
     except httpx.InvalidURL:
         raise Invalid("invalid_address") from None
-    if url.scheme not in ("http", "https") or not url.host or url.path != "/" or url.query or url.userinfo:
+    more = url.query or url.userinfo or url.fragment
+    if url.scheme not in ("http", "https") or not url.host or url.path != "/" or more:
         raise Invalid("invalid_address", why="not https://host or https://host:port")
     if url.scheme == "http" and not _is_this_machine(url.host):
         raise Invalid("invalid_address", why="without TLS everybody on the way reads along")

@@ -31,6 +31,7 @@ def open_objects(url: str, home: Path) -> Objects:
         parts.scheme == "s3"
         and parts.netloc
         and "@" not in parts.netloc
+        and not parts.fragment
         and set(options) <= {"endpoint", "region"}
     ):
         if prefix:
