@@ -166,7 +166,7 @@ def test_a_source_keeps_its_credentials_out_of_its_url_and_its_text():
     source = parse_source("rtsp://op%40zone:p%3Ass@10.1.2.3:8554/live?ch=1")
     assert (source.host, source.port, source.user, source.password) == ("10.1.2.3", 8554, "op@zone", "p:ss")
     assert source.url == "rtsp://10.1.2.3:8554/live?ch=1"
-    assert "p:ss" not in repr(source) and "p%3Ass" not in repr(source)
+    assert repr(source) == "Source(rtsp://10.1.2.3:8554/live)"
     assert parse_source("rtsp://[::1]/x").url == "rtsp://[::1]/x" and parse_source("rtsp://c").port == 554
 
 

@@ -1,6 +1,7 @@
 """Past their term rows go, then files, then garbage: over any crash, once, and never anything else."""
 
 import asyncio
+import contextlib
 import signal
 import sys
 from datetime import timedelta
@@ -9,11 +10,12 @@ import asyncpg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.base.s3 import KEYS
 from tests.video.terms.conftest import NOW
 
 from koinon.base.database import Database
 from koinon.base.ids import new_id
-from koinon.video.terms import policy
+from koinon.video.terms import places, policy
 from koinon.video.terms.deletion import mark_due, sweep
 from koinon.video.terms.model import LEAD, Derived, Hold, Regimes, Why
 from koinon.video.terms.store import due as store
@@ -224,6 +226,44 @@ async def test_what_lies_in_a_bucket_goes_too(site, clock, tmp_path):
     assert swept.files == 1 and not old.exists() and young.exists()
 
 
+async def test_a_bucket_that_never_answers_a_deletion_keeps_no_folder_waiting(
+    site, clock, tmp_path, monkeypatch
+):
+    """Else the transaction would be ended for being idle, time after time, and nothing be told of why."""
+
+    async def answer(reader, writer):
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while (await reader.readuntil(b"\r\n\r\n")).startswith(b"HEAD"):
+                writer.write(
+                    b'HTTP/1.1 200 OK\r\nETag: "1"\r\nLast-Modified: Mon, 02 Nov 2026 10:00:00 GMT\r\n'
+                    b"Content-Length: 9\r\n\r\n"
+                )
+            await reader.read()
+        writer.close()
+
+    for name, value in KEYS.items():
+        monkeypatch.setenv(f"AWS_{name.upper()}", value)
+    monkeypatch.setattr(places, "PATIENCE_SECONDS", 0.5)
+    _, stream = await site.camera()
+    other, bucket = tmp_path / "other", tmp_path / "bucket"
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        address = f"s3://b?endpoint=http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        ((place,),) = await site.rows(
+            "INSERT INTO recordings.place (marker, kind, address) VALUES ($1, 's3', $2) RETURNING id",
+            new_id(), address,
+        )  # fmt: skip
+        await site.unit(stream, OLD, place=place, folder=bucket)
+        after = await site.unit(
+            stream, OLD, copy=1, place=await site.add_place(other), folder=other
+        )  # looked at after the bucket
+        async with asyncio.timeout(15):
+            _, swept = await forget(site, clock, tmp_path)
+    assert (swept.files, swept.failed) == (1, 1) and not after.exists()
+    assert await site.rows("SELECT last_error FROM terms.garbage") == [
+        ("the bucket was not done with it in time",)
+    ]
+
+
 @pytest.mark.parametrize(
     "file", ["../outside.mp4", "/etc/passwd", "cam/../../outside.mp4", "cam//x.mp4", "link/x.mp4"]
 )
@@ -251,7 +291,7 @@ from pathlib import Path
 import asyncpg
 from koinon.base.clock import FixedClock
 from koinon.base.database import Database
-from koinon.video.terms import policy
+from koinon.video.terms import places, policy
 from koinon.video.terms.deletion import mark_due, sweep
 from koinon.video.terms.model import Regimes
 

@@ -71,7 +71,7 @@ class Source(msgspec.Struct, frozen=True):
         return self.url.partition(":")[0] in ENCRYPTED
 
     def __repr__(self) -> str:
-        return f"Source({self.url})"
+        return f"Source({self.url.partition('?')[0]})"  # some cameras are told a password in the query
 
 
 def parse_source(text: str, schemes: Mapping[str, int] | None = None) -> Source:

@@ -22,6 +22,9 @@ from koinon.video.terms.policy import Room
 
 _SEGMENT: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
 _DAY: Final = re.compile(r"\d{8}")
+PATIENCE_SECONDS: Final = 10.0
+"""With a bucket, for all that is deleted at once: a transaction is open meanwhile, and other places wait their turn."""
+_AT_ONCE: Final = 16
 
 
 class Lying(NamedTuple):
@@ -116,16 +119,25 @@ class BucketReach:
         self.objects = objects
 
     async def remove(self, files: Sequence[str]) -> dict[str, str]:
-        failed: dict[str, str] = {}
-        try:
-            await demand_forgetting(self.objects)
-        except KoinonError as error:
-            return dict.fromkeys(files, str(error))
-        for file in files:
-            try:
-                await self.objects.delete(file)
-            except KoinonError as error:
-                failed[file] = str(error)
+        failed = dict.fromkeys(files, "the bucket was not done with it in time")
+        gate = asyncio.Semaphore(_AT_ONCE)
+
+        async def remove(file: str) -> None:
+            async with gate:
+                try:
+                    await self.objects.delete(file)
+                except KoinonError as error:
+                    failed[file] = str(error)
+                else:
+                    failed.pop(file, None)
+
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                try:
+                    await demand_forgetting(self.objects)
+                except KoinonError as error:
+                    return dict.fromkeys(files, str(error))
+                await asyncio.gather(*map(remove, files))
         return failed
 
     async def list_files(self) -> list[Lying]:
