@@ -59,7 +59,7 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     value: str
     unit: str
     valid_from: str
-    source: str
+    source: Text
     mark: str
 
 

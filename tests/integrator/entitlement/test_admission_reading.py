@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from koinon.base.text import LANGUAGES
 from koinon.integrator.drivers import HouseholdMember, PartialDate, SourceAnswer
 from koinon.integrator.entitlement import ADMISSION, combine_admission
 from koinon.integrator.entitlement.answers import find_members
@@ -196,7 +197,10 @@ def test_parameters_and_their_marks_travel_with_the_answer() -> None:
     now = combine_admission(ME, ALL, datetime(2026, 11, 24, tzinfo=UTC))
     assert {parameter.mark for parameter in now.parameters} == {"seen", "illustrative"}
     assert any("illustrat" in text.en for text in now.explanation)
-    assert all(parameter.source and parameter.unit for parameter in now.parameters)
+    assert all(
+        parameter.unit and all(parameter.source.in_(language) for language in LANGUAGES)
+        for parameter in now.parameters
+    )
 
 
 def test_no_number_of_anybody_is_in_what_leaves() -> None:

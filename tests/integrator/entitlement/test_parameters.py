@@ -8,6 +8,7 @@ from koinon.base.errors import NotFound
 from koinon.integrator.entitlement import parameter_book
 from koinon.integrator.entitlement.parameters import ParameterBook
 
+SOURCE = '{ nl = "x", fr = "x", en = "x" }'
 BOOK = parameter_book("koinon.integrator.entitlement.social_dwelling")
 CODES = (
     "ceiling_single",
@@ -52,13 +53,14 @@ def test_years_without_a_found_factor_are_marked_and_take_the_last_known() -> No
             assert (
                 here.mark == "illustrative" and here.value == before.value and before.mark != "illustrative"
             )
-            assert "not found" in here.source
+            assert "niet gevonden" in here.source.nl
+            assert "non trouvé" in here.source.fr and "not found" in here.source.en
 
 
 def test_a_derived_amount_says_so_and_where_it_comes_from() -> None:
     assert BOOK.on("ceiling_single", date(2016, 1, 1)).mark == "seen"
     used = BOOK.on("ceiling_single", date(2024, 1, 1))
-    assert used.mark == "derived" and "binhome.brussels" in used.source and used.unit == "eurocent"
+    assert used.mark == "derived" and "binhome.brussels" in used.source.nl and used.unit == "eurocent"
 
 
 @pytest.mark.parametrize(
@@ -77,7 +79,8 @@ def test_a_day_or_code_we_know_nothing_of_is_refused(code: str, at: date) -> Non
 
 def test_factors_that_overlap_are_noticed() -> None:
     factor = (
-        '[[factor]]\nvalid_from = {}\nvalid_until = {}\nratio = ["1", "1"]\nmark = "seen"\nsource = "x"\n'
+        '[[factor]]\nvalid_from = {}\nvalid_until = {}\nratio = ["1", "1"]\nmark = "seen"\n'
+        'source.nl = "x"\nsource.fr = "x"\nsource.en = "x"\n'
     )
     both = factor.format("2016-01-01", "2018-01-01") + factor.format("2017-01-01", "2019-01-01")
     with pytest.raises(ValueError, match="overlap"):
@@ -88,9 +91,14 @@ def test_cents_are_rounded_half_upwards() -> None:
     document = """
     rule = "x"
     fixed = []
-    base = [{ code = "a", amount = "0.01", mark = "seen", source = "x" }]
-    factor = [{ valid_from = 2016-01-01, valid_until = 2017-01-01, ratio = ["%s", "2"], mark = "seen", source = "x" }]
-    """
+    base = [{ code = "a", amount = "0.01", mark = "seen", source = SOURCE }]
+    [[factor]]
+    valid_from = 2016-01-01
+    valid_until = 2017-01-01
+    ratio = ["%s", "2"]
+    mark = "seen"
+    source = SOURCE
+    """.replace("SOURCE", SOURCE)
     assert ParameterBook(document % "1").on("a", date(2016, 1, 1)).value == 1
     assert ParameterBook(document % "5").on("a", date(2016, 1, 1)).value == 3
     assert ParameterBook(document % "0.98").on("a", date(2016, 1, 1)).value == 0

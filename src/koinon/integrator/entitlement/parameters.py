@@ -18,6 +18,7 @@ from typing import Literal
 import msgspec
 
 from koinon.base.errors import NotFound
+from koinon.base.text import Text
 
 Mark = Literal["seen", "derived", "illustrative"]
 _ORDER: Mapping[Mark, int] = {"seen": 0, "derived": 1, "illustrative": 2}
@@ -40,13 +41,13 @@ class Used(msgspec.Struct, frozen=True):
     valid_from: date
     valid_until: date | None
     mark: Mark
-    source: str
+    source: Text
 
 
 class _Base(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     code: str
     amount: str
-    source: str
+    source: Text
     mark: Mark
 
 
@@ -56,7 +57,7 @@ class _Factor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     valid_from: date
     valid_until: date
     ratio: tuple[str, str]
-    source: str
+    source: Text
     mark: Mark
 
 
@@ -65,7 +66,7 @@ class _Fixed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     value: int
     unit: str
     valid_from: date
-    source: str
+    source: Text
     mark: Mark
     valid_until: date | None = None
 
@@ -141,7 +142,7 @@ class ParameterBook:
                     factor.valid_from,
                     factor.valid_until,
                     max(base.mark, factor.mark, key=_ORDER.__getitem__),
-                    f"{base.source}; {factor.source}",
+                    _both(base.source, factor.source),
                 )
         raise NotFound("parameter_not_in_force", rule=self.rule, parameter=code, on=str(at))
 
@@ -154,6 +155,10 @@ def parameter_book(package: str) -> ParameterBook:
 
 def _in_force(valid_from: date, valid_until: date | None, at: date) -> bool:
     return valid_from <= at and (valid_until is None or at < valid_until)
+
+
+def _both(first: Text, second: Text) -> Text:
+    return Text(f"{first.nl}; {second.nl}", f"{first.fr} ; {second.fr}", f"{first.en}; {second.en}")
 
 
 def _cents(amount: str, ratio: tuple[str, str]) -> int:

@@ -54,7 +54,7 @@ class Term(msgspec.Struct, frozen=True):
     term_ends: date
     working_days: int
     mark: str
-    source: str
+    source: Text
 
 
 class AnnouncementAnswer(msgspec.Struct, frozen=True, kw_only=True):
