@@ -118,9 +118,9 @@ async def test_a_passphrase_comes_from_a_file_or_is_asked_for(shell: Shell, offi
     result = await shell(
         oversight_app,
         "suspend",
-        "p",
+        "old-flow",
         "--kind",
-        "party",
+        "flow",
         "--key",
         key,
         "--yes",
@@ -186,7 +186,9 @@ async def test_a_refusal_at_the_command_line_has_its_code(shell: Shell, office: 
     command = ("--yes", *REASONS)
     for words, kind, code in (
         (("end-flow", "x", "--key", deputy), NotAllowed, "act_not_of_this_body"),
-        (("suspend", "x", "--key", stranger), NotAllowed, "signer_unknown"),
+        (("suspend", "x", "--kind", "flow", "--key", stranger), NotAllowed, "signer_unknown"),
+        (("suspend", "2026/999", "--key", deputy), NotFound, "target_unknown"),
+        (("suspend", "0999000822", "--kind", "party", "--key", deputy), NotFound, "target_unknown"),
         (("grant", "2026/999", "--key", deputy), NotFound, "target_unknown"),
         (("approve-rule", "x", "--digest", "0" * 64, "--key", first), NotFound, "rule_unknown"),
         (("approve-rule", "x", "y", "--digest", "0" * 64, "--key", first), Invalid, "act_malformed"),

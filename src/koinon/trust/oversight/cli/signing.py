@@ -59,6 +59,13 @@ _AGREEING = {
     Deed.AUTHORISE_RULE: ("rules", "id"),
 }
 
+# Of what the public register lists, a name that is not there is a slip: nothing would be stopped, and nobody warned.
+_LISTED = {
+    TargetKind.AUTHORISATION: ("authorisations", "number"),
+    TargetKind.PARTY: ("parties", "id"),
+    TargetKind.RULE: ("rules", "id"),
+}
+
 
 def sign(
     wanted: Wanted,
@@ -116,6 +123,10 @@ _PUBLIC_DOCUMENTS = frozenset({Deed.GRANT, Deed.ADVISE_CONVENTION, Deed.APPROVE_
 
 def _digest_of(wanted: Wanted, register: dict[str, Any]) -> str:
     """The digest that the act must name, empty for an act that names none."""
+    if wanted.deed in (Deed.SUSPEND, Deed.WITHDRAW) and wanted.kind in _LISTED:
+        part, name = _LISTED[wanted.kind]
+        if all(each[name] != wanted.id for each in register[part]):
+            raise NotFound("target_unknown", kind=wanted.kind.value, id=wanted.id)
     if wanted.digest or wanted.deed not in _AGREEING:
         return wanted.digest
     part, name = _AGREEING[wanted.deed]
