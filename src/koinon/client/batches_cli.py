@@ -14,6 +14,7 @@ from koinon.base.ids import parse_id
 from koinon.client.batches import ENDED, Batches
 from koinon.client.cli import DEFAULT_PINS, _read_key
 from koinon.client.clients import Client
+from koinon.client.errors import Refused
 from koinon.integrator.deferred import BatchView
 
 app = typer.Typer(no_args_is_help=True, help="Questions about many, in one file.")
@@ -43,7 +44,10 @@ def send(
     wait: Annotated[bool, typer.Option("--wait", help="Until it has ended.")] = False,
     json: Json = False,
 ) -> None:
-    """Send a file; sending it again under its number goes on where it was cut off."""
+    """Send a file; sending it again under its number goes on where it was cut off.
+
+    With --wait it exits 77 when the file was refused or the batch stopped.
+    """
     with Client(url, _read_key(key), pins) as client, _shown(json) as told:
         batches = Batches(client)
         batch = batches.send(
@@ -53,6 +57,8 @@ def send(
         if wait:
             batch = batches.wait(batch.id, told)
     _show(batch, json)
+    if wait:
+        _check(batch)
 
 
 @app.command()
@@ -65,10 +71,12 @@ def status(
     json: Json = False,
 ) -> None:
     """How it stands with a batch."""
-    with Client(url, _read_key(key), pins) as client, _shown(json) as told:
+    with Client(url, _read_key(key), pins) as client, _shown(json or not wait) as told:
         batches = Batches(client)
         found = batches.wait(_id(batch), told) if wait else batches.look(_id(batch))
     _show(found, json)
+    if wait:
+        _check(found)
 
 
 @app.command()
@@ -155,13 +163,25 @@ class _shown:
         self._progress.update(self._task, description=batch.state, completed=done, total=max(total, 1))
 
 
+def _check(batch: BatchView) -> None:
+    """A batch that did not end well is told in words, with the exit code of a refusal."""
+    if batch.state in ENDED - {"done"}:
+        raise _why(batch)
+
+
+def _why(batch: BatchView) -> Refused:
+    # The view came in an answer that was verified.
+    return Refused(batch.code or batch.state, http_status=200, signed=True, facts=dict(batch.facts or {}))
+
+
 def _show(batch: BatchView, json: bool) -> None:
     if json:
         sys.stdout.write(msgspec.json.encode(batch).decode() + "\n")
         return
-    console = Console()
+    console = Console(highlight=False, markup=False)
     console.print(
-        f"batch {batch.number} ({batch.id}): {batch.state}" + (f", {batch.code}" if batch.code else "")
+        f"batch {batch.number} ({batch.id}): {batch.state}" + (f", {_why(batch)}" if batch.code else ""),
+        soft_wrap=True,
     )
     if batch.progress is not None and batch.state not in ENDED:
         said = batch.progress
@@ -173,4 +193,4 @@ def _show(batch: BatchView, json: bool) -> None:
     for status, count in (batch.totals or {}).items():
         console.print(f"  {status}: {count}")
     for file in batch.files:
-        console.print(f"  file {file.name}: {file.length} bytes, SHA-256 {file.sha256}")
+        console.print(f"  file {file.name}: {file.length} bytes, SHA-256 {file.sha256}", soft_wrap=True)

@@ -252,19 +252,23 @@ async def test_the_command_line_sends_waits_fetches_and_proves(
     pins.write_bytes(msgspec.json.encode(document))
     common = ["--url", url, "--key", str(key), "--pins", str(pins)]
 
-    async def koinon(*words: str) -> str:
+    async def koinon(*words: str, ends: int = 0) -> str:
         child = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "koinon.app.cli", "batch", *words, *common,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         out, error = await child.communicate()
-        assert child.returncode == 0, error.decode()
-        return out.decode()
+        assert child.returncode == ends, error.decode()
+        return out.decode() if not ends else error.decode()
 
     async with office.running():
         sent = await koinon(
             "send", str(file), "--number", "CLI-1", "--flow", FLOW, "--purpose", PURPOSE, "--wait", "--json"
         )
+        refused = await koinon(
+            "send", str(file), "--number", "CLI-2", "--flow", FLOW, "--purpose", PURPOSE, "--wait", ends=77
+        )
+    assert "header_mismatch (field=reference)" in refused
     batch = json.loads(sent)
     assert batch["state"] == "done" and batch["totals"]["answered"] == 6
     out = tmp_path / "out"
