@@ -201,7 +201,8 @@ class PersonClient:
 def _raise(answer: httpx.Response) -> None:
     try:
         problem = answer.json()
-        code, detail = str(problem["code"]), problem.get("detail")
+        # The command has words of its own for the code, in its own language: of the session's the facts are enough.
+        code, facts = str(problem["code"]), dict(problem.get("facts") or {})
     except (ValueError, KeyError, TypeError):
-        code, detail = "platform_unavailable", None
-    raise Refused(code, **({"why": detail} if detail else {}))
+        code, facts = "platform_unavailable", {}
+    raise Refused(code, **facts)
