@@ -229,7 +229,8 @@ def tell_report(told: importing.ImportReport, report: Path | None, *, as_json: b
             if each.outcome is Outcome.REFUSED:
                 facts = ", ".join(f"{name}={value}" for name, value in each.facts.items())
                 print(f"line {each.line}: {each.camera or '-'}: {each.code} {each.field} {facts}".rstrip())
-        print(", ".join(f"{number} {outcome}" for outcome, number in importing.count(told.rows).items()))
+        counts = ", ".join(f"{number} {outcome}" for outcome, number in importing.count(told.rows).items())
+        print(f"a trial, nothing is kept: {counts}" if told.dry_run else counts)
     if told.refused:
         raise typer.Exit(Invalid.exit_code)
 

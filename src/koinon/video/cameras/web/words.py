@@ -129,7 +129,7 @@ problems: dict[str, Message] = {
     "station_revoked": N_("This work station has been revoked."),
     "challenge_wrong": N_("The proof came too late or was used before. Try again."),
     "station_proof_wrong": N_("The proof does not hold: the browser does not have the registered key."),
-    "file_malformed": N_("The file cannot be read as CSV or GeoJSON."),
+    "file_malformed": N_("The file cannot be read: it does not have the form that is expected here."),
     "file_kind_unknown": N_("Choose a CSV or GeoJSON file."),
     "file_missing": N_("Choose a file."),
     "file_too_large": N_("The file is too large."),
