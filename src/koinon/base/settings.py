@@ -31,7 +31,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         public_origin: scheme and authority by which clients reach the web process; RFC 9421 signatures
             must cover this `@authority`.
         web_processes: number of web processes that `koinon run platform` starts.
-        objects_url: `file:` under home by default, or `s3://bucket/prefix`.
+        objects_url: `file:` under home by default, or `s3://`, written as for `recordings_url`.
         oidc_issuer, oidc_client_id, oidc_client_secret: the OpenID Connect provider; empty means local
             accounts (embedded mode only).
         log_level: of the JSON log on standard error.
@@ -45,7 +45,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         epoch_poll_seconds, epoch_limit_seconds: how often a releasing process asks for the standing
             epoch, and after how long without an answer it cuts its own uses.
         recordings_folder: where this machine's recorders write; `recordings` under home by default.
-        recordings_url: `s3://bucket/prefix`, to which closed units move; empty keeps them in the folder. A bucket
+        recordings_url: `s3://bucket/prefix?endpoint=https://host:port&region=name`, to which closed units move;
+            empty keeps them in the folder. Credentials are `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`. A bucket
             that never had versioning or object lock, for what is deleted there must be gone.
         recorder_processes: number of recorder processes that `koinon run platform` starts; one a core of cameras.
         recorder_tap: where a recorder offers live frames to web processes on other machines, `tcp:host:0`; by
