@@ -26,7 +26,11 @@ from koinon.trust.ledger import Entry, Log, Sealer, append
 from koinon.trust.parties.sign_in import Session
 
 _PAGE = 50
-EVIDENCE = {"identity": N_("name and birth date"), "demo": N_("demonstration")}
+EVIDENCE = {
+    "identity": N_("name and birth date"),
+    "demo": N_("demonstration"),
+    "announcement": N_("announcement"),
+}
 # Who of a party keeps its files.
 KEEPING = frozenset({"case_handler", "housing_manager", "party_manager"})
 

@@ -60,7 +60,7 @@ PROFILES: dict[str, Text] = {
         "gestionnaire d'une source authentique",
         "keeper of an authentic source",
     ),
-    "party_manager": Text("beheerder van de partij", "responsable de la partie", "manager of the party"),
+    "party_manager": Text("beheerder van de partij", "responsable du participant", "manager of the party"),
     "security_adviser": Text("veiligheidsadviseur", "conseiller en sécurité", "security adviser"),
     "operator": Text("operator van het platform", "opérateur de la plateforme", "platform operator"),
     "control_room_operator": Text(
