@@ -13,7 +13,7 @@ from koinon.base.errors import Invalid, NotFound, Unavailable
 from koinon.base.objects import LocalObjects, S3Objects
 from koinon.video.recorder import prepare_folder
 from koinon.video.recorder.disk import read_marker
-from koinon.video.recordings import store
+from koinon.video.recordings import store, uploading
 from koinon.video.recordings.model import Track
 from koinon.video.recordings.reading import Places, find_places
 from koinon.video.recordings.uploading import Uploader, open_bucket
@@ -121,6 +121,20 @@ async def test_a_damaged_file_does_not_move_and_stays_to_be_looked_at(recorder, 
     bucket = await open_bucket(recorder, objects, "s3://b/p")
     assert await Uploader(recorder, folder, place, objects, bucket).move() == 2
     assert list(folder.glob("*/*/*.mp4")) == [path]
+
+
+async def test_units_that_do_not_move_are_in_nobody_s_way(recorder, kept, tmp_path, monkeypatch):
+    monkeypatch.setattr(uploading, "_BATCH", 2)
+    folder, place = kept
+    gone, damaged, good = sorted(folder.glob("*/*/*.mp4"))
+    gone.unlink()
+    whole = damaged.read_bytes()
+    damaged.write_bytes(b"x" + whole[1:])
+    objects = LocalObjects(tmp_path / "bucket")
+    uploader = Uploader(recorder, folder, place, objects, await open_bucket(recorder, objects, "s3://b/p"))
+    assert [await uploader.move(), await uploader.move()] == [0, 1] and not good.exists()
+    damaged.write_bytes(whole)  # it was put right: the next round takes it
+    assert [await uploader.move(), await uploader.move()] == [1, 0]
 
 
 async def test_a_unit_that_was_deleted_while_it_was_copied_leaves_nothing_in_the_bucket(

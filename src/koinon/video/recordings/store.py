@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, cast
 from uuid import UUID
 
@@ -393,12 +393,20 @@ async def move_unit(connection: Connection, unit: StoredUnit, place: PlaceId, fi
 
 
 async def list_in_place(
-    connection: Connection, place: PlaceId, *, limit: int, before: datetime
+    connection: Connection, place: PlaceId, *, limit: int, before: datetime, after: StoredUnit | None = None
 ) -> list[StoredUnit]:
-    """The oldest units whose bytes lie in a place and that ended long enough ago."""
+    """The oldest units whose bytes lie in a place and that ended long enough ago; those that come after `after`."""
+    last = (
+        (after.start, after.stream, after.copy)
+        if after is not None
+        else (datetime.min.replace(tzinfo=UTC), 0, 0)
+    )
     rows = await connection.fetch(
-        f"SELECT {_COLUMNS} FROM recordings.unit WHERE place = $1 AND start_at < $2 ORDER BY start_at LIMIT $3",
-        place, before, limit,
+        f"""
+        SELECT {_COLUMNS} FROM recordings.unit WHERE place = $1 AND start_at < $2 AND start_at >= $4
+            AND (start_at, stream, copy) > ($4, $5, $6) ORDER BY start_at, stream, copy LIMIT $3
+        """,
+        place, before, limit, *last,
     )  # fmt: skip
     return [unit_of(row) for row in rows]
 

@@ -78,6 +78,7 @@ class Uploader:
     ) -> None:
         self._database, self._folder, self._place = database, folder, place
         self._objects, self._bucket = objects, bucket
+        self._after: StoredUnit | None = None  # those up to it were tried in this round
 
     async def run(self) -> None:
         """Units move as they are closed, oldest first, until this is cancelled."""
@@ -94,7 +95,9 @@ class Uploader:
                 await asyncio.sleep(pause)
 
     async def move(self) -> int:
-        """The oldest units of the folder have moved; how many.
+        """The next units of the folder, oldest first, have moved; how many.
+
+        One that does not move is tried again in another round: it is in nobody's way.
 
         Raises:
             Unavailable: the bucket or the database does not answer; what did not move is as it was.
@@ -102,9 +105,14 @@ class Uploader:
         """
         async with self._database.acquire() as connection:
             units = await store.list_in_place(
-                connection, self._place.id, limit=_BATCH, before=datetime.now(UTC) + timedelta(hours=1)
+                connection,
+                self._place.id,
+                limit=_BATCH,
+                before=datetime.now(UTC) + timedelta(hours=1),
+                after=self._after,
             )
-        LAG.set((datetime.now(UTC) - units[0].end).total_seconds() if units else 0)
+        if self._after is None:
+            LAG.set((datetime.now(UTC) - units[0].end).total_seconds() if units else 0)
         if units:
             await demand_forgetting(self._objects)
         gate = asyncio.Semaphore(_AT_ONCE)
@@ -117,6 +125,7 @@ class Uploader:
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
                 raise outcome
+        self._after = units[-1] if len(units) == _BATCH else None
         return sum(1 for outcome in outcomes if outcome is True)
 
     async def _move(self, unit: StoredUnit) -> bool:
