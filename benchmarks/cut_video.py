@@ -135,7 +135,7 @@ async def _cut_live(
     await page.goto(f"https://koinon.example:{port}/video/cameras/{CAMERA}/live")
     await page.fill("[name=case]", "BENCH")
     await page.select_option("[name=purpose]", PUBLIC_ORDER)
-    await page.click("[data-watch]")
+    await page.click("[data-scripted]")
     sent: list[float] = []
     blanked: list[float] = []
     said = 0

@@ -134,7 +134,7 @@ async def _measure(
 async def _watch(open_page: Any, origin: str, seconds: float) -> list[float]:
     page = await open_page()
     await page.goto(f"{origin}/video/cameras/c1/live")
-    await page.click("[data-watch]")
+    await page.click("[data-scripted]")
     try:
         await page.wait_for_selector(".live-player[data-state=live]", timeout=15_000)
     except Exception:
@@ -156,7 +156,7 @@ async def _read(page: Any, seconds: float) -> list[float]:
 async def _first_picture(open_page: Any, origin: str) -> float:
     page = await open_page()
     await page.goto(f"{origin}/video/cameras/c1/live")
-    await page.wait_for_selector("[data-watch]:enabled")
+    await page.wait_for_selector("[data-scripted]:enabled")
     await asyncio.sleep(1)
     took: float = await page.evaluate(
         """() => new Promise((done) => {
@@ -164,7 +164,7 @@ async def _first_picture(open_page: Any, origin: str) -> float:
              new MutationObserver(() => {
                if (document.querySelector(".live-player[data-state=live]")) done(performance.now() - began);
              }).observe(document.body, {subtree: true, childList: true, attributes: true});
-             document.querySelector("[data-watch]").click();
+             document.querySelector("[data-scripted]").click();
            })"""
     )
     await page.context.close()

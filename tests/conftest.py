@@ -284,18 +284,43 @@ async def browser_page(new_page: NewPage) -> Any:
     return await new_page()
 
 
+async def mounted(page: Any) -> None:
+    """Every module that an element of the page asks for does its work: that is after the page's load event."""
+    await page.wait_for_function(
+        """() => [...document.querySelectorAll("[data-module]")].every((element) =>
+            element.dataset.module.split(/\\s+/).every((name) =>
+                element.getAttribute(`data-module-${name}`) === "mounted"))"""
+    )
+
+
 @pytest.fixture
 def find_barriers() -> Callable[[Any], Awaitable[list[str]]]:
-    """`await find_barriers(page)`: what axe-core finds against WCAG 2.2 A and AA on the page as it is now."""
+    """`await find_barriers(page)`: what axe-core finds against WCAG 2.2 A and AA on the page as it is now: its modules
+    are there, and nothing of it is drawn anew meanwhile.
+    """
     script = Path(__file__).parents[1] / "web" / "node_modules" / "axe-core" / "axe.min.js"
     source = script.read_text()
 
     async def find(page: Any) -> list[str]:
+        await mounted(page)
         await page.evaluate(source)
+        # What htmx would ask for waits until axe is done.
         found = await page.evaluate(
-            """() => axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa",
-                "best-practice"]}).then((done) => done.violations.flatMap((rule) => rule.nodes.map((node) =>
-                `${rule.id}: ${node.target.join(" ")}: ${node.failureSummary}`)))"""
+            """async () => {
+                const held = [];
+                const hold = (event) => { event.preventDefault(); held.push(event.detail.issueRequest); };
+                document.addEventListener("htmx:confirm", hold);
+                while (document.querySelector(".htmx-request, .htmx-swapping, .htmx-settling")) {
+                    await new Promise((done) => setTimeout(done, 10));
+                }
+                await Promise.allSettled(document.getAnimations().map((each) => each.finished));
+                const done = await axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa",
+                    "best-practice"]});
+                document.removeEventListener("htmx:confirm", hold);
+                for (const issue of held) issue(true);
+                return done.violations.flatMap((rule) => rule.nodes.map((node) =>
+                    `${rule.id}: ${node.target.join(" ")}: ${node.failureSummary}`));
+            }"""
         )
         return list(found)
 

@@ -18,7 +18,10 @@ const modules: Record<string, () => Promise<Module>> = {
   "work-station": () => import("./video/station"),
 };
 
-/** Mounts each asked-for module once on each element of `root`, itself included. */
+/**
+ * Mounts each asked-for module once on each element of `root`, itself included. Until then what only a script answers
+ * (`data-scripted`, see `ui.button`) waits, disabled.
+ */
 export function mountAll(root: Element): void {
   const asking = [...root.querySelectorAll<HTMLElement>("[data-module]")];
   if (root instanceof HTMLElement && root.dataset.module) asking.unshift(root);
@@ -29,10 +32,15 @@ export function mountAll(root: Element): void {
         console.error(`no module named ${name}`);
         continue;
       }
-      const mark = `mounted-${name}`;
-      if (element.hasAttribute(`data-${mark}`)) continue;
-      element.setAttribute(`data-${mark}`, "");
-      void load().then((module) => module.mount(element));
+      const mark = `data-module-${name}`;
+      if (element.hasAttribute(mark)) continue;
+      element.setAttribute(mark, "loading");
+      void load().then((module) => {
+        module.mount(element);
+        // Sent before as plain forms, what was filled in would have stood in the address and been lost.
+        for (const button of element.querySelectorAll<HTMLButtonElement>("[data-scripted]")) button.disabled = false;
+        element.setAttribute(mark, "mounted");
+      });
     }
   }
 }

@@ -41,7 +41,7 @@ async def watch(page: Any, site: Any, address: str = "/video/cameras/c1/live", c
     page.set_default_timeout(10_000)
     await page.goto(site.origin + address)
     await page.fill("[name=case]", case)
-    await page.click("[data-watch]")
+    await page.click("[data-scripted]")
 
 
 async def until_state(page: Any, state: str, seconds: float = 10) -> None:
@@ -201,7 +201,7 @@ async def test_the_wall_keeps_its_layout_in_the_address_and_obeys_the_keyboard(
     assert len(site.views) == 3, "tiles that stay keep their view"
     await page.reload()
     await page.fill("[name=case]", "P-2")
-    await page.click("[data-watch]")
+    await page.click("[data-scripted]")
     assert await page.locator(".wall-tile").count() == 9
     await page.wait_for_function(
         "() => document.querySelectorAll('.live-player[data-state=live]').length === 2", timeout=15000

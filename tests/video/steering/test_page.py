@@ -59,7 +59,7 @@ async def steering(room: Any, page: Any, login: str) -> None:
         token = await room.sign_in.sessions.open(connection, LOCAL_ISSUER, login, datetime.now(UTC))
     await page.context.add_cookies([{"name": SESSION_COOKIE, "value": token, "url": room.origin}])
     await page.goto(f"{room.origin}/video/cameras/{CAMERA}/live")
-    await page.click("[data-watch]")
+    await page.click("[data-scripted]")
     await page.wait_for_selector(".live-player[data-state=live]")
     await page.click(".steer-begin")
     await page.wait_for_selector(".steer[data-state=holds]")

@@ -222,6 +222,7 @@ class Page {
   private moved = performance.now();
   private told = 0;
   private fetching = 0;
+  private asked = 0; // number of the last stretch that was asked for
   private fetched: [number, number] = [0, 0];
   private readonly keysFrom: number;
   private readonly most: number;
@@ -331,6 +332,7 @@ class Page {
   }
 
   private begin(form: HTMLFormElement): void {
+    if (form.hidden) return; // sent twice, while it was shown that this is a work station
     const cameras = [...form.querySelectorAll<HTMLInputElement>("[name=camera]:checked")];
     const found = instants(field(form, "date").value, field(form, "time").value);
     const which = form.querySelector<HTMLSelectElement>("[name=which]")!;
@@ -368,6 +370,8 @@ class Page {
 
   private leave(): void {
     this.preview.hide();
+    window.clearTimeout(this.fetching);
+    this.asked++; // what is on its way is of these
     for (const screen of this.screens) screen.close();
     this.screens = [];
     this.find("screen").hidden = true;
@@ -496,6 +500,7 @@ class Page {
   }
 
   private async fetch(from: number, to: number): Promise<void> {
+    const number = ++this.asked;
     const margin = (to - from) / 2;
     const [since, until] = [from - margin, to + margin];
     const { given, unmask } = this.giving;
@@ -507,6 +512,7 @@ class Page {
     const response = await fetch(`/api/video/timelines?${query}`, { headers: { Accept: "application/json" } });
     if (!response.ok) return;
     const answer = (await response.json()) as Answer;
+    if (number !== this.asked) return; // overtaken: of another stretch, or of cameras that were shown before
     for (const screen of this.screens) {
       const told = answer.cameras[screen.camera.id];
       screen.row.spans = told?.spans ?? [];

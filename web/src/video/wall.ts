@@ -168,7 +168,6 @@ class Wall {
       event.preventDefault();
       void this.there.then(() => this.watch());
     });
-    root.querySelector<HTMLButtonElement>("[data-watch]")!.disabled = false;
     root.querySelector("[data-again]")?.addEventListener("click", () => this.ask());
     for (const button of root.querySelectorAll<HTMLElement>("[data-size]")) {
       button.addEventListener("click", () => this.resize(Number(button.dataset.size)));
