@@ -5,7 +5,6 @@ import fcntl
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from koinon.app.demo import free_ports
 from koinon.demo.region import PASSWORD
 from koinon.trust.standing.acts import Deed
 
@@ -76,9 +76,7 @@ def _start(folder: Path, users: Path) -> str:
     shutil.rmtree(folder, ignore_errors=True)
     home = folder / "home"
     home.mkdir(parents=True, mode=0o755)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
+    port = str(free_ports(1)[0])
     log = folder / "log"
     with log.open("wb") as output:
         keeper = subprocess.Popen(

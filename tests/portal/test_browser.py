@@ -1,10 +1,12 @@
 """The style guide in a real browser: every component, three languages, two widths."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 from litestar import Litestar
+from tests.conftest import mounted
 
 from koinon.portal import N_, NavigationItem, Portal
 
@@ -64,7 +66,7 @@ async def test_the_first_tab_stop_skips_to_the_content(origin: str, browser_page
     await browser_page.keyboard.press("Tab")
     assert await browser_page.evaluate("document.activeElement.className") == "skip"
     await browser_page.keyboard.press("Enter")
-    assert await browser_page.evaluate("document.activeElement.id") == "main"
+    await browser_page.wait_for_function("document.activeElement.id === 'main'")
 
 
 async def test_the_switch_of_language_is_remembered_and_keeps_the_place(
@@ -73,6 +75,7 @@ async def test_the_switch_of_language_is_remembered_and_keeps_the_place(
     page = browser_page
     await page.goto(f"{origin}/style?sort=year")
     await page.click("button[name=lang][value=fr]")
+    await page.wait_for_selector("html[lang=fr]")
     assert page.url == f"{origin}/style?sort=year"
     assert await page.text_content("h1") == "Guide de style"
     await page.goto(f"{origin}/style")
@@ -102,25 +105,35 @@ async def test_without_scripts_all_sections_stand_open_and_no_dead_button_shows(
         assert await page.is_visible(panel)
     assert await page.locator("[data-module=copy]:visible").count() == 0
     await page.click("button[name=lang][value=nl]")
+    await page.wait_for_selector("html[lang=nl]")
     assert await page.text_content("h1") == "Stijlgids"
 
 
 async def test_a_dialog_opens_takes_the_focus_and_gives_it_back(origin: str, browser_page: Any) -> None:
     page = browser_page
     await page.goto(f"{origin}/style")
+    await mounted(page)
     opener = page.get_by_role("link", name="Ask first")
     await opener.click()
     assert await page.locator("dialog[open]").count() == 1
     assert await page.evaluate("document.activeElement.closest('dialog') !== null")
     await page.keyboard.press("Escape")
-    assert await page.locator("dialog[open]").count() == 0
+    await page.wait_for_selector("dialog[open]", state="detached")
     assert await opener.evaluate("(element) => element === document.activeElement")
 
 
 async def test_progress_is_fetched_until_it_is_done(origin: str, browser_page: Any) -> None:
+    seen = asyncio.Event()
+
+    async def late(route: Any) -> None:
+        await seen.wait()
+        await route.continue_()
+
+    await browser_page.route("**/style/progress", late)
     await browser_page.goto(f"{origin}/style")
     bar = browser_page.locator("#style-progress progress")
     assert await bar.get_attribute("value") == "450"
+    seen.set()
     await browser_page.wait_for_selector("#style-progress progress[value='1200']", timeout=5000)
 
 
@@ -141,9 +154,8 @@ async def test_the_menu_of_who_is_signed_in_is_no_barrier_on_a_phone(
 async def test_htmx_sends_the_token_of_the_session(origin: str, new_page: Any) -> None:
     page = await new_page()
     await page.context.add_cookies([{"name": "session", "value": "demo", "url": origin}])
-    await page.goto(f"{origin}/style")
     async with page.expect_request("**/style/progress") as caught:
-        pass
+        await page.goto(f"{origin}/style")
     request = await caught.value
     assert request.headers["x-csrf-token"] == SignedIn.csrf_token
 

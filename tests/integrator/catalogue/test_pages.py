@@ -48,4 +48,4 @@ async def test_the_search_works_without_a_script(
     await page.get_by_label("Search", exact=False).fill("income ceiling")
     await page.get_by_role("button", name="Search").click()
     await page.get_by_role("link", name="income within the ceiling").first.click()
-    assert await page.get_by_role("heading", name="Who may get it").is_visible()
+    await page.get_by_role("heading", name="Who may get it").wait_for()

@@ -45,7 +45,8 @@ class Desk:
         )
         await page.goto(f"{self.origin}{path}")
         # As a reader chooses it: what a form answers with stays in that language.
-        await page.locator(f'form.languages button[value="{language}"]').click()
+        async with page.expect_navigation():
+            await page.locator(f'form.languages button[value="{language}"]').click()
         await page.wait_for_selector(f'html[lang="{language}"]')
         return page
 
@@ -136,7 +137,8 @@ async def test_a_notary_closes_one_and_withdraws_another_and_the_creditor_reads_
 
     async def end(act: str, number: str, name: str, language: str = "nl") -> str:
         await page.select_option(f"#{act}_number", number)
-        await page.locator(f'form[action="/announcements/{act}"] button').click()
+        async with page.expect_navigation():
+            await page.locator(f'form[action="/announcements/{act}"] button').click()
         return await desk.look(page, f"{name}-{language}")
 
     awaited, ended, told, withdrawn, why, closed = WORDS["nl"]

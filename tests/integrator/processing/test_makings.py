@@ -133,6 +133,7 @@ async def test_an_operator_asks_watches_weighs_and_publishes_on_pages(
     assert await find_barriers(page) == []
     await shoot(page, "rows-en")
     await page.get_by_role("button", name="Make them").click()
+    await page.wait_for_url("**/processing/makings/*")
     making = UUID(page.url.partition("?")[0].rpartition("/")[2])
     await page.locator("progress").wait_for()
     assert await find_barriers(page) == []
@@ -158,8 +159,8 @@ async def test_an_operator_asks_watches_weighs_and_publishes_on_pages(
     await page.locator("form[action$=agree] button").click()
     await page.locator("form[action$=take-back]").wait_for()
     await page.locator("form[action$=publish] button").click()
+    await page.wait_for_url("**/statistics/**")
     await page.get_by_role("heading", name="Lignes anonymes").wait_for()
-    assert "/statistics/" in page.url
     assert await find_barriers(page) == []
     await shoot(page, "rows-published-fr")
     again = await client.get(f"{HERE}/rows?lang=en", headers=HTML)

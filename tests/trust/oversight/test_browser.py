@@ -142,7 +142,8 @@ async def test_an_act_that_another_one_overtook_says_so_and_is_drafted_anew(
     await page.wait_for_selector("[data-error]:not([hidden])")
     assert "Another act was recorded" in await page.inner_text("[data-error]")
     await desk.caught_up()
-    await page.click("main form .hint button")
+    async with page.expect_navigation():  # from a page on which one may sign to another
+        await page.click("main form .hint button")
     await page.wait_for_selector("[data-sign]")
     await key_file(page, tmp_path, office.region.chair.key)
     async with page.expect_navigation(url="**/commission/authorisations/2026/014"):
@@ -231,7 +232,8 @@ async def test_the_making_of_rules_has_no_barriers_and_a_rule_is_approved_in_the
     await page.click("table a:has-text('" + DEEDS[Deed.APPROVE_RULE].in_(language) + "')")
     await page.wait_for_url("**/rules/proposals/rule/**")
     assert await find_barriers(page) == []
-    await page.click(".page-header a.button")
+    async with page.expect_navigation():
+        await page.click(".page-header a.button")
     signing = page.url.removeprefix(origin)
     first = office.region.first
     await draft(page, origin, signing, signer=first.kid)

@@ -337,7 +337,7 @@ async def test_the_public_map_is_there_without_a_script_too(site, serve, new_pag
     await page.goto(f"{origin}/cameras")
     assert await page.locator("a.map-point").count() == 6
     await page.locator("a.map-point").first.click()
-    assert page.url.endswith("#camera-1")
+    await page.wait_for_url("**/cameras#camera-1")
 
 
 @pytest.mark.browser
@@ -365,7 +365,8 @@ async def test_list_and_map_follow_each_other_by_keyboard(site, serve, new_page,
         "before => document.querySelector('.maplibregl-ctrl-scale').innerText !== before", arg=before
     )
     await page.select_option("[name=group]", "traffic")
-    await page.click(".map-filter button")
+    async with page.expect_navigation():
+        await page.click(".map-filter button")
     await page.wait_for_selector(".camera-map.charted")
     assert await page.locator("li[data-camera]").count() == 3
 

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import msgspec
 import pytest
+from tests.conftest import mounted
 from tests.video.exports.conftest import Studio
 from tests.video.playback.test_page import PICTURE, keep, wait_for
 
@@ -43,6 +44,7 @@ async def test_what_is_shown_is_exported_fetched_and_deleted(
     await page.screenshot(**keep("playback-export"))
     await page.click("[data-export]")
     await page.wait_for_selector(".export-ask")
+    await mounted(page)
     assert await page.is_checked(f"input[value='{site.film.camera['south-1'].id}']")
     assert await page.input_value("[name=case]") == "PV-1"
     assert "motif" in await page.inner_text("[data-purpose-needs]")  # iris reads French
@@ -51,7 +53,7 @@ async def test_what_is_shown_is_exported_fetched_and_deleted(
     end = await page.input_value("[name=to]")
     await page.fill("[name=to]", await page.input_value("[name=from]"))
     await page.click(".export-ask .actions button")
-    assert "postérieure au début" in await page.inner_text("[data-error]")
+    await page.wait_for_selector("[data-error]:has-text('postérieure au début')")
     await page.fill("[name=to]", end)
     assert await find_barriers(page) == []
     await page.screenshot(**keep("export-ask"))

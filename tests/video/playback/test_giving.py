@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from tests.conftest import mounted
 from tests.video.playback.conftest import Site
 from tests.video.playback.test_page import PICTURE, keep, wait_for
 
@@ -11,6 +12,8 @@ from koinon.trust.ledger import Log, find_entries, read_private
 from koinon.video.rights import subject_of
 
 pytestmark = pytest.mark.browser
+
+NO_REASON = "[data-error]:text-is('Give a reason in writing: it is needed for this.')"
 
 
 async def fields_of(site: Site, kind: str) -> list[Any]:
@@ -29,6 +32,7 @@ async def test_without_masks_waits_for_the_word_of_a_second_person_and_then_show
 ) -> None:
     page = await site.open(new_page)
     await page.goto(f"{site.origin}/video/playback?lang=en")
+    await mounted(page)
     assert await page.is_visible("[name=unmask]")
     assert await page.inner_text("[data-purpose-needs]") == "For this purpose is needed: a case."
     assert await page.is_hidden("label[for=case] .optional")
@@ -39,12 +43,10 @@ async def test_without_masks_waits_for_the_word_of_a_second_person_and_then_show
     assert "a case, a written reason, and a second person’s word for each camera" in told
     await page.screenshot(**keep("ask-unmask"))
     await site.begin(page, "south-1", at=site.units[0].start)
-    assert await page.inner_text("[data-error]") == "Give a reason in writing: it is needed for this."
+    await page.wait_for_selector(NO_REASON)
     await page.fill("[name=reason]", "a number plate")
     await page.click(".playback-ask .actions button")
-    await wait_for(
-        page, "() => /Waiting for the word/.test(document.querySelector('.playback-note').textContent)"
-    )
+    await page.wait_for_selector(".playback-note:has-text('Waiting for the word')")
     await page.screenshot(**keep("playback-asks"))
     second = await new_page()
     await second.context.add_cookies(
@@ -68,22 +70,18 @@ async def test_what_a_second_person_declines_is_not_shown_and_can_be_asked_again
     await page.check("[name=unmask]")
     await page.fill("[name=reason]", "a number plate")
     await site.begin(page, "south-1", at=site.units[0].start)
-    await wait_for(
-        page, "() => /Waiting for the word/.test(document.querySelector('.playback-note').textContent)"
-    )
+    await page.wait_for_selector(".playback-note:has-text('Waiting for the word')")
     second = await new_page()
     await second.context.add_cookies(
         [{"name": "koinon_session", "value": await site.sign_in("ivo"), "url": site.origin}]
     )
     await second.goto(f"{site.origin}/video/confirmations?lang=en")
     await second.click("button[value=decline]")
-    await wait_for(page, "() => /declined/.test(document.querySelector('.playback-note').textContent)")
+    await page.wait_for_selector(".playback-note:has-text('declined')")
     assert await page.inner_text(".playback-retry") == "Ask a second person"
     assert await fields_of(site, "exchange.begun") == []
     await page.click(".playback-retry")
-    await wait_for(
-        page, "() => /Waiting for the word/.test(document.querySelector('.playback-note').textContent)"
-    )
+    await page.wait_for_selector(".playback-note:has-text('Waiting for the word')")
 
 
 async def test_an_emergency_is_declared_with_a_reason_and_stands_in_the_trace(
@@ -94,26 +92,29 @@ async def test_an_emergency_is_declared_with_a_reason_and_stands_in_the_trace(
         [{"name": "koinon_session", "value": await site.sign_in("wim"), "url": site.origin}]
     )
     await page.goto(f"{site.origin}/video/playback?lang=en")
+    await mounted(page)
     assert await page.is_hidden("[name=unmask]")
     assert await page.input_value("[name=purpose]") == CRISIS  # nothing else gives an operator recordings
     await page.check(f"input[name=camera][value='{site.film.camera['south-1'].id}']")
     await page.click(".playback-ask .actions button")
-    assert "only there for emergencies" in await page.inner_text("[data-error]")
+    await page.wait_for_selector("[data-error]:has-text('only there for emergencies')")
     await page.check("[name=emergency]")
     await page.click(".playback-ask .actions button")
-    assert await page.inner_text("[data-error]") == "Give a reason in writing: it is needed for this."
+    await page.wait_for_selector(NO_REASON)
     await page.screenshot(**keep("ask-emergency"))
     await page.fill("[name=reason]", "people under the bridge")
     await page.click(".playback-ask .actions button")
     await wait_for(page, "() => !document.querySelector('[data-screen]').hidden")
     assert "emergency declared" in await page.inner_text("[data-asked]")
-    for _ in range(100):
-        if found := await fields_of(site, "exchange.begun"):
-            break
+    noted = None
+    for _ in range(100):  # last of all, after the trace of the use
+        async with site.film.world.database.acquire() as connection:
+            if noted := await connection.fetchval("SELECT reason FROM rights.emergency"):
+                break
         await page.wait_for_timeout(100)
-    assert (found[0]["emergency"], found[0]["reason"]) == (True, "people under the bridge")
-    async with site.film.world.database.acquire() as connection:
-        assert await connection.fetchval("SELECT reason FROM rights.emergency") == "people under the bridge"
+    assert noted == "people under the bridge"
+    [use] = await fields_of(site, "exchange.begun")
+    assert (use["emergency"], use["reason"]) == (True, "people under the bridge")
 
 
 async def test_the_timeline_shows_a_small_picture_under_the_pointer_and_none_after_the_end(
@@ -128,13 +129,12 @@ async def test_the_timeline_shows_a_small_picture_under_the_pointer_and_none_aft
     # Closer, so that some seconds of recording are wide enough to point at.
     for _ in range(5):
         await page.keyboard.press("+")
-    await page.wait_for_timeout(500)
-    await page.locator("[data-timeline]").scroll_into_view_if_needed()
-    place = await page.evaluate("document.querySelector('[data-timeline]').getBoundingClientRect().toJSON()")
+    await wait_for(page, "() => document.querySelector('[data-missing]').children.length > 0")  # it was told
+    timeline = page.locator("[data-timeline]")
+    width = await page.evaluate("document.querySelector('[data-timeline]').clientWidth")
     found = "() => document.querySelector('.playback-preview img').naturalWidth === 320"
     for part in range(4, 100, 4):
-        await page.mouse.move(place["left"] + place["width"] * part / 100, place["top"] + 36)
-        await page.wait_for_timeout(50)
+        await timeline.hover(position={"x": width * part / 100, "y": 36})
         if await page.is_visible(".playback-preview"):
             break
     await wait_for(page, found)

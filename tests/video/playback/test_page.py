@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.conftest import mounted
 from tests.video.playback.conftest import Site
 
 from koinon.demo.region.video import INVESTIGATION, VIDEO
@@ -72,10 +73,13 @@ async def test_keys_step_frames_and_seek_on_the_timeline(site: Site, new_page: A
     await wait_for(page, PICTURE, 20)
     await page.focus("[data-timeline]")
     await page.keyboard.press("Space")
-    # It may have been paused before, waiting for pictures: two ticks of the page later it stands where it stays.
+    # It may have been paused before, waiting for pictures: two ticks of the page later it stands where it stays, unless
+    # it still waits for the picture of that moment, which it says.
     await page.evaluate("new Promise((done) => setTimeout(done, 150))")
     await wait_for(
-        page, "() => document.querySelector('video').paused && !document.querySelector('video').seeking"
+        page,
+        "() => document.querySelector('video').paused && !document.querySelector('video').seeking"
+        " && document.querySelector('.playback-note').textContent === ''",
     )
     shown = "document.querySelector('video').currentTime"
     # Into the middle of what is recorded: the form takes minutes, so that its first seconds may be before it.
@@ -100,7 +104,7 @@ async def test_the_hour_that_comes_twice_asks_which(
     site: Site, new_page: Any, day: str, hidden: bool
 ) -> None:
     page = await site.open(new_page)
-    await wait_for(page, "() => document.querySelector('[name=time]').value !== ''")  # the script is there
+    await mounted(page)
     await page.fill("[name=date]", day)
     await page.fill("[name=time]", "02:30")
     assert await page.is_hidden("[data-twice]") is hidden
@@ -118,10 +122,16 @@ async def test_what_was_filled_in_before_the_script_came_stays(site: Site, new_p
     await page.reload()
     await page.fill("[name=date]", "2026-10-25")
     await page.fill("[name=time]", "02:30")
+    await page.fill("[name=case]", "PV-1")
     assert await page.is_hidden("[data-twice]")
+    assert await page.is_disabled("[data-scripted]")
+    await page.press("[name=case]", "Enter")
     came.set()
     await wait_for(page, "() => !document.querySelector('[data-twice]').hidden")
-    assert [await page.input_value(f"[name={name}]") for name in ("date", "time")] == ["2026-10-25", "02:30"]
+    given = [await page.input_value(f"[name={name}]") for name in ("date", "time", "case")]
+    assert given == ["2026-10-25", "02:30", "PV-1"]
+    assert await page.evaluate("location.search") == "", "nothing was sent as a plain form"
+    assert await page.is_enabled("[data-scripted]")
 
 
 async def test_an_hour_that_does_not_exist_is_told(site: Site, new_page: Any) -> None:
@@ -131,7 +141,7 @@ async def test_an_hour_that_does_not_exist_is_told(site: Site, new_page: Any) ->
     await page.fill("[name=time]", "02:30")
     await page.select_option("[name=purpose]", INVESTIGATION)
     await page.click(".playback-ask .actions button")
-    assert "horloge a avancé" in await page.inner_text("[data-error]")
+    await page.wait_for_selector("[data-error]:has-text('horloge a avancé')")
 
 
 @pytest.mark.parametrize("language", ["nl", "fr", "en"])
@@ -146,6 +156,6 @@ async def test_the_page_has_no_barriers_in_any_language(
     await site.begin(page, "south-1", "centre-1")
     await wait_for(page, PICTURE, 20)
     await page.click(".playback-words summary")
-    await page.wait_for_timeout(800)
+    await page.wait_for_selector("[data-missing] li")
     await page.screenshot(**keep(f"playback-{language}"))
     assert await find_barriers(page) == []

@@ -14,6 +14,7 @@ from tests.video.playback.conftest import Site
 from tests.video.playback.test_api import Client, mask_the_left
 from tests.video.rights.test_rights import trace
 
+from koinon.base.clock import BRUSSELS
 from koinon.base.errors import Unavailable
 from koinon.demo.region.video import UPKEEP, VIDEO
 from koinon.trust.parties.model import LOCAL_ISSUER
@@ -148,7 +149,7 @@ async def test_the_editor_draws_on_the_picture_and_says_so_where_there_is_none(
     await page.goto(f"{site.origin}/video/masks/{camera}?lang={language}")
     await page.wait_for_selector("svg.has-picture image[href^='data:image/jpeg']")
     assert await page.locator("[data-mark]").inner_text() != ""
-    assert str(site.units[-1].start.year) in await page.locator("[data-told]").inner_text()
+    assert str(site.units[-1].start.astimezone(BRUSSELS).year) in await page.locator("[data-told]").inner_text()
     await page.fill("#points", "10,10 60,10 60,60")
     assert await page.locator("svg.mask-picture polygon").count() == 1
     assert await find_barriers(page) == []

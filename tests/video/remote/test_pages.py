@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from tests.conftest import mounted
 from tests.video.playback.test_page import keep
 from tests.video.remote.conftest import Gateway
 
@@ -34,6 +35,7 @@ async def test_what_is_elsewhere_is_asked_on_the_timeline_and_its_owner_sees_it(
     await page.screenshot(**keep("remote-timeline"))
     await page.click("[data-remote]")
     await page.wait_for_selector("[data-to=asks]")
+    await mounted(page)
     assert await page.is_checked(f"input[value='{gateway.camera.id}']")
     assert await page.input_value("[name=case]") == "PV-1"
     assert await find_barriers(page) == []

@@ -249,8 +249,8 @@ async def test_a_decision_is_recorded_seen_and_ended_on_the_pages_and_over_the_a
     now = datetime.now(UTC).astimezone(BRUSSELS)
     form = {
         "case": "PV-7", "authority": "Demo prosecutor", "reference": "2026/77", "decided_on": f"{now:%Y-%m-%d}",
-        "cameras": [str(camera.id)], "since": f"{now - timedelta(days=40):%Y-%m-%d %H:%M}",
-        "until": f"{now - timedelta(days=30):%Y-%m-%d %H:%M}", "ends_at": f"{now + timedelta(days=3):%Y-%m-%d}",
+        "cameras": [str(camera.id)], "since": f"{now - timedelta(days=40):%Y-%m-%d} 12:00",
+        "until": f"{now - timedelta(days=30):%Y-%m-%d} 12:00", "ends_at": f"{now + timedelta(days=3):%Y-%m-%d}",
         "document_sha256": DIGEST, "party": "",
     }  # fmt: skip
     wrong = await ivo.post("/video/decisions/new", data={**form, **mark, "document_sha256": "12"})
@@ -290,8 +290,8 @@ async def test_who_sends_slowly_is_judged_by_what_stands_when_all_is_there(
     now = datetime.now(UTC).astimezone(BRUSSELS)
     form = {
         "case": "PV-7", "authority": "Demo prosecutor", "reference": "2026/77", "decided_on": f"{now:%Y-%m-%d}",
-        "cameras": str(film.camera["south-1"].id), "since": f"{now - timedelta(days=40):%Y-%m-%d %H:%M}",
-        "until": f"{now - timedelta(days=30):%Y-%m-%d %H:%M}", "ends_at": f"{now + timedelta(days=3):%Y-%m-%d}",
+        "cameras": str(film.camera["south-1"].id), "since": f"{now - timedelta(days=40):%Y-%m-%d} 12:00",
+        "until": f"{now - timedelta(days=30):%Y-%m-%d} 12:00", "ends_at": f"{now + timedelta(days=3):%Y-%m-%d}",
         "document_sha256": DIGEST, "party": "",
     }  # fmt: skip
     body = urlencode({**form, **mark}).encode()
@@ -339,6 +339,7 @@ async def test_the_pages_of_decisions_have_no_barriers_and_work_out_the_digest_o
     assert await find_barriers(page) == []
     document = tmp_path / "decision.pdf"
     document.write_bytes(b"the document")
+    await page.wait_for_selector("#document")
     await page.set_input_files("#document", str(document))
     await page.wait_for_selector("#document-told:not(:empty)")
     assert await page.input_value("#document_sha256") == DIGEST
@@ -348,8 +349,8 @@ async def test_the_pages_of_decisions_have_no_barriers_and_work_out_the_digest_o
     await page.fill("#reference", "2026/9")
     await page.fill("#decided_on", f"{now:%Y-%m-%d}")
     await page.check(f"input[value='{film.camera['south-1'].id}']")
-    await page.fill("#since", f"{now - timedelta(days=40):%Y-%m-%d %H:%M}")
-    await page.fill("#until", f"{now - timedelta(days=30):%Y-%m-%d %H:%M}")
+    await page.fill("#since", f"{now - timedelta(days=40):%Y-%m-%d} 12:00")
+    await page.fill("#until", f"{now - timedelta(days=30):%Y-%m-%d} 12:00")
     await page.fill("#ends_at", f"{now + timedelta(days=9):%Y-%m-%d}")
     await shoot(page, f"{language}-decision-new")
     await page.click("form[action='/video/decisions/new'] .actions button")

@@ -71,7 +71,7 @@ async def test_who_may_holds_a_button_and_the_camera_turns_until_it_is_let_go(
     room = pictured
     page = await new_page(locale="nl")
     await steering(room, page, "wim")
-    assert await page.inner_text(".steer-status") == "U bestuurt deze camera."
+    await page.wait_for_selector(".steer-status:text-is('U bestuurt deze camera.')")
     await page.hover(".steer-right")
     await page.mouse.down()
     await room.served.until("ContinuousMove")
