@@ -156,6 +156,7 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
                 "clock": platform.clock,
                 "settings": settings,
                 "sealer": platform.sealer,
+                "keeper": platform.keeper,
                 "gate": platform.gate,
                 "integrator": platform.integrator,
                 "debts": debts,

@@ -216,6 +216,7 @@ class Desk:
                     "database": office.database,
                     "sealer": office.sealer,
                     "clock": office.clock,
+                    "keeper": self.keeper,
                 }.items()
             }
             | {

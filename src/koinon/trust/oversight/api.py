@@ -2,6 +2,7 @@
 session.
 """
 
+import contextlib
 from typing import Any
 
 import msgspec
@@ -11,14 +12,14 @@ from litestar.params import FromPath, FromQuery
 
 from koinon.base.clock import Clock
 from koinon.base.database import Database
-from koinon.base.errors import Invalid, NotFound
+from koinon.base.errors import Invalid, NotFound, Unavailable
 from koinon.trust.agreements import Statement, check_signature, read_statement, record_statement
 from koinon.trust.ledger import Sealer
 from koinon.trust.oversight.documents import find_document
 from koinon.trust.oversight.register import PublicRegister, public_register, public_signed_act
 from koinon.trust.oversight.service import submit_act
 from koinon.trust.rules import load_rules
-from koinon.trust.standing import Standing
+from koinon.trust.standing import Standing, StandingKeeper, get_epoch
 from koinon.trust.standing.acts import SignedAct, check_signed, list_acts
 
 MAX_ACT_BYTES = 65_536
@@ -101,9 +102,10 @@ async def post_act(
     database: NamedDependency[Database],
     sealer: NamedDependency[Sealer],
     standing: NamedDependency[Standing],
+    keeper: NamedDependency[StandingKeeper],
     clock: NamedDependency[Clock],
 ) -> RecordedAct:
-    """A signed act is recorded, and in force from now on.
+    """A signed act is recorded, and in force from now on; this process's next page is of after it.
 
     Raises, Records: as `standing.acts.record_act`.
     """
@@ -116,6 +118,10 @@ async def post_act(
     check_signed(known, signed)
     async with database.transaction() as connection:
         chain = await submit_act(connection, sealer, signed, clock.now(), known)
+        epoch = await get_epoch(connection)
+    # The signer goes on to a page about it. Where this process cannot know yet, the act is recorded all the same.
+    with contextlib.suppress(Unavailable):
+        await keeper.refresh(beyond=epoch - 1)
     return RecordedAct(chain.acts[-1].sequence, signed.digest)
 
 
