@@ -138,7 +138,7 @@ async def test_a_failing_event_holds_back_the_later_ones_and_is_seen(database: D
         assert heard.payloads == [1]
         heard.fail = []
         await until(lambda: len(heard.payloads) == 3)
-        await asyncio.sleep(0.1)
+        await caught_up(database, "l")
         assert await connection.fetchval("SELECT failures FROM base.listener") == 0
     assert heard.payloads == [1, 2, 3]
 
@@ -211,6 +211,7 @@ async def test_a_listener_goes_on_after_its_connection_was_killed(database: Data
     async with listening(database, Listener("t", "l", heard)):
         await say(database, 1)
         await until(lambda: heard.payloads == [1])
+        await caught_up(database, "l")  # else it would be told again, and rightly
         connection = await database.connect()
         await connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "

@@ -81,10 +81,18 @@ async def test_a_failing_job_is_tried_again_with_growing_pauses_and_ends_visibly
             raise ValueError("85073003328")
         raise Invalid("no_such_file", name="a")
 
+    async with database.acquire() as connection:
+        await connection.execute(EVERY_STATE)
     number = await ask(database, "bad", key="k")
     async with working(database, bad, first_backoff_seconds=0.2):
-        await row_when(database, number, state="queued", attempts=1, last_error="ValueError")
         await row_when(database, number, state="failed", attempts=4)
+    async with database.acquire() as connection:
+        states = await connection.fetch("SELECT state, attempts, last_error FROM public.seen ORDER BY at")
+    assert [tuple(state) for state in states] == [
+        *[each for n in (1, 2, 3) for each in (("running", n, None if n == 1 else "ValueError"),
+                                               ("queued", n, "ValueError"))],
+        ("running", 4, "ValueError"), ("failed", 4, "no_such_file (name=a)"),
+    ]  # fmt: skip
     pauses = [after - before for before, after in itertools.pairwise(times)]
     assert all(pause > least for pause, least in zip(pauses, (0.15, 0.3, 0.6), strict=True))
     async with database.acquire() as connection:
@@ -98,6 +106,18 @@ async def test_a_failing_job_is_tried_again_with_growing_pauses_and_ends_visibly
         with pytest.raises(NotFound) as caught:
             await retry_failed(connection, number)
         assert caught.value.code == "failed_job_unknown"
+
+
+# Who looks now and then does not see a state that lasts as short as a pause.
+EVERY_STATE = """
+    CREATE TABLE public.seen (at bigserial, state text, attempts integer, last_error text);
+    CREATE FUNCTION public.see() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        INSERT INTO public.seen (state, attempts, last_error) VALUES (NEW.state, NEW.attempts, NEW.last_error);
+        RETURN NULL;
+    END $$;
+    CREATE TRIGGER see AFTER UPDATE OF state ON base.job FOR EACH ROW EXECUTE FUNCTION public.see();
+"""
 
 
 KILLED_WORKER = textwrap.dedent("""
@@ -124,17 +144,24 @@ async def test_a_job_killed_in_mid_run_runs_again_elsewhere(database: Database, 
         [sys.executable, "-c", KILLED_WORKER, database_url], stdout=subprocess.PIPE, text=True
     ) as process:
         assert await asyncio.to_thread(process.stdout.readline) == "attempt 1\n"
-        await asyncio.sleep(1.5)  # longer than its silence: it says that it lives
+        async with asyncio.timeout(30), database.acquire() as connection:
+            alive = "SELECT alive_until FROM base.job WHERE id = $1"
+            first = await connection.fetchval(alive, number)
+            while await connection.fetchval(alive, number) <= first + timedelta(seconds=0.5):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)  # it says that it lives, again and again
         row = await row_when(database, number, state="running")
         assert row["attempts"] == 1
         os.kill(process.pid, signal.SIGKILL)
+    async with asyncio.timeout(30), database.acquire() as connection:
+        while not await connection.fetchval("SELECT alive_until < clock_timestamp() FROM base.job"):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
     attempts = []
 
     @job("slow", attempts=3)
     async def slow(run: Run) -> None:
         attempts.append(run.attempt)
 
-    async with working(database, slow, silence_seconds=1.0):
+    async with working(database, slow):
         await row_when(database, number, state="done")
     assert attempts == [2]
 
@@ -146,15 +173,26 @@ async def test_a_job_that_takes_its_worker_down_does_not_do_so_for_ever(
     script = KILLED_WORKER.replace("await asyncio.sleep(60)", "os._exit(9)").replace(
         "attempts=3", "attempts=2"
     )
+    ends = []
     for _ in range(3):
-        await asyncio.to_thread(
-            subprocess.run,
-            ["timeout", "4", sys.executable, "-c", script, database_url],
-            stdout=subprocess.DEVNULL,
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", script, database_url, stdout=subprocess.DEVNULL
         )
-        row = await row_when(database, number)
-        if row["state"] == "failed":
-            break
+        try:
+            async with asyncio.timeout(60):
+                while (
+                    process.returncode is None
+                ):  # until it was taken down, or has found that the job does so
+                    row = await row_when(database, number)
+                    if row["state"] == "failed":
+                        process.kill()
+                    await asyncio.sleep(0.05)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+        ends.append(await process.wait())
+    row = await row_when(database, number)
+    assert ends == [9, 9, -signal.SIGKILL]
     assert (row["state"], row["attempts"], row["last_error"]) == ("failed", 2, "worker_silent")
 
 
@@ -207,36 +245,40 @@ async def test_a_key_is_used_once_also_after_the_job_is_done(database: Database)
 
 
 async def test_a_job_does_not_run_before_its_time(database: Database) -> None:
-    ran = asyncio.Event()
+    began: list[datetime] = []
 
     @job("later")
     async def later(run: Run) -> None:
-        ran.set()
+        began.append(datetime.now(UTC))
 
-    number = await ask(database, "later", run_after=datetime.now(UTC) + timedelta(seconds=0.6))
     async with working(database, later):
-        await asyncio.sleep(0.3)
-        assert not ran.is_set()
+        due = datetime.now(UTC) + timedelta(seconds=0.6)
+        number = await ask(database, "later", run_after=due)
         await row_when(database, number, state="done")
+    assert len(began) == 1 and began[0] >= due
 
 
 async def test_a_periodic_job_runs_once_for_each_tick_however_many_workers(database: Database) -> None:
     clock = FixedClock(datetime(2026, 11, 24, 9, tzinfo=UTC))
     ran: list[int] = []
 
-    @job("tick", every=timedelta(minutes=1))
+    every = timedelta(seconds=0.4)  # and a pulse four times as often, by the machine's clock
+
+    @job("tick", every=every)
     async def tick(run: Run) -> None:
         ran.append(run.id)
 
-    async with (
-        working(database, tick, clock=clock, silence_seconds=0.4),
-        working(database, tick, clock=clock, silence_seconds=0.4),
-    ):
+    async def ran_only(times: int) -> None:
+        async with asyncio.timeout(30):
+            while len(ran) < times:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
         await asyncio.sleep(0.5)
-        assert len(ran) == 1
-        clock.advance(timedelta(minutes=7))  # six ticks went by unseen
-        await asyncio.sleep(0.5)
-    assert len(ran) == 2
+        assert len(ran) == times
+
+    async with working(database, tick, clock=clock), working(database, tick, clock=clock):
+        await ran_only(1)
+        clock.advance(7 * every)  # six ticks went by unseen
+        await ran_only(2)
 
 
 async def test_many_workers_do_each_job_once(database: Database) -> None:

@@ -32,7 +32,9 @@ async def test_a_signal_that_came_while_nobody_waited_is_kept(database: Database
         async with database.acquire() as connection:
             await notify(connection, "c", "early")
             await notify(connection, "later")
-        assert await signals.wait("later", 30) == ""  # over the same connection, so the other one was before it
+        assert (
+            await signals.wait("later", 30) == ""
+        )  # over the same connection, so the other one was before it
         assert await signals.wait("c", 0.01) == "early"
         assert await signals.wait("c", 0.01) is None
 

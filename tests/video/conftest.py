@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from koinon.demo.cameras import CameraServer, ClipUnavailable, VirtualCamera, make_clip, read_clip
@@ -68,6 +69,22 @@ class Recording:
     def reasons(self):
         return [gap.reason for gap in self.gaps]
 
+    async def until(self, condition, seconds=60.0):
+        """What `condition` gives is true."""
+        async with asyncio.timeout(seconds):
+            while not condition():  # noqa: ASYNC110 - of a camera and a disk, which tell nobody
+                await asyncio.sleep(0.01)
+
+    async def take(self, seconds):
+        """So many seconds' worth of pictures more have come, however long a busy machine takes to begin."""
+        enough = self.camera.counts.frames + round(seconds * 25)
+        await self.until(lambda: self.camera.counts.frames >= enough)
+
+    async def take_all(self, camera):
+        """The virtual camera sends no more, and what it has sent has come."""
+        camera.fault = msgspec.structs.replace(camera.fault, silent=True)
+        await self.until(lambda: self.camera.counts.frames >= camera.pictures)
+
     def covered(self):
         """Seconds of units and gaps together."""
         told = sum(unit.wall_us for unit in self.units) / 1e6
@@ -87,7 +104,17 @@ async def record(tmp_path):
     """Records a camera of a server for so long, or while a script runs, and returns what was told."""
 
     async def run(
-        server, *, seconds=2.0, name="cam", script=None, clock=None, url=None, disk=None, **options
+        server,
+        *,
+        seconds=None,  # that pass
+        worth=2.0,  # seconds of pictures that come
+        state=None,  # that it comes to
+        name="cam",
+        script=None,
+        clock=None,
+        url=None,
+        disk=None,
+        **options,
     ):
         folder = tmp_path / "recordings"
         if disk is None:
@@ -104,12 +131,18 @@ async def record(tmp_path):
         told = Recording(camera, disk)
         stop = asyncio.Event()
         task = asyncio.create_task(camera.record(stop))
-        if script is None:
-            await asyncio.sleep(seconds)
-        else:
-            await script(server.camera(name), told)
-        stop.set()
-        await task
+        try:
+            if script is not None:
+                await script(server.camera(name), told)
+            elif state is not None:
+                await told.until(lambda: camera.state == state)
+            elif seconds is not None:
+                await asyncio.sleep(seconds)
+            else:
+                await told.take(worth)
+        finally:
+            stop.set()
+            await task
         await asyncio.to_thread(disk.close)
         return told
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -18,7 +19,7 @@ from koinon.base.errors import Conflict, Invalid, NotAllowed, Unavailable
 @pytest.fixture
 async def empty_url(server_url: str) -> AsyncIterator[str]:
     """A database on which nothing was migrated."""
-    name = f"empty_{time.monotonic_ns()}"
+    name = f"empty_{uuid.uuid4().hex}"
     connection = await asyncpg.connect(server_url)
     await connection.execute(f"CREATE DATABASE {name}")
     yield urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))
@@ -105,12 +106,22 @@ async def test_processes_that_migrate_at_once_apply_each_migration_once(
 
 
 async def test_waiting_for_another_migration_has_an_end(empty_url: str, slice_: Schema) -> None:
-    write(slice_.folder, "0001_things.sql", "CREATE TABLE things.thing (n integer); SELECT pg_sleep(1);")
-    first = asyncio.create_task(migrate(empty_url, [slice_]))
-    await asyncio.sleep(0.4)
-    with pytest.raises(Unavailable) as caught:
-        await migrate(empty_url, [slice_], lock_seconds=0.2)
-    assert caught.value.code == "migration_locked"
+    held = "SELECT pg_advisory_lock_shared(1, 1)"
+    write(slice_.folder, "0001_things.sql", f"CREATE TABLE things.thing (n integer); {held};")
+    holder = await asyncpg.connect(empty_url)
+    try:
+        await holder.execute("SELECT pg_advisory_lock(1, 1)")
+        first = asyncio.create_task(migrate(empty_url, [slice_]))
+        async with asyncio.timeout(30):
+            while not await holder.fetchval(  # noqa: ASYNC110
+                "SELECT count(*) FROM pg_locks WHERE NOT granted AND (classid, objid) = (1, 1)"
+            ):
+                await asyncio.sleep(0.02)  # it is in the middle of the migration
+        with pytest.raises(Unavailable) as caught:
+            await migrate(empty_url, [slice_], lock_seconds=0.2)
+        assert caught.value.code == "migration_locked"
+    finally:
+        await holder.close()
     assert len(await first) == 2
 
 
@@ -144,7 +155,7 @@ async def test_a_server_that_is_not_there_is_told(tmp_path: Path) -> None:
 
 async def test_on_a_server_of_yours_the_user_becomes_the_role(empty_url: str, slice_: Schema) -> None:
     # A login of another name is not the embedded form: the role is set, not logged in as.
-    user = f"dba_{time.monotonic_ns()}"
+    user = f"dba_{uuid.uuid4().hex}"
     superuser = urlsplit(empty_url)
     as_superuser = urlunsplit(superuser._replace(netloc=superuser.netloc.replace("koinon_owner", "postgres")))
     await ask(as_superuser, f"CREATE ROLE {user} LOGIN")

@@ -115,6 +115,13 @@ async def until(true: Callable[[], bool], seconds: float = 15) -> None:
         await asyncio.sleep(0.02)
 
 
+async def acknowledged(bureau: Bureau, subscription: object, number: int) -> None:
+    """What took effect at the subscriber is written down here as well, once its answer has come."""
+    async with asyncio.timeout(60):
+        while (await bureau.look(subscription)).acknowledged < number:  # type: ignore[arg-type]  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
 async def fails(bureau: Bureau, subscription: object, seconds: float = 15) -> str:
     """The code of the subscription's last push, once there is one."""
     deadline = time.monotonic() + seconds
@@ -139,7 +146,7 @@ async def test_what_is_published_is_pushed_in_order_and_acknowledged_by_signatur
         await until(lambda: len(server.effects) == 5)
         await bureau.publish(changed(6, people[0]))
         await until(lambda: len(server.effects) == 6)
-        await asyncio.sleep(0.3)
+        await acknowledged(bureau, heard, 6)
     assert [server.effects[n] for n in range(1, 7)] == [*people, people[0]]
     assert server.doubled == []
     view = await bureau.look(heard)
@@ -176,7 +183,7 @@ async def test_a_bad_subscriber_is_left_alone_and_the_live_one_beside_it_is_told
         bad.manner = "good"
         bad.doubled.clear()
         await until(lambda: len(bad.effects) == 3, 20)
-        await asyncio.sleep(0.3)
+        await acknowledged(bureau, hurt, 3)
     assert (await bureau.look(hurt)).acknowledged == 3
     assert live.doubled == []
 

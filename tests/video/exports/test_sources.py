@@ -42,6 +42,13 @@ def recorded(request: pytest.FixtureRequest, clips: Any, tmp_path_factory: Any) 
     return asyncio.run(_record(tmp_path_factory.mktemp("recorded"), clip, seconds))
 
 
+async def taken(camera: Camera, count: int) -> None:
+    """So many have come."""
+    async with asyncio.timeout(60):
+        while camera.counts.frames < count:  # noqa: ASYNC110 - of another server
+            await asyncio.sleep(0.02)
+
+
 async def record_change(folder: Path, first: Any, second: Any, *, at_once: bool) -> list[StoredUnit]:
     """What is recorded of a camera that sends the second clip after the first: in one session, or in another."""
     units: list[Unit] = []
@@ -58,10 +65,10 @@ async def record_change(folder: Path, first: Any, second: Any, *, at_once: bool)
             )  # fmt: skip
             stop = asyncio.Event()
             task = asyncio.create_task(camera.record(stop))
-            await asyncio.sleep(3.0)
+            await taken(camera, 75)
             if at_once:
                 server.camera("cam").fault.variant = 1
-                await asyncio.sleep(3.0)
+                await taken(camera, 150)
             stop.set()
             await task
     await asyncio.to_thread(disk.close)

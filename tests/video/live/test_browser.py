@@ -27,7 +27,7 @@ LOOK = """() => {
 }"""
 
 
-# What is on the screen whenever the player's state changes: at once, since the next frame may come when it changed again.
+# What is on the screen whenever the player's state changes: at once, since it may change again with the next frame.
 REMEMBER = """(look) => {
   const player = document.querySelector(".live-player"), light = eval(look);
   window.states = [];
@@ -58,7 +58,9 @@ async def test_the_picture_is_there_and_moves_and_says_how_late_it_is(
     first = await page.evaluate(LOOK)
     assert first["light"] > 20
     await page.wait_for_function(f"(sum) => ({LOOK})().sum !== sum", arg=first["sum"])
-    told = await page.wait_for_function("() => /^\\d+ ms/.exec(document.querySelector('.live-delay').textContent)?.[0]")
+    told = await page.wait_for_function(
+        "() => /^\\d+ ms/.exec(document.querySelector('.live-delay').textContent)?.[0]"
+    )
     words = str(await told.json_value())
     assert int(words.split()[0]) < 1000, words
     marks = await page.inner_text(".live-marks span")

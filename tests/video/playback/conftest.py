@@ -305,7 +305,9 @@ class Site:
             await page.check(f"input[name=camera][value='{self.film.camera[camera].id}']")
         await page.fill("[name=date]", f"{start:%Y-%m-%d}")
         await page.fill("[name=time]", f"{start:%H:%M}")
-        if start.utcoffset() != start.replace(fold=1 - start.fold).utcoffset():  # in the hour that comes twice
+        if (
+            start.utcoffset() != start.replace(fold=1 - start.fold).utcoffset()
+        ):  # in the hour that comes twice
             await page.select_option("[name=which]", str(start.fold))
         await page.select_option("[name=length]", length)
         await page.select_option("[name=purpose]", INVESTIGATION)

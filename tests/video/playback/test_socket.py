@@ -27,11 +27,13 @@ async def test_a_recording_is_played_bit_by_bit_and_its_owner_finds_that_in_the_
         assert opened["watermark"] == "iris · Demo"
         await player.hear("ended", 20)
     assert b"".join(each.body for each in player.media) == b"".join(map(payload, scene.units))
-    await asyncio.sleep(0.2)
     camera = scene.film.camera["south-1"]
+    async with asyncio.timeout(30):
+        while not (ends := await trace(scene.film.world, "exchange.ended", camera)):  # noqa: ASYNC110 - by a task of its own
+            await asyncio.sleep(0.02)
     [(_begun, fields)] = await trace(scene.film.world, "exchange.begun", camera)
     assert fields["case"] == "PV-1"
-    [(ended, _)] = await trace(scene.film.world, "exchange.ended", camera)
+    [(ended, _)] = ends
     assert ended.public["bytes"] >= sum(len(each.body) for each in player.media)
 
 

@@ -149,7 +149,9 @@ async def test_the_editor_draws_on_the_picture_and_says_so_where_there_is_none(
     await page.goto(f"{site.origin}/video/masks/{camera}?lang={language}")
     await page.wait_for_selector("svg.has-picture image[href^='data:image/jpeg']")
     assert await page.locator("[data-mark]").inner_text() != ""
-    assert str(site.units[-1].start.astimezone(BRUSSELS).year) in await page.locator("[data-told]").inner_text()
+    assert (
+        str(site.units[-1].start.astimezone(BRUSSELS).year) in await page.locator("[data-told]").inner_text()
+    )
     await page.fill("#points", "10,10 60,10 60,60")
     assert await page.locator("svg.mask-picture polygon").count() == 1
     assert await find_barriers(page) == []

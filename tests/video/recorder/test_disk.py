@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from koinon.base.errors import Conflict, Invalid, Unavailable
 from koinon.video.recorder import Disk, adopt, prepare_folder, read_unit
@@ -41,17 +42,19 @@ async def test_a_folder_that_goes_away_is_never_made_again_and_recording_resumes
     folder, away = tmp_path / "recordings", tmp_path / "away"
 
     async def script(camera, told):
-        await asyncio.sleep(1.3)
+        await told.take(1.3)
         folder.rename(away)  # as when a mount is lost: the path is empty
         folder.mkdir()
-        await until(lambda: told.units, 12)
-        await asyncio.sleep(1.0)
+        # The unit that was open is completed, and the next one, whenever it is its turn, finds no disk.
+        await told.until(lambda: any(each["event"] == "unit_write_failed" for each in logs))
+        await told.until(lambda: told.units, 12)
         assert list(folder.iterdir()) == [], "nothing is written where the disk is not"
         folder.rmdir()
         away.rename(folder)
-        await asyncio.sleep(3.2)
+        await told.until(lambda: told.gaps)  # told with what follows it
 
-    told = await record(server, script=script, unit_seconds=1.5)
+    with capture_logs() as logs:
+        told = await record(server, script=script, unit_seconds=1.5)
     assert told.reasons == ["folder_gone"]
     assert told.units[0].path.exists(), "completed where it was"
     await read_all(told)
@@ -64,12 +67,11 @@ async def test_a_full_disk_ends_the_unit_where_it_is_whole_and_the_gap_says_so(c
 
     async def script(camera, told):
         try:
-            await asyncio.sleep(0.5)
             resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, before[1]))
-            await until(lambda: told.units)
+            await told.until(lambda: told.units)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        await asyncio.sleep(3.5)
+        await told.take(3.5)
 
     told = await record(server, script=script)
     assert told.units[0].end_reason == "disk_full" and 0 < told.units[0].bytes <= 200_000
@@ -87,7 +89,7 @@ async def test_a_full_disk_ends_the_unit_where_it_is_whole_and_the_gap_says_so(c
 async def test_too_little_room_is_a_full_disk_before_anything_is_written(cameras, record, tmp_path):
     server = await cameras()
     prepare_folder(tmp_path / "r")
-    told = await record(server, seconds=2.0, disk=Disk(tmp_path / "r", least_free=1 << 60))
+    told = await record(server, worth=2.0, disk=Disk(tmp_path / "r", least_free=1 << 60))
     assert told.units == [] and told.reasons == ["disk_full"]
     assert [path.name for path in (tmp_path / "r").iterdir()] == ["koinon-recordings.json"]
 
@@ -100,12 +102,12 @@ async def test_a_disk_that_does_not_keep_up_ends_the_run_and_memory_stays_bounde
     loop = asyncio.get_running_loop()
 
     async def script(camera, told):
-        await asyncio.sleep(1.0)
+        await told.take(1.0)
         disk.write(lambda: asyncio.run_coroutine_threadsafe(hold.wait(), loop).result())
-        await asyncio.sleep(2.5)
+        await told.take(2.5)
         assert disk.waiting < 600_000
         hold.set()
-        await asyncio.sleep(2.8)
+        await told.take(2.8)
 
     told = await record(server, script=script, disk=disk)
     assert "disk_slow" in told.reasons
@@ -191,7 +193,7 @@ def test_what_is_left_of_a_unit_at_any_byte_is_completed_or_gone(unit_bytes, tmp
 @pytest.fixture
 async def unit_bytes(cameras, record):
     server = await cameras()
-    told = await record(server, seconds=2.5)
+    told = await record(server, worth=2.5)
     (unit,) = told.units
     return unit.path.read_bytes(), unit
 

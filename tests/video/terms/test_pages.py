@@ -210,7 +210,9 @@ async def test_a_browser_draws_the_pages_and_a_click_adds_a_point(
         if shots:
             name = path.strip("/").replace("/", "-")[:20]
             await page.screenshot(path=str(Path(shots) / f"{language}-{name}.png"), full_page=True)
-    await page.wait_for_selector("[data-again]:not([disabled]):not([hidden])")  # there is no still: it was said
+    await page.wait_for_selector(
+        "[data-again]:not([disabled]):not([hidden])"
+    )  # there is no still: it was said
     await page.fill("#points", "10,10 60,10")
     await page.locator("svg.mask-picture").click()  # in the middle
     first, second, third = (await page.input_value("#points")).split()

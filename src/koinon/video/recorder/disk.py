@@ -21,7 +21,7 @@ import msgspec
 import structlog
 
 from koinon.base.errors import Conflict, Unavailable
-from koinon.base.files import create_file, fsync_folder
+from koinon.base.files import create_file
 from koinon.video.recorder.model import KeyFrame, Reason
 
 MARKER: Final = "koinon-recordings.json"
@@ -83,7 +83,11 @@ class Disk:
         self._least_free, self._most_waiting = least_free, most_waiting
         self._lock = threading.Lock()
         try:
-            self._identity = self._marker()
+            descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                self._identity = _marker(descriptor)
+            finally:
+                os.close(descriptor)
         except OSError:
             raise Unavailable("recordings_folder_missing", folder=str(folder)) from None
         self._writing: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
@@ -101,21 +105,34 @@ class Disk:
             queue.put(None)
             thread.join()
 
-    def check(self) -> None:
-        """Raises: _Refused: another disk, or none, is where this folder was; or there is too little room."""
+    def enter(self) -> int:
+        """A descriptor of the folder, by which one stays on this disk also when it goes away the next moment.
+
+        Raises:
+            _Refused: another disk, or none, is where this folder was; or there is too little room.
+        """
         try:
-            if self._marker() != self._identity:
-                raise _Refused("folder_gone")
+            folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
         except OSError:
             raise _Refused("folder_gone") from None
-        room = os.statvfs(self.folder)
-        if room.f_bavail * room.f_frsize < self._least_free:
-            raise _Refused("disk_full")
+        try:
+            try:
+                if _marker(folder) != self._identity:
+                    raise _Refused("folder_gone")
+            except OSError:
+                raise _Refused("folder_gone") from None
+            room = os.fstatvfs(folder)
+            if room.f_bavail * room.f_frsize < self._least_free:
+                raise _Refused("disk_full")
+        except BaseException:
+            os.close(folder)
+            raise
+        return folder
 
     def refusal(self) -> Reason | None:
         """Why nothing can be written there now, or None; blocks a moment."""
         try:
-            self.check()
+            os.close(self.enter())
         except _Refused as refused:
             return refused.reason
         except OSError:
@@ -147,10 +164,6 @@ class Disk:
         """`task` runs in the closing thread, where waiting for the disk holds nobody up."""
         self._closing.put(task)
 
-    def _marker(self) -> tuple[int, bytes]:
-        path = self.folder / MARKER
-        return path.stat().st_dev, path.read_bytes()
-
 
 class UnitFile:
     """A unit as it grows. The loop calls `open`, `append`, `close`; the rest happens in the disk's threads.
@@ -175,10 +188,10 @@ class UnitFile:
 
         def task() -> None:
             try:
-                self._disk.check()
-                _make_folder(path := self._part.parent, self._disk.folder)
                 # Held open, so that the file is completed where it is, also when its path leads elsewhere by then.
-                self._folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+                self._folder = _enter(
+                    self._disk.enter(), self._part.relative_to(self._disk.folder).parts[:-1]
+                )
                 flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
                 self._descriptor = os.open(self._part.name, flags, 0o640, dir_fd=self._folder)
                 # Held until the process ends, however it does: by it `adopt` tells what is being written.
@@ -284,11 +297,22 @@ def _serve(queue: "SimpleQueue[Callable[[], None] | None]") -> None:
             _log.exception("disk_task_failed")
 
 
-def _make_folder(folder: Path, root: Path) -> None:
-    """`folder`, somewhere under `root`, exists durably; `root` itself is never made."""
-    if folder.is_dir():
-        return
-    if folder != root:
-        _make_folder(folder.parent, root)
-    folder.mkdir(mode=0o750, exist_ok=folder != root)
-    fsync_folder(folder.parent)
+def _marker(folder: int) -> tuple[int, bytes]:
+    descriptor = os.open(MARKER, os.O_RDONLY, dir_fd=folder)
+    with os.fdopen(descriptor, "rb") as file:
+        return os.fstat(descriptor).st_dev, file.read()
+
+
+def _enter(root: int, names: Sequence[str]) -> int:
+    """A descriptor of the folder at `names` under the one that `root` is, which exists durably; `root` is closed."""
+    folder = root
+    for name in names:
+        try:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(name, 0o750, dir_fd=folder)
+                os.fsync(folder)
+            inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY, dir_fd=folder)
+        finally:
+            os.close(folder)
+        folder = inner
+    return folder

@@ -227,6 +227,10 @@ class Session(asyncio.Protocol):
             if done:
                 raise self._ended.result()
             now = self._loop.time()
+            if (stood := now - looked - 2 * pause) > 0:
+                self._heard = min(
+                    now, self._heard + stood
+                )  # this machine stood still: it was we who did not listen
             self._gather(0.0 if hurry() else (self._received - received) / (now - looked))
             looked, received = now, self._received
             if now - self._heard > options.silence_seconds:
