@@ -71,7 +71,6 @@ problems: dict[str, Message] = {
     "camera_twice": N_("A camera is named twice."),
     "source_gone": N_("The recordings it was made from are past their term."),
     "deleted_by_asker": N_("You deleted it."),
-    "bucket_keeps_versions": N_("It could not be made; the operator looks into it."),
     "making_failed": N_("It could not be made; the operator looks into it."),
     "place_full": N_("There is no room for it where recordings lie; the operator looks into it."),
     "place_unreachable": N_("The recordings cannot be read at the moment."),
