@@ -36,6 +36,7 @@ _RULE: Final = (
     "unknown_purpose", "unknown_resource", "value_not_of_type",
 )  # fmt: skip
 PASSED_ON: Final[Mapping[str, Iterable[str]]] = {
+    "koinon.client.batches_cli": (),  # why a batch did not end well
     "koinon.client.conversation": (),  # what the platform said
     "koinon.client.streams": (),
     "koinon.integrator.conform.simulated": (),
