@@ -108,7 +108,7 @@ def test_a_broken_file_leaves_nothing_behind(answers: Path, tmp_path: Path) -> N
 
 def test_an_existing_file_is_not_overwritten(answers: Path) -> None:
     done = koinon("convert", answers, "--from", "xml", "--to", "json", "-o", answers)
-    assert (done.returncode, done.stderr.strip()) == (65, "koinon: output_exists")
+    assert (done.returncode, done.stderr.strip()[-15:]) == (65, "[output_exists]")
 
 
 def test_schemas_are_printed_as_others_can_use_them(answers: Path) -> None:
@@ -116,5 +116,5 @@ def test_schemas_are_printed_as_others_can_use_them(answers: Path) -> None:
     etree.XMLSchema(etree.fromstring(xsd.encode())).assertValid(etree.parse(answers))
     layout = koinon("schema", ANSWER.name).stdout
     assert "    39    1  admissible.status" in layout
-    assert koinon("schema", "nothing").stderr.strip() == "koinon: record_type_unknown"
+    assert koinon("schema", "nothing").stderr.strip().endswith("[record_type_unknown]")
     assert koinon("schema", "list").stdout.split()[0] == "social_dwelling_admission_question"
