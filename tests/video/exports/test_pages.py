@@ -67,6 +67,19 @@ async def test_what_is_shown_is_exported_fetched_and_deleted(
         " {once: true}))"
     )
     assert held.startswith("delete-")
+    # Nor does who presses one lose the click where the list is drawn anew before the release.
+    await page.hover("#exports td form button >> nth=-1")
+    await page.evaluate(
+        """() => document.addEventListener("click", (event) => {
+            event.preventDefault();
+            window.clicked = event.target.id;
+        }, {capture: true, once: true})"""
+    )
+    async with page.expect_response("**/video/exports"):
+        await page.mouse.down()
+    await page.wait_for_function("() => !document.querySelector('#exports.htmx-request')")
+    await page.mouse.up()
+    await page.wait_for_function(f"() => window.clicked === '{held}'")
     await page.screenshot(**keep("export-queued"))
     [id_] = await made(studio)
     await page.wait_for_selector("text=prêt")  # the list asks by itself
