@@ -1,5 +1,6 @@
 """What a viewer gives on the page of playback: a second person's word, no masks, an emergency; small pictures."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -103,7 +104,12 @@ async def test_an_emergency_is_declared_with_a_reason_and_stands_in_the_trace(
     await page.wait_for_selector(NO_REASON)
     await page.screenshot(**keep("ask-emergency"))
     await page.fill("[name=reason]", "people under the bridge")
-    await page.click(".playback-ask .actions button")
+    views: list[Any] = []
+    page.on("websocket", lambda opened: views.append(opened))
+    # Sent twice, as who is impatient does while this browser proves that it is a work station: one view is opened.
+    await page.evaluate(
+        "() => { const form = document.querySelector('[data-ask]'); form.requestSubmit(); form.requestSubmit(); }"
+    )
     await wait_for(page, "() => !document.querySelector('[data-screen]').hidden")
     assert "emergency declared" in await page.inner_text("[data-asked]")
     noted = None
@@ -115,6 +121,7 @@ async def test_an_emergency_is_declared_with_a_reason_and_stands_in_the_trace(
     assert noted == "people under the bridge"
     [use] = await fields_of(site, "exchange.begun")
     assert (use["emergency"], use["reason"]) == (True, "people under the bridge")
+    assert len(views) == 1
 
 
 async def test_the_timeline_shows_a_small_picture_under_the_pointer_and_none_after_the_end(
@@ -122,14 +129,29 @@ async def test_the_timeline_shows_a_small_picture_under_the_pointer_and_none_aft
 ) -> None:
     page = await site.open(new_page)
     await page.goto(f"{site.origin}/video/playback?lang=en")
+    asked, overtaken = asyncio.Event(), asyncio.Event()
+
+    async def answer(route: Any) -> None:
+        """The first answer comes last, and says nothing of this camera."""
+        if asked.is_set():
+            await route.continue_()
+            return
+        asked.set()
+        await overtaken.wait()
+        await route.fulfill(json={"now": 0, "cameras": {}})
+
+    await page.route("**/api/video/timelines?*", answer)
     await site.begin(page, "south-1", at=site.units[0].start)
     await wait_for(page, PICTURE, 20)
+    await asked.wait()
     await page.focus("[data-timeline]")
     await page.keyboard.press("Space")
     # Closer, so that some seconds of recording are wide enough to point at.
     for _ in range(5):
         await page.keyboard.press("+")
     await wait_for(page, "() => document.querySelector('[data-missing]').children.length > 0")  # it was told
+    async with page.expect_response("**/api/video/timelines?*"):
+        overtaken.set()
     timeline = page.locator("[data-timeline]")
     width = await page.evaluate("document.querySelector('[data-timeline]').clientWidth")
     found = "() => document.querySelector('.playback-preview img').naturalWidth === 320"
