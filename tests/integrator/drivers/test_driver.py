@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from koinon.integrator.drivers import (
     WireFault,
     gather,
 )
+from koinon.integrator.drivers import driver as driver_module
 from koinon.integrator.drivers.driver import fields_of
 from koinon.integrator.drivers.numbers import check_digits
 
@@ -95,14 +97,18 @@ async def test_a_mistake_of_the_driver_is_no_answer_and_its_log_holds_nobodys_da
     assert "driver_error" in logged and "KeyError" in logged and A not in logged
 
 
-async def test_a_pause_ends_by_itself_and_a_success_forgets_failures() -> None:
+async def test_a_pause_ends_by_itself_and_a_success_forgets_failures(monkeypatch: pytest.MonkeyPatch) -> None:
+    ahead = 0.0
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + ahead)
+    monkeypatch.setattr(driver_module, "time", clock)
     source = Instant(WireFault("unreachable"))
-    source.pause_after, source.pause_seconds = 2, 0.05
+    source.pause_after, source.pause_seconds = 2, 60.0
     faults = [(await source.fetch("thing", A, ["a"], context())).fault for _ in range(3)]
     assert faults == ["unreachable", "unreachable", "paused"]
-    await asyncio.sleep(0.06)
+    ahead = 60.0
     source.replies = None
-    assert (await source.fetch("thing", A, ["a"], context())).status == "data"
+    assert (await source.fetch("thing", A, ["a"], context(120.0))).status == "data"
+    ahead = 0.0
     source.replies = WireFault("unreachable")
     assert (await source.fetch("thing", A, ["a"], context())).fault == "unreachable"
     source.replies = None

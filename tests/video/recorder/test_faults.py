@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from datetime import timedelta
 from itertools import pairwise
 
@@ -54,6 +55,20 @@ async def test_a_frozen_camera_is_found_out_within_the_limit(cameras, record):
     told = await record(server, script=script)
     assert told.reasons == ["silent"]
     assert 0.7 < seen["after"] < 2.0
+
+
+async def test_a_machine_that_stands_still_for_longer_than_the_limit_takes_no_camera_for_silent(
+    cameras, record
+):
+    server = await cameras()
+
+    async def script(camera, told):
+        await told.take(1.0)
+        time.sleep(1.5)  # noqa: ASYNC251 - freezes the whole process, as SIGSTOP does
+        await told.take(1.0)
+
+    told = await record(server, script=script)
+    assert told.gaps == [] and len({unit.run for unit in told.units}) == 1
 
 
 async def test_a_camera_that_answers_but_sends_no_picture_is_silent_too(cameras, record):
