@@ -181,7 +181,7 @@ async def test_a_job_that_takes_its_worker_down_does_not_do_so_for_ever(
             try:
                 async with asyncio.timeout(60):
                     # Until it was taken down, or has found that the job does so.
-                    while process.poll() is None and (await row_when(database, number))["state"] != "failed":
+                    while process.poll() is None and (await row_when(database, number))["state"] != "failed":  # noqa: ASYNC110
                         await asyncio.sleep(0.05)
             finally:
                 process.kill()
