@@ -282,6 +282,7 @@ class Site:
     def __init__(self, world: rights_conftest.Film, origin: str, token: str, units: list[StoredUnit]) -> None:
         self.film, self.origin, self.token, self.units = world, origin, token, units
         self.sign_in_with: Any = None
+        self.platform: Any = None
         self.playback: Any = None
         self.live: Any = None
 
@@ -340,5 +341,6 @@ async def site(film: rights_conftest.Film, units: list[StoredUnit], serve_it: An
         origin = await serve_it(build_app(platform, sign_in))
         made = Site(film, origin, token, units)
         made.sign_in_with, made.playback, made.live = sign_in, platform.playback, platform.live
+        made.platform = platform
         yield made
         await sign_in.close()

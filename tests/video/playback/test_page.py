@@ -11,6 +11,8 @@ from tests.conftest import mounted
 from tests.video.playback.conftest import Site
 
 from koinon.demo.region.video import INVESTIGATION, VIDEO
+from koinon.trust.gate.model import EndReason
+from koinon.trust.gate.uses import Cut
 from koinon.trust.standing.acts import Deed, TargetKind
 
 pytestmark = pytest.mark.browser
@@ -65,6 +67,26 @@ async def test_a_cut_blanks_the_player_at_once(site: Site, new_page: Any) -> Non
     assert "arrêt" in (await page.inner_text(".playback-note")).lower() or await page.is_visible(
         ".playback-note"
     )
+
+
+async def test_a_view_that_ends_in_passing_comes_back_by_itself_and_stands_where_it_stood(
+    site: Site, new_page: Any
+) -> None:
+    page = await site.open(new_page)
+    await site.begin(page, "south-1", at=site.units[0].start)
+    await wait_for(page, PICTURE, 20)
+    await page.click("[data-do=play]")
+    await wait_for(page, "() => document.querySelector('video').paused")
+    await page.evaluate("new Promise((done) => setTimeout(done, 150))")  # two ticks of the page
+    clock = await page.inner_text("[data-clock]")
+    for use in list(site.platform.uses._uses.values()):
+        use.cut_now(Cut(EndReason.UNCONFIRMED, "standing_unconfirmed"))
+    await wait_for(page, "() => !document.querySelector('video').hasAttribute('src')")
+    assert await page.is_visible(".playback-retry")
+    await wait_for(page, PICTURE, 20)
+    assert await page.inner_text("[data-clock]") == clock
+    assert await page.evaluate("document.querySelector('video').paused")
+    assert not await page.is_visible(".playback-retry")
 
 
 async def test_keys_step_frames_and_seek_on_the_timeline(site: Site, new_page: Any) -> None:

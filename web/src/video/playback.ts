@@ -1,5 +1,6 @@
 // The page of playback: several cameras on one clock, a timeline that says what there is, and what is missing.
 import { Clock, civil, instants } from "./civil";
+import { AGAIN_AFTER, isPassing } from "./ends";
 import { Film, type Problem } from "./film";
 import { CARRIED, Fields, SecondPerson, type Giving } from "./giving";
 import { Preview } from "./preview";
@@ -24,6 +25,7 @@ class Screen {
   private readonly retry = document.createElement("button");
   private asking: SecondPerson | null = null;
   private missing = ""; // what the last refusal says is missing
+  private again = 0; // timer
   private shownNote = "";
 
   constructor(private readonly page: Page, readonly camera: Camera) {
@@ -93,6 +95,7 @@ class Screen {
 
   private open(confirmation: string | null = null): void {
     const { page } = this;
+    window.clearTimeout(this.again);
     this.film?.close();
     this.over = false;
     this.missing = "";
@@ -122,6 +125,7 @@ class Screen {
   }
 
   close(): void {
+    window.clearTimeout(this.again);
     this.asking?.stop();
     this.film?.close();
     this.film = null;
@@ -181,8 +185,15 @@ class Screen {
     this.marks.replaceChildren();
     this.say(fill(this.page.words, how, { why: problem?.detail ?? "" }));
     this.page.preview.forget(this.film);
-    if (how !== "refused" || problem?.code === "second_person_missing") this.offer(problem?.code ?? "");
+    const passing = problem !== null && isPassing(problem);
+    if (how !== "refused" || passing || problem?.code === "second_person_missing") this.offer(problem?.code ?? "");
+    const played = this.page.playing;
     this.page.tick();
+    if (!passing) return;
+    this.again = window.setTimeout(() => {
+      if (played) this.page.resume();
+      this.open();
+    }, AGAIN_AFTER);
   }
 
   private say(text: string): void {

@@ -1,4 +1,5 @@
 // One live view in one element: connects, shows, says in words how it is, and blanks at once when it is cut.
+import { AGAIN_AFTER, isPassing } from "./ends";
 import { SecondPerson, type Given } from "./giving";
 import { Picture } from "./mse";
 import { fill, type Words } from "./words";
@@ -27,10 +28,6 @@ const CLOCK_EVERY = 10; // seconds; more often at first, when the page is busy a
 const CLOCK_FIRST = 8;
 const HIDDEN_AFTER = 2_000;
 const SILENT_AFTER = 4_000; // without a frame, while the connection says nothing
-// Ends that are not about the viewer's right: a new view may begin at once.
-const PASSING = new Set([
-  "standing_moved", "standing_unconfirmed", "service_stopping", "internal_error", "database_unavailable",
-]);
 
 export class Player {
   readonly video = document.createElement("video");
@@ -196,16 +193,15 @@ export class Player {
       this.askClock();
       this.say("connecting", "waiting");
     } else if (told.problem) {
-      if (told.problem.status >= 500 || PASSING.has(told.problem.code)) {
+      if (isPassing(told.problem)) {
         this.blank();
         this.again("unavailable", told.problem.detail);
       } else {
         this.stop("refused", told.problem);
       }
     } else if (told.cut) {
-      const passing = PASSING.has(told.cut.code);
       this.stop("cut", told.cut);
-      if (passing) this.timer = window.setTimeout(() => this.connect(), 3000);
+      if (isPassing(told.cut)) this.timer = window.setTimeout(() => this.connect(), AGAIN_AFTER);
     } else if (told.away) {
       this.picture.blank();
       this.delay = null;
