@@ -193,7 +193,9 @@ async def serve() -> AsyncIterator[Serve]:
 
     async def serve_(app: Any) -> str:
         listener = socket.create_server(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
+        server = uvicorn.Server(
+            uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1)
+        )
         running.append((server, asyncio.create_task(server.serve([listener]))))
         while not server.started:  # uvicorn has no event for it
             assert not running[-1][1].done(), "the server ended before it began"

@@ -1,14 +1,16 @@
 """The HTTP application: Litestar for pages and ordinary routes, raw ASGI for the exchange routes."""
 
+import functools
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 import msgspec
 from litestar import Litestar, MediaType, Request, Response, get, post
-from litestar.di import Provide
+from litestar.di import NamedDependency, Provide
 from litestar.openapi import OpenAPIConfig, ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
 from litestar.params import JSONBody
+from litestar.types import ASGIApp, Receive, Scope, Send
 
 import koinon
 from koinon.app import web as start
@@ -20,6 +22,7 @@ from koinon.app.wiring import Platform
 from koinon.app.words import PACKAGES, SLICES, words
 from koinon.base import metrics
 from koinon.base.health import Health
+from koinon.base.text import Language
 from koinon.integrator.api import CommunicationRequest, ExchangeApi
 from koinon.integrator.deferred.api import PREFIX, BatchApi
 from koinon.integrator.drivers.signed import BELIEF
@@ -37,13 +40,13 @@ from koinon.integrator.processing.pseudonyms.api import PseudonymsApi
 from koinon.integrator.processing.pseudonyms.service import Pseudonyms
 from koinon.integrator.registration import DossierAnswer, DossierRequest
 from koinon.integrator.sources import watch_certificates
-from koinon.portal import NavigationItem, Portal, problem_document
+from koinon.portal import Connection, NavigationItem, Portal, problem_document
 from koinon.trust.ledger import api as ledger_api
 from koinon.trust.oversight import api as oversight_api
 from koinon.trust.parties import api as parties_api
 from koinon.trust.parties.sign_in import Session
 from koinon.trust.parties.sign_in.edge import SignIn, demand_session, provide_session, read_whole, viewer_of
-from koinon.trust.standing import Standing, StandingKeeper
+from koinon.trust.standing import Standing
 from koinon.video.cameras import CameraId
 from koinon.video.cameras import web as cameras
 from koinon.video.cameras.systems import PREFIX as CAMERAS_PREFIX
@@ -68,6 +71,10 @@ class Keys(msgspec.Struct, frozen=True):
     witnesses: list[str]
 
 
+# In the scope of each request: what its platform is made of, by the names under which handlers ask for it.
+_PARTS = "koinon_parts"
+
+
 def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
     """The ASGI application of a web process."""
     settings = platform.settings
@@ -82,44 +89,6 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
     if base_map.configured:
         base_map.tell()
         health.add("base_map", base_map.check)
-
-    report = {200: ResponseSpec(dict[str, Any], description="What was looked at, and how it is.")}
-    late = {503: ResponseSpec(dict[str, Any], description="What is not ready, and why.")}
-
-    @get("/health/live", opt={"public": True}, tags=["operations"], responses=report)
-    async def show_live() -> Response[bytes]:
-        """This process answers."""
-        return Response(health.live().json(), media_type=MediaType.JSON)
-
-    @get("/health/ready", opt={"public": True}, tags=["operations"], responses=report | late)
-    async def show_ready() -> Response[bytes]:
-        """This process can do its work; 503 with reasons when it cannot."""
-        report = await health.ready()
-        return Response(report.json(), status_code=200 if report.ok else 503, media_type=MediaType.JSON)
-
-    @get("/metrics", opt={"public": True}, tags=["operations"], media_type=MediaType.TEXT)
-    async def show_metrics() -> Response[bytes]:
-        """Prometheus metrics of this process."""
-        return Response(metrics.render(), media_type=metrics.CONTENT_TYPE)
-
-    @get("/api/keys", opt={"public": True}, tags=["ledger"])
-    async def show_keys() -> Keys:
-        """The keys with which the platform signs answers and checkpoints, and those of its witnesses."""
-        return Keys(
-            keys=[platform.key.verify_key.to_jwk()],
-            logs=await ledger_api.list_verifier_keys(platform.database),
-            witnesses=[key for key in settings.witness_keys.split(",") if key],
-        )
-
-    portal = Portal(
-        packages=PACKAGES,
-        viewer_of=viewer_of,
-        remember_language=sign_in.remember_language,
-        navigation=_navigation(),
-        problems=words(),
-        embedded=settings.mode == "embedded",
-        secure=settings.origin.startswith("https:"),
-    )
     debts = Debts(platform.gate, platform.integrator.keys)
     processing = processing_of(platform)
     pseudonyms = Pseudonyms(
@@ -135,74 +104,43 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
         integrator=platform.integrator,
         keepers=platform.keepers,
     )
-    app = Litestar(
-        route_handlers=_summarised(
-            show_live,
-            show_ready,
-            show_metrics,
-            show_keys,
-            document_exchange,
-            document_communication,
-            document_dossier,
-            *parties_api.handlers,
-            *oversight_api.handlers,
-            *ledger_api.handlers,
-            *(handler for each in SLICES for handler in each.handlers),
+    parts: dict[str, Any] = {
+        "database": platform.database,
+        "clock": platform.clock,
+        "settings": settings,
+        "sealer": platform.sealer,
+        "keeper": platform.keeper,
+        "gate": platform.gate,
+        "integrator": platform.integrator,
+        "debts": debts,
+        "keepers": platform.keepers,
+        "objects": platform.objects,
+        "processing": processing,
+        "orders": data_set_orders_of(platform, processing),
+        "pseudonyms": pseudonyms,
+        "deferred": deferred,
+        "monitoring": monitoring,
+        "levels": Levels(
+            database=platform.database,
+            clock=platform.clock,
+            sealer=platform.sealer,
+            monitoring=monitoring,
         ),
-        dependencies={
-            name: Provide(_constant(value), sync_to_thread=False)
-            for name, value in {
-                "database": platform.database,
-                "clock": platform.clock,
-                "settings": settings,
-                "sealer": platform.sealer,
-                "keeper": platform.keeper,
-                "gate": platform.gate,
-                "integrator": platform.integrator,
-                "debts": debts,
-                "keepers": platform.keepers,
-                "objects": platform.objects,
-                "processing": processing,
-                "orders": data_set_orders_of(platform, processing),
-                "pseudonyms": pseudonyms,
-                "deferred": deferred,
-                "monitoring": monitoring,
-                "levels": Levels(
-                    database=platform.database,
-                    clock=platform.clock,
-                    sealer=platform.sealer,
-                    monitoring=monitoring,
-                ),
-                "mutations": mutations,
-                "rights": platform.rights,
-                "visible": _visible(platform),
-                "base_map": base_map,
-                "playback": platform.playback,
-                "live": platform.live,
-                "steering": platform.steering,
-                "exports": exports_of(platform),
-                "asks": asks_of(platform),
-                "sign_in": sign_in,
-            }.items()
-        }
-        | {
-            "session": Provide(provide_session),
-            "standing": Provide(_settled(platform.keeper)),
-            "operator": Provide(provide_operator),
-        },
-        middleware=[sign_in.middleware],
-        guards=[demand_session],
-        plugins=[portal],
-        openapi_config=OpenAPIConfig(
-            title="Koinon",
-            version=koinon.__version__,
-            description="What a region's public services share.",
-            # The framework's own pages about it load scripts from other hosts, which no page of ours may.
-            render_plugins=[start.DescriptionPage(), JsonRenderPlugin(), YamlRenderPlugin()],
-        ),
-        request_max_body_size=1024 * 1024,
-        logging_config=None,
-        debug=False,
+        "mutations": mutations,
+        "rights": platform.rights,
+        "visible": _visible(platform),
+        "base_map": base_map,
+        "playback": platform.playback,
+        "live": platform.live,
+        "steering": platform.steering,
+        "exports": exports_of(platform),
+        "asks": asks_of(platform),
+        "sign_in": sign_in,
+        "platform": platform,
+        "health": health,
+    }
+    app, portal = _routes(
+        tuple(parts), embedded=settings.mode == "embedded", secure=settings.origin.startswith("https:")
     )
     debts_api = DebtsApi(debts, key=platform.key, authority=settings.authority)
     pseudonyms_api = PseudonymsApi(pseudonyms, key=platform.key, authority=settings.authority)
@@ -265,9 +203,95 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
         elif scope["type"] == "websocket":
             await sockets.get(scope["path"], _refuse)(scope, receive, send)
         else:
+            scope[_PARTS] = parts
             await app(scope, receive, send)  # type: ignore[arg-type]
 
     return dispatch
+
+
+@functools.cache
+def _routes(names: tuple[str, ...], *, embedded: bool, secure: bool) -> tuple[Litestar, Portal]:
+    """The application of all pages and ordinary routes, made once in a process: it takes half a second.
+
+    It holds nothing of a platform. What handlers ask for by one of `names` is in the scope of the request.
+    """
+    portal = Portal(
+        packages=PACKAGES,
+        viewer_of=viewer_of,
+        remember_language=_remember_language,
+        navigation=_navigation(),
+        problems=words(),
+        embedded=embedded,
+        secure=secure,
+    )
+    app = Litestar(
+        route_handlers=_summarised(
+            show_live,
+            show_ready,
+            show_metrics,
+            show_keys,
+            document_exchange,
+            document_communication,
+            document_dossier,
+            *parties_api.handlers,
+            *oversight_api.handlers,
+            *ledger_api.handlers,
+            *(handler for each in SLICES for handler in each.handlers),
+        ),
+        dependencies={name: Provide(_part(name), sync_to_thread=False) for name in names}
+        | {
+            "session": Provide(provide_session),
+            "standing": Provide(_settled),
+            "operator": Provide(provide_operator),
+        },
+        middleware=[_with_session],
+        guards=[demand_session],
+        plugins=[portal],
+        openapi_config=OpenAPIConfig(
+            title="Koinon",
+            version=koinon.__version__,
+            description="What a region's public services share.",
+            # The framework's own pages about it load scripts from other hosts, which no page of ours may.
+            render_plugins=[start.DescriptionPage(), JsonRenderPlugin(), YamlRenderPlugin()],
+        ),
+        request_max_body_size=1024 * 1024,
+        logging_config=None,
+        debug=False,
+    )
+    return app, portal
+
+
+_REPORT = {200: ResponseSpec(dict[str, Any], description="What was looked at, and how it is.")}
+_LATE = {503: ResponseSpec(dict[str, Any], description="What is not ready, and why.")}
+
+
+@get("/health/live", opt={"public": True}, tags=["operations"], responses=_REPORT)
+async def show_live(health: NamedDependency[Health]) -> Response[bytes]:
+    """This process answers."""
+    return Response(health.live().json(), media_type=MediaType.JSON)
+
+
+@get("/health/ready", opt={"public": True}, tags=["operations"], responses=_REPORT | _LATE)
+async def show_ready(health: NamedDependency[Health]) -> Response[bytes]:
+    """This process can do its work; 503 with reasons when it cannot."""
+    report = await health.ready()
+    return Response(report.json(), status_code=200 if report.ok else 503, media_type=MediaType.JSON)
+
+
+@get("/metrics", opt={"public": True}, tags=["operations"], media_type=MediaType.TEXT)
+async def show_metrics() -> Response[bytes]:
+    """Prometheus metrics of this process."""
+    return Response(metrics.render(), media_type=metrics.CONTENT_TYPE)
+
+
+@get("/api/keys", opt={"public": True}, tags=["ledger"])
+async def show_keys(platform: NamedDependency[Platform]) -> Keys:
+    """The keys with which the platform signs answers and checkpoints, and those of its witnesses."""
+    return Keys(
+        keys=[platform.key.verify_key.to_jwk()],
+        logs=await ledger_api.list_verifier_keys(platform.database),
+        witnesses=[key for key in platform.settings.witness_keys.split(",") if key],
+    )
 
 
 @post("/api/exchanges", status_code=200, opt={"public": True, "csrf": False, "raw": True}, tags=["exchanges"])
@@ -322,11 +346,28 @@ async def _refuse(scope: MutableMapping[str, Any], receive: Any, send: Any) -> N
     await send({"type": "websocket.close"})
 
 
-def _constant(value: Any) -> Callable[[], Any]:
-    def provide() -> Any:
-        return value
+def _part(name: str) -> Callable[..., Any]:
+    def provide(scope: Scope) -> Any:
+        return scope[_PARTS][name]  # type: ignore[literal-required]
 
     return provide
+
+
+def _with_session(app: ASGIApp) -> ASGIApp:
+    """Litestar middleware: the request's session, as its platform knows it, is in its state."""
+
+    async def recognise(scope: Scope, receive: Receive, send: Send) -> None:
+        sign_in: SignIn = scope[_PARTS]["sign_in"]  # type: ignore[literal-required]
+        await sign_in.recognise(scope)
+        await app(scope, receive, send)
+
+    return recognise
+
+
+async def _remember_language(connection: Connection, language: Language) -> None:
+    """The session remembers the reader's choice."""
+    sign_in: SignIn = connection.scope[_PARTS]["sign_in"]  # type: ignore[literal-required]
+    await sign_in.remember_language(connection, language)
 
 
 def _visible(platform: Platform) -> cameras.VisibleTo:
@@ -341,17 +382,13 @@ def _visible(platform: Platform) -> cameras.VisibleTo:
     return cameras.VisibleTo(visible, list_remote)
 
 
-def _settled(keeper: StandingKeeper) -> Callable[..., Awaitable[Standing]]:
+async def _settled(request: Request[Any, Any, Any], platform: NamedDependency[Platform]) -> Standing:
     """One confirmed standing for the whole of a request, so that a change on its way does not break a page in two.
 
     It is of when the request was there whole: who sends a form for an hour is not judged by what stood an hour ago.
     """
-
-    async def provide(request: Request[Any, Any, Any]) -> Standing:
-        await read_whole(request)
-        return await keeper.settle()
-
-    return provide
+    await read_whole(request)
+    return await platform.keeper.settle()
 
 
 def _navigation() -> list[NavigationItem]:

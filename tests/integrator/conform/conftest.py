@@ -62,7 +62,9 @@ async def whole(world: Any) -> AsyncIterator[Whole]:
         sign_in = SignIn(platform.database, platform.sealer, settings, platform.clock)
         stack.push_async_callback(sign_in.close)
         server = uvicorn.Server(
-            uvicorn.Config(build_app(platform, sign_in), log_level="warning", timeout_graceful_shutdown=1)
+            uvicorn.Config(
+                build_app(platform, sign_in), log_level="warning", lifespan="off", timeout_graceful_shutdown=1
+            )
         )
         runner = Runner(
             database=platform.database,

@@ -84,14 +84,18 @@ class SignIn:
     def middleware(self, app: ASGIApp) -> ASGIApp:
         """Litestar middleware: the request's session, if it has one, is in its state."""
 
-        async def find_session(scope: Scope, receive: Receive, send: Send) -> None:
-            if scope["type"] in (ScopeType.HTTP, ScopeType.WEBSOCKET):
-                state = scope.setdefault("state", {})
-                state[_STATE] = await self.find_session(Connection(scope))
-                state[_AGAIN] = self.find_session
+        async def recognise(scope: Scope, receive: Receive, send: Send) -> None:
+            await self.recognise(scope)
             await app(scope, receive, send)
 
-        return find_session
+        return recognise
+
+    async def recognise(self, scope: Scope) -> None:
+        """The request's session, if it has one, is in its state."""
+        if scope["type"] in (ScopeType.HTTP, ScopeType.WEBSOCKET):
+            state = scope.setdefault("state", {})
+            state[_STATE] = await self.find_session(Connection(scope))
+            state[_AGAIN] = self.find_session
 
     async def find_session(self, connection: Connection) -> Session | None:
         """The session of the connection's cookie as it is now: what lasts asks again."""
