@@ -320,7 +320,9 @@ class Site:
 async def site(film: rights_conftest.Film, units: list[StoredUnit], serve_it: Any) -> AsyncIterator[Site]:
     """South-1 has recordings, and no others; iris, an investigator of zone West, is signed in."""
     world = film.world
-    settings = msgspec.structs.replace(world.settings, recordings_folder=str(folder_of(units)))
+    settings = msgspec.structs.replace(
+        world.settings, recordings_folder=str(folder_of(units)), epoch_limit_seconds=30.0
+    )
     async with open_platform(settings, url=world.url, clock=world.clock, sources={}) as platform:
         sign_in = SignIn(platform.database, world.sealer, settings, world.clock)
         async with world.database.transaction() as connection:
