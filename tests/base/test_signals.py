@@ -66,6 +66,27 @@ async def test_whoever_waits_is_woken_when_the_connection_was_lost_and_made_anew
         assert await signals.wait("c", 5) == "again"
 
 
+async def test_a_connection_that_is_lost_while_a_channel_waits_for_it_is_made_anew_for_that_channel_too(
+    database: Database,
+) -> None:
+    async with Signals(database) as signals:
+        await settled(signals, "first")
+        async with signals._asking:
+            waiting = asyncio.create_task(signals.wait("second", 5))
+            await asyncio.sleep(0)
+            lost = signals._connection
+            async with database.acquire() as connection:
+                await connection.execute("SELECT pg_terminate_backend($1)", lost.get_server_pid())
+            async with asyncio.timeout(5):
+                while signals._connection is lost:  # noqa: ASYNC110 - at every turn, since there is soon a new one
+                    await asyncio.sleep(0)
+        assert await waiting == ""
+        assert await signals.wait("second", 5) == ""  # the new connection listens
+        async with database.acquire() as connection:
+            await notify(connection, "second", "told")
+        assert await signals.wait("second", 5) == "told"
+
+
 async def test_channels_that_are_waited_on_at_once_are_all_listened_to(database: Database) -> None:
     names = [f"channel_{number}" for number in range(8)]
     async with Signals(database) as signals:

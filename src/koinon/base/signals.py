@@ -62,11 +62,15 @@ class Signals:
         return await state.wait(timeout)
 
     async def _listen(self, channel: str) -> None:
-        if self._connection is not None and not self._connection.is_closed():
-            # A failure breaks the connection; it is noticed where it is kept and all is listened to again.
-            with contextlib.suppress(*BROKEN):
-                async with self._asking:
-                    await self._connection.add_listener(channel, self._received)
+        async with self._asking:
+            connection = self._connection  # as it is now: it may have been lost while another asked
+            if connection is None or connection.is_closed():
+                return
+            try:
+                async with asyncio.timeout(_PROBE_SECONDS):
+                    await connection.add_listener(channel, self._received)
+            except BROKEN:
+                connection.terminate()  # it is noticed where it is kept, and all is listened to again
 
     def _received(self, connection: object, pid: int, channel: str, payload: object) -> None:
         if channel in self._channels:
@@ -86,7 +90,7 @@ class Signals:
             connection.add_termination_listener(lambda _, broken=broken: broken.set())
             self._connection = connection
             try:
-                async with self._asking:
+                async with self._asking, asyncio.timeout(_PROBE_SECONDS):
                     for channel in list(self._channels):
                         await connection.add_listener(channel, self._received)
                 for state in self._channels.values():
