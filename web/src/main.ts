@@ -28,19 +28,26 @@ document.addEventListener("htmx:load", (event) => {
 
 // What is drawn anew between press and release would take the click with it: it waits for the release.
 let pressed: Node | null = null;
+const held: (() => void)[] = [];
 document.addEventListener("pointerdown", (event) => (pressed = event.target as Node), true);
-for (const name of ["pointerup", "pointercancel"]) document.addEventListener(name, () => (pressed = null), true);
+for (const name of ["pointerup", "pointercancel"]) {
+  document.addEventListener(
+    name,
+    () => {
+      pressed = null;
+      const swaps = held.splice(0);
+      window.setTimeout(() => swaps.forEach((swap) => swap())); // after the click, which comes with the release
+    },
+    true,
+  );
+}
 document.addEventListener("htmx:beforeSwap", (event) => {
   type Swap = { target: Element; serverResponse: string; shouldSwap: boolean };
   const detail = (event as CustomEvent<Swap>).detail;
   if (!pressed || !detail.shouldSwap || !detail.target.contains(pressed)) return;
   detail.shouldSwap = false;
   const swapStyle = detail.target.getAttribute("hx-swap") === "outerHTML" ? "outerHTML" : "innerHTML";
-  const swap = (): void => htmx.swap(detail.target, detail.serverResponse, { swapStyle, swapDelay: 0, settleDelay: 20 });
-  // After the click, which comes with the release.
-  for (const name of ["pointerup", "pointercancel"]) {
-    document.addEventListener(name, () => window.setTimeout(swap), { once: true });
-  }
+  held.push(() => htmx.swap(detail.target, detail.serverResponse, { swapStyle, swapDelay: 0, settleDelay: 20 }));
 });
 
 watchMenus();

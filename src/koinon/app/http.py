@@ -21,7 +21,10 @@ from koinon.app.remote import asks_of
 from koinon.app.wiring import Platform
 from koinon.app.words import PACKAGES, SLICES, words
 from koinon.base import metrics
+from koinon.base.crypto import SigningKey
+from koinon.base.database import Database
 from koinon.base.health import Health
+from koinon.base.settings import Settings
 from koinon.base.text import Language
 from koinon.integrator.api import CommunicationRequest, ExchangeApi
 from koinon.integrator.deferred.api import PREFIX, BatchApi
@@ -46,7 +49,7 @@ from koinon.trust.oversight import api as oversight_api
 from koinon.trust.parties import api as parties_api
 from koinon.trust.parties.sign_in import Session
 from koinon.trust.parties.sign_in.edge import SignIn, demand_session, provide_session, read_whole, viewer_of
-from koinon.trust.standing import Standing
+from koinon.trust.standing import Standing, StandingKeeper
 from koinon.video.cameras import CameraId
 from koinon.video.cameras import web as cameras
 from koinon.video.cameras.systems import PREFIX as CAMERAS_PREFIX
@@ -136,7 +139,7 @@ def build_app(platform: Platform, sign_in: SignIn) -> Asgi:
         "exports": exports_of(platform),
         "asks": asks_of(platform),
         "sign_in": sign_in,
-        "platform": platform,
+        "key": platform.key,
         "health": health,
     }
     app, portal = _routes(
@@ -285,12 +288,16 @@ async def show_metrics() -> Response[bytes]:
 
 
 @get("/api/keys", opt={"public": True}, tags=["ledger"])
-async def show_keys(platform: NamedDependency[Platform]) -> Keys:
+async def show_keys(
+    key: NamedDependency[SigningKey],
+    database: NamedDependency[Database],
+    settings: NamedDependency[Settings],
+) -> Keys:
     """The keys with which the platform signs answers and checkpoints, and those of its witnesses."""
     return Keys(
-        keys=[platform.key.verify_key.to_jwk()],
-        logs=await ledger_api.list_verifier_keys(platform.database),
-        witnesses=[key for key in platform.settings.witness_keys.split(",") if key],
+        keys=[key.verify_key.to_jwk()],
+        logs=await ledger_api.list_verifier_keys(database),
+        witnesses=[key for key in settings.witness_keys.split(",") if key],
     )
 
 
@@ -382,13 +389,13 @@ def _visible(platform: Platform) -> cameras.VisibleTo:
     return cameras.VisibleTo(visible, list_remote)
 
 
-async def _settled(request: Request[Any, Any, Any], platform: NamedDependency[Platform]) -> Standing:
+async def _settled(request: Request[Any, Any, Any], keeper: NamedDependency[StandingKeeper]) -> Standing:
     """One confirmed standing for the whole of a request, so that a change on its way does not break a page in two.
 
     It is of when the request was there whole: who sends a form for an hour is not judged by what stood an hour ago.
     """
     await read_whole(request)
-    return await platform.keeper.settle()
+    return await keeper.settle()
 
 
 def _navigation() -> list[NavigationItem]:

@@ -171,7 +171,9 @@ def _check(batch: BatchView) -> None:
 
 def _why(batch: BatchView) -> Refused:
     # The view came in an answer that was verified.
-    return Refused(batch.code or batch.state, http_status=200, signed=True, facts=dict(batch.facts or {}))
+    return Refused(
+        batch.code or "answer_malformed", http_status=200, signed=True, facts=dict(batch.facts or {})
+    )
 
 
 def _show(batch: BatchView, json: bool) -> None:
