@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from koinon.base.errors import Invalid, TooLarge
-from koinon.integrator.processing import Compiled, TableFlow, connect, on_backend
+from koinon.integrator.processing import Compiled, Stack, TableFlow, connect, on_backend
 
 INPUTS = {
     "person": {"subject": "string", "birth_date": "date", "registered": "boolean"},
@@ -274,3 +274,99 @@ def test_the_flow_runs_unchanged_on_spark() -> None:
         )
     finally:
         session.stop()
+
+
+def by_subject(tables: Any) -> ibis.Table:
+    rows = tables["stacked"]
+    return rows.group_by("subject").aggregate(
+        registered=rows.registered.any(),
+        asked=rows.asked.any(),
+        members=rows.member.nunique(),
+        most=rows.taxable.max(),
+    )
+
+
+STACK = Stack(
+    {
+        "person": {"asked": None, "birth_date": "birth_date", "registered": "registered"},
+        "income": {"taxable": "taxable"},
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def stacked() -> Any:
+    compiled = Compiled(TableFlow(name="stacked", inputs=INPUTS, stack=STACK, build=by_subject))
+    yield compiled
+    compiled.close()
+
+
+@given(PEOPLE)
+@settings(max_examples=60)
+def test_stacked_rows_of_one_person_are_the_stacked_tables_of_many(stacked: Compiled, people: Any) -> None:
+    rows = {
+        "person": [{"subject": str(n), "registered": yes} for n, (yes, _) in enumerate(people)],
+        "income": [
+            {"subject": str(n), "member": f"{n}-{m}" if m else None, "taxable": value}
+            for n, (_, values) in enumerate(people)
+            for m, value in enumerate(values)
+        ],
+    }
+    schemas = FLOW.schemas()
+    many = stacked.many({name: pyarrow.Table.from_pylist(rows[name], schemas[name]) for name in rows})
+    alone = [
+        row
+        for n in range(len(people))
+        for row in stacked.one({name: [r for r in rows[name] if r["subject"] == str(n)] for name in rows})
+    ]
+    assert sorted(many.to_pylist(), key=lambda row: row["subject"]) == sorted(
+        alone, key=lambda row: row["subject"]
+    )
+    # An oracle that is not SQL: a member is who a row of income names, and the person itself.
+    for n, (registered, values) in enumerate(people):
+        [row] = [row for row in alone if row["subject"] == str(n)]
+        assert row == {
+            "subject": str(n), "registered": registered, "asked": True, "members": 1 + max(0, len(values) - 1),
+            "most": max((value for value in values if value is not None), default=None),
+        }  # fmt: skip
+
+
+def test_what_is_malformed_is_told_of_its_own_table_also_where_tables_are_stacked(stacked: Compiled) -> None:
+    for table, row in (("person", {"birth_date": "yesterday"}), ("income", {"taxable": "much"})):
+        with pytest.raises(Invalid) as told:
+            stacked.one({"person": [{"subject": "1"}], table: [{"subject": "1", **row}]})
+        assert (told.value.code, told.value.facts["table"]) == ("flow_value_malformed", table)
+    with pytest.raises(Invalid, match="flow_column_unknown"):
+        stacked.one({"person": [{"subject": "1", "taxable": 1}]})
+    with pytest.raises(Invalid, match="flow_table_unknown"):
+        stacked.one({"stacked": [{"subject": "1"}]})
+
+
+@pytest.mark.parametrize("left", ["birth_date", "registered", "person"])
+def test_a_stack_that_leaves_something_out_is_a_mistake_of_its_maker(left: str) -> None:
+    parts = {
+        table: {name: column for name, column in part.items() if column != left}
+        for table, part in STACK.parts.items()
+        if table != left
+    }
+    with pytest.raises(ValueError, match="leaves out"):
+        TableFlow(name="x", inputs=INPUTS, stack=Stack(parts), build=by_subject)
+
+
+def test_another_engine_stacks_the_tables_as_well(stacked: Compiled) -> None:
+    schemas = FLOW.schemas()
+    tables = {
+        "person": pyarrow.Table.from_pylist(
+            [{"subject": str(n), "registered": [True, False, None][n]} for n in range(3)], schemas["person"]
+        ),
+        "income": pyarrow.Table.from_pylist(
+            [{"subject": "1", "member": "9", "taxable": Decimal(7)}], schemas["income"]
+        ),
+    }
+    backend = ibis.duckdb.connect()
+    for name, table in tables.items():
+        backend.con.register(name, table)
+    there = {name: backend.table(name) for name in tables}
+    found = on_backend(stacked.flow, backend, there)
+    assert found.sort_by("subject") == stacked.many(tables).sort_by("subject")
+    assert found.num_rows == 3

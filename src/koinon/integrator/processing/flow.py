@@ -29,6 +29,60 @@ else:
     pyarrow = late("pyarrow")
 
 SUBJECT = "subject"
+MEMBER = "member"
+STACKED = "stacked"
+
+
+class Stack(msgspec.Struct, frozen=True):
+    """Tables about the same people on top of one another, as one: a row carries what its own table says, else nulls.
+
+    One pass instead of joins, and a repeated row counts once. For one person an engine takes longer to set up a table
+    than to read it, so a person's rows come to it stacked; whole tables it stacks itself.
+
+    Attributes:
+        parts: table -> column of the stack -> column of the table; None for one that is true in each of its rows.
+            Before them stand `subject` and `member`; a table without `member` is about the subject itself.
+    """
+
+    parts: Mapping[str, Mapping[str, str | None]]
+
+    def types(self, inputs: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+        """The stack's columns with their Ibis types, of tables with these."""
+        keys = {SUBJECT: "string", MEMBER: "string"}
+        return keys | {
+            name: "boolean" if column is None else inputs[table][column]
+            for table, part in self.parts.items()
+            for name, column in part.items()
+        }
+
+    def tables(self, inputs: Mapping[str, Mapping[str, str]], tables: Mapping[str, ibis.Table]) -> ibis.Table:
+        """The stack of whole tables."""
+        types = {name: kind for name, kind in self.types(inputs).items() if name not in (SUBJECT, MEMBER)}
+        layers = []
+        for table, part in self.parts.items():
+            rows = tables[table]
+            said = {
+                name: ibis.literal(True) if column is None else rows[column] for name, column in part.items()
+            }
+            columns = {name: said.get(name, ibis.null(kind)) for name, kind in types.items()}
+            layers.append(rows.select(SUBJECT, member=rows[_who(inputs[table])], **columns))
+        return ibis.union(*layers)
+
+    def rows(
+        self, inputs: Mapping[str, Mapping[str, str]], rows: Mapping[str, Sequence[Mapping[str, Any]]]
+    ) -> list[dict[str, Any]]:
+        """The stack of rows; what they do not say is not there."""
+        stacked = []
+        for table, given in rows.items():
+            who, part = _who(inputs[table]), self.parts[table].items()
+            for row in given:
+                said = {name: True if column is None else row.get(column) for name, column in part}
+                stacked.append({SUBJECT: row.get(SUBJECT), MEMBER: row.get(who), **said})
+        return stacked
+
+
+def _who(columns: Mapping[str, str]) -> str:
+    return MEMBER if MEMBER in columns else SUBJECT
 
 
 class TableFlow(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,11 +93,29 @@ class TableFlow(msgspec.Struct, frozen=True, kw_only=True):
         inputs: table -> column -> Ibis type (`string`, `date`, `int64`, `decimal(12,2)`, ...). Every column may be
             NULL, which means unknown; it is never read as zero or as no.
         build: the tables, by name -> one row for each subject, the column `subject` first.
+        stack: where it is given, `build` takes one table, `stacked`, of all of them.
     """
 
     name: str
     inputs: Mapping[str, Mapping[str, str]]
     build: Callable[[Mapping[str, ibis.Table]], ibis.Table]
+    stack: Stack | None = None
+
+    def __post_init__(self) -> None:
+        # What is read is looked at: a value in a column that the stack left out would never be found malformed.
+        if self.stack is None:
+            return
+        for table, columns in self.inputs.items():
+            part = self.stack.parts.get(table, {})
+            left = columns.keys() - {SUBJECT, MEMBER} - set(part.values())
+            if left or not part:
+                raise ValueError(f"the stack of {self.name} leaves out of {table}: {', '.join(sorted(left))}")
+
+    def over(self, tables: Mapping[str, ibis.Table]) -> ibis.Table:
+        """The expression over these tables."""
+        if self.stack is None:
+            return self.build(tables)
+        return self.build({STACKED: self.stack.tables(self.inputs, tables)})
 
     def schemas(self) -> dict[str, pyarrow.Schema]:
         """The Arrow schema of each input table."""
@@ -56,7 +128,7 @@ class TableFlow(msgspec.Struct, frozen=True, kw_only=True):
             Invalid: `flow_subject_missing`: its first column is not `subject`.
         """
         tables = {name: ibis.table(dict(columns), name=name) for name, columns in self.inputs.items()}
-        built = self.build(tables)
+        built = self.over(tables)
         if built.columns[:1] != (SUBJECT,):
             raise Invalid("flow_subject_missing", flow=self.name, columns=list(built.columns))
         return built
@@ -67,7 +139,7 @@ class Compiled:
 
     Attributes:
         flow: what was compiled.
-        sql: DuckDB's, for a person and for a batch alike.
+        sql: DuckDB's, for whole tables.
         schema: of the result, in Arrow's types.
     """
 
@@ -91,10 +163,16 @@ class Compiled:
         # A few rows: planning costs more than any plan saves, and tables made anew would be planned anew each time.
         # So the statement is prepared over sources that hand out whatever rows they hold when it runs.
         self._person = connect(optimise=False)
-        self._holders = {name: _Holder(schema) for name, schema in self._inputs.items()}
+        sql, sources = self.sql, self._inputs
+        if flow.stack is not None:
+            rows = ibis.table(flow.stack.types(flow.inputs), name=STACKED)
+            sql = str(ibis.to_sql(flow.build({STACKED: rows}), dialect="duckdb"))
+            self._stacked: pyarrow.Schema = rows.schema().to_pyarrow()
+            sources = {STACKED: self._stacked}
+        self._holders = {name: _Holder(schema) for name, schema in sources.items()}
         for name, holder in self._holders.items():
             self._person.register(name, holder)
-        self._person.execute(f"PREPARE flow AS {self.sql}")
+        self._person.execute(f"PREPARE flow AS {sql}")
         self._batches = connect(threads=threads, memory_mb=memory_mb, temp=temp)
 
     def one(self, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
@@ -103,7 +181,7 @@ class Compiled:
         Raises:
             Invalid: `flow_table_unknown`, `flow_column_unknown`, `flow_value_malformed`.
         """
-        tables = {name: self._table(name, given) for name, given in rows.items()}
+        tables = self._sources(rows)
         with self._one_at_a_time:
             for name, holder in self._holders.items():
                 holder.hold(tables.get(name))
@@ -144,12 +222,25 @@ class Compiled:
         self._person.close()
         self._batches.close()
 
-    def _table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> pyarrow.Table:
-        schema = self._schema(name)
-        known = self._known[name]
-        for row in rows:
-            for column in row.keys() - known:
-                raise Invalid("flow_column_unknown", flow=self.flow.name, table=name, column=column)
+    def _sources(self, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, pyarrow.Table]:
+        """What the prepared statement reads for these rows."""
+        for name, given in rows.items():
+            self._schema(name)
+            for row in given:
+                for column in row.keys() - self._known[name]:
+                    raise Invalid("flow_column_unknown", flow=self.flow.name, table=name, column=column)
+        if self.flow.stack is None:
+            return {name: self._table(name, given, self._inputs[name]) for name, given in rows.items()}
+        try:
+            return {
+                STACKED: self._table(STACKED, self.flow.stack.rows(self.flow.inputs, rows), self._stacked)
+            }
+        except Invalid:
+            for name, given in rows.items():
+                self._table(name, given, self._inputs[name])  # tells in which table it is
+            raise
+
+    def _table(self, name: str, rows: Sequence[Mapping[str, Any]], schema: pyarrow.Schema) -> pyarrow.Table:
         try:
             return pyarrow.Table.from_pylist(list(rows), schema)
         except (pyarrow.ArrowException, TypeError, ValueError, OverflowError):
@@ -181,7 +272,7 @@ def on_backend(flow: TableFlow, backend: ibis.BaseBackend, tables: Mapping[str, 
     `tables` are that engine's own, with the columns of `flow.inputs`.
     """
     cast = {name: tables[name].select(*columns).cast(dict(columns)) for name, columns in flow.inputs.items()}
-    built = flow.build(cast)
+    built = flow.over(cast)
     return backend.to_pyarrow(built).cast(built.schema().to_pyarrow())
 
 

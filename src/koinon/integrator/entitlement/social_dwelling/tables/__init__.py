@@ -7,11 +7,18 @@ that was asked in every table, and the subject's own row of a table of members c
 """
 
 from koinon.integrator.entitlement.social_dwelling.tables.admission import build_admission
-from koinon.integrator.entitlement.social_dwelling.tables.inputs import ADMISSION_INPUTS, RENT_INPUTS
+from koinon.integrator.entitlement.social_dwelling.tables.inputs import (
+    ADMISSION_INPUTS,
+    ADMISSION_STACK,
+    RENT_INPUTS,
+    RENT_STACK,
+)
 from koinon.integrator.entitlement.social_dwelling.tables.rent import build_rent
 from koinon.integrator.processing import TableFlow
 
-ADMISSION_TABLES = TableFlow(name="social-dwelling-admission", inputs=ADMISSION_INPUTS, build=build_admission)
-RENT_TABLES = TableFlow(name="social-dwelling-rent", inputs=RENT_INPUTS, build=build_rent)
+ADMISSION_TABLES = TableFlow(
+    name="social-dwelling-admission", inputs=ADMISSION_INPUTS, stack=ADMISSION_STACK, build=build_admission
+)
+RENT_TABLES = TableFlow(name="social-dwelling-rent", inputs=RENT_INPUTS, stack=RENT_STACK, build=build_rent)
 
 __all__ = ["ADMISSION_INPUTS", "ADMISSION_TABLES", "RENT_INPUTS", "RENT_TABLES"]

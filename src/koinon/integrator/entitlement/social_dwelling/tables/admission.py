@@ -25,19 +25,12 @@ from koinon.integrator.entitlement.social_dwelling.tables.members import (
     members_of,
     with_additions,
 )
+from koinon.integrator.processing import STACKED
 
 
 def build_admission(tables: Mapping[str, Table]) -> Table:
     """One row for each row of `application`: the fields of the flow, and for each what is missing to know it."""
-    members = members_of(
-        tables,
-        {
-            "person": {"birth_date": tables["person"].birth_date},
-            "property": {"holds": tables["property"].holds},
-            "candidacy": {"application": tables["candidacy"].application},
-            "enterprise": {"active": tables["enterprise"].active},
-        },
-    )
+    members = members_of(tables[STACKED].drop("listed_birth_date"))  # which no condition needs
     child, income = members.dependent_child, members.net_taxable_cents
     members = with_birth_date(members).mutate(
         inscribed=members.register.isin(("population", "foreigners")) & ~child,

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from koinon.integrator.processing import Stack
+
 Columns = Mapping[str, Mapping[str, str]]
 
 _APPLICATION = {
@@ -63,3 +65,29 @@ RENT_INPUTS: Columns = MappingProxyType(
     }
 )
 """What `social-dwelling-rent` reads; `application.at` is the first day for which the rent is calculated."""
+
+# Columns of the stack, by table; those of None are true in each row of their table.
+_BOTH: Mapping[str, Mapping[str, str | None]] = {
+    "application": {"at": "at", "asked": None},
+    "household": {"register": "register", "listed": None},
+    "status": {"dependent_child": "dependent_child", "disabled": "disabled"},
+    "income": {"net_taxable_cents": "net_taxable_cents"},
+}
+ADMISSION_STACK = Stack(
+    {
+        **_BOTH,
+        "household": {**_BOTH["household"], "listed_birth_date": "birth_date"},
+        "person": {"alive": "alive", "own_register": "register", "birth_date": "birth_date"},
+        "property": {"holds": "holds"},
+        "candidacy": {"application": "application"},
+        "enterprise": {"active": "active"},
+    }
+)
+RENT_STACK = Stack(
+    {
+        **_BOTH,
+        "household": {**_BOTH["household"], "birth_date": "birth_date"},
+        "person": {"alive": "alive", "own_register": "register", "own_birth_date": "birth_date"},
+        "dwelling": {name: name for name in _DWELLING if name != "subject"},
+    }
+)

@@ -1,29 +1,18 @@
 """The members of a household, and what both questions count and compare of them."""
 
-from collections.abc import Mapping
-
 import ibis
 from ibis.expr.types import BooleanValue, IntegerValue, Table, Value
 
 from koinon.integrator.entitlement.expressions import (
     UNKNOWN_FLAG,
+    by_member,
     count_of,
-    stacked,
 )
 
 
-def members_of(tables: Mapping[str, Table], more: Mapping[str, Mapping[str, Value]]) -> Table:
+def members_of(stacked: Table) -> Table:
     """A row for each member with all that is known about it; the subject alone where the household is not known."""
-    parts: dict[str, dict[str, Value]] = {
-        "application": {"at": tables["application"].at, "asked": ibis.literal(True)},
-        "person": {"alive": tables["person"].alive, "own_register": tables["person"].register},
-        "household": {"register": tables["household"].register, "listed": ibis.literal(True)},
-        "status": {name: tables["status"][name] for name in ("dependent_child", "disabled")},
-        "income": {"net_taxable_cents": tables["income"].net_taxable_cents},
-    }
-    for name, columns in more.items():
-        parts[name] = {**parts.get(name, {}), **columns}
-    members = stacked(tables, parts)
+    members = by_member(stacked)
     # What a source said about somebody who is no member is not looked at.
     members = members.filter(members.listed | (members.member == members.subject))
     return members.mutate(

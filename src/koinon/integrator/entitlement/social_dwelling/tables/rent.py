@@ -24,24 +24,12 @@ from koinon.integrator.entitlement.social_dwelling.tables.members import (
     members_of,
     with_additions,
 )
+from koinon.integrator.processing import STACKED
 
 
 def build_rent(tables: Mapping[str, Table]) -> Table:
     """One row for each row of `application`: the amounts of a month in eurocent, and what is missing to know them."""
-    dwelling = tables["dwelling"]
-    members = members_of(
-        tables,
-        {
-            "household": {"birth_date": tables["household"].birth_date},
-            "person": {"own_birth_date": tables["person"].birth_date},
-            "dwelling": {
-                name: dwelling[name]
-                for name in (
-                    "base_rent_cents", "excess_bedrooms", "transfer_requested", "declared_income_cents"
-                )
-            },
-        },
-    )  # fmt: skip
+    members = members_of(tables[STACKED])
     child, income = members.dependent_child, members.net_taxable_cents
     members = members.mutate(
         birth_date=ibis.ifelse(members.listed, members.birth_date, members.own_birth_date),
