@@ -188,6 +188,7 @@ def _record(port: int, cameras: int, seconds: float, folder: Path, pin: str = ""
 
     import uvloop
 
+    from koinon.base.garbage import collect_seldom
     from koinon.base.logging import configure
     from koinon.video.recorder import Camera, Disk, Gap, Options, Unit, parse_source, prepare_folder
 
@@ -201,6 +202,7 @@ def _record(port: int, cameras: int, seconds: float, folder: Path, pin: str = ""
     async def work() -> dict[str, Any]:
         prepare_folder(folder)
         disk = Disk(folder)
+        collect_seldom()  # as the platform's recorder does
         empty = _resident_mb()
         stop = asyncio.Event()
         recorders = [

@@ -154,6 +154,7 @@ def run_recorder_process(settings: Settings) -> None:
 
     from koinon.app.wiring import database_url
     from koinon.base.database import Database
+    from koinon.base.garbage import collect_seldom
     from koinon.base.logging import configure
     from koinon.video.live import Tap, tap_key
     from koinon.video.recordings.process import run_recorder
@@ -173,6 +174,7 @@ def run_recorder_process(settings: Settings) -> None:
         await tap.start(settings.recorder_tap or named)
         async with await Database.open(url, kind="recorder", max_size=2) as database:
             cleaning = asyncio.create_task(keep_clean(database, settings.home))
+            collect_seldom()
             try:
                 await run_recorder(settings, url, tap=tap, spare=list_garbage_files)
             finally:

@@ -1,7 +1,6 @@
 """The HTTP server: uvicorn, with the connection's transport in the ASGI scope: a governed stream can be reset."""
 
 import asyncio
-import gc
 import socket
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,8 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.http11 import Request
 
 from koinon.base.connection import TRANSPORT
+from koinon.base.garbage import collect_seldom
 from koinon.trust.gate import Uses
-
-# Containers made and not freed before the youngest generation is looked at, and the older ones after how many of those:
-# 32 exchanges under way hold some thousands.
-_COLLECT = (20_000, 20, 50)
 
 
 class Protocol(HttpToolsProtocol):
@@ -45,15 +41,9 @@ class Server(uvicorn.Server):
         self._uses = uses
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """It serves; what was made until now is left out of every collection of garbage to come.
-
-        Measured: a full collection walks all of the platform's modules and routes, and whoever is waiting waits a
-        tenth of a second more. What a request makes holds few cycles and is freed when it is done.
-        """
+        """It serves."""
         await super().startup(sockets)
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*_COLLECT)
+        collect_seldom()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """No more connections; uses are ended and recorded; what is under way may finish."""
