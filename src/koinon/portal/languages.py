@@ -5,8 +5,9 @@ Their Dutch and French stand in the slice's own catalogues, see `docs/design/por
 (a reason, a name) are `koinon.base.text.Text`, which carries its three languages itself.
 """
 
+import functools
 import gettext
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from importlib.util import find_spec
 from io import BytesIO
@@ -50,6 +51,8 @@ class Catalogues:
 
     def __init__(self, packages: Iterable[str]) -> None:
         self._words: dict[Language, gettext.NullTranslations] = {}
+        # Each of two dozen catalogues is asked in turn, and pages ask for the same texts again and again.
+        self._known: dict[Language, Callable[[str], str]] = {}
         folders = [(name.rpartition(".")[2], folder_of(name) / "locale") for name in packages]
         for language in LANGUAGES:
             merged: gettext.NullTranslations = gettext.NullTranslations()
@@ -60,6 +63,7 @@ class Catalogues:
                     translations.add_fallback(merged)
                     merged = translations
             self._words[language] = merged
+            self._known[language] = functools.lru_cache(8192)(merged.gettext)
 
     def gettext(self, text: str | Text, /, **facts: Any) -> str:
         """The words for `text` in the language of the page being made; `facts` fill its `%(name)s` places.
@@ -72,7 +76,7 @@ class Catalogues:
         """As `gettext`, in `language`."""
         if isinstance(text, Text):
             return text.in_(language)
-        words = self._words[language].gettext(text) if text else ""
+        words = self._known[language](text) if text else ""
         if isinstance(text, Message):
             facts = {**text.facts, **facts}
         return self._fill(language, words, facts) if facts else words
