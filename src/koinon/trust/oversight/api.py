@@ -16,6 +16,7 @@ from koinon.base.errors import Invalid, NotFound, Unavailable
 from koinon.trust.agreements import Statement, check_signature, read_statement, record_statement
 from koinon.trust.ledger import Sealer
 from koinon.trust.oversight.documents import find_document
+from koinon.trust.oversight.model import ActHead, RecordedAct
 from koinon.trust.oversight.register import PublicRegister, public_register, public_signed_act
 from koinon.trust.oversight.service import submit_act
 from koinon.trust.rules import load_rules
@@ -25,23 +26,6 @@ from koinon.trust.standing.acts import SignedAct, check_signed, list_acts
 MAX_ACT_BYTES = 65_536
 PAGE = 100
 _LAST = 2**63 - 1  # of the database's integers
-
-
-class ActHead(msgspec.Struct, frozen=True):
-    """Where the next act goes: what it must name as `sequence` and `previous`, and may not be dated
-    before.
-    """
-
-    sequence: int
-    previous: str
-    not_before: str
-
-
-class RecordedAct(msgspec.Struct, frozen=True):
-    """An act that was recorded, and its digest."""
-
-    sequence: int
-    digest: str
 
 
 @get("/api/register", opt={"public": True}, tags=["oversight"])

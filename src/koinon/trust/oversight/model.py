@@ -91,3 +91,20 @@ class OfferedSigner(msgspec.Struct, frozen=True):
 
     document: bytes
     offered_at: datetime
+
+
+class ActHead(msgspec.Struct, frozen=True):
+    """Where the next act goes: what it must name as `sequence` and `previous`, and may not be dated
+    before.
+    """
+
+    sequence: int
+    previous: str
+    not_before: str
+
+
+class RecordedAct(msgspec.Struct, frozen=True):
+    """An act that was recorded, and its digest."""
+
+    sequence: int
+    digest: str

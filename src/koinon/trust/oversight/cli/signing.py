@@ -20,9 +20,9 @@ from koinon.base.crypto import SigningKey
 from koinon.base.errors import Conflict, Invalid, NotFound
 from koinon.base.text import Language, Text
 from koinon.trust.agreements.cli import call, fetch_document, read_key
-from koinon.trust.oversight.api import ActHead, RecordedAct
 from koinon.trust.oversight.cli.common import opened, tell
 from koinon.trust.oversight.documents import describe, find_document
+from koinon.trust.oversight.model import ActHead, RecordedAct
 from koinon.trust.oversight.register import public_register
 from koinon.trust.oversight.service import submit_act
 from koinon.trust.rules import load_rules
