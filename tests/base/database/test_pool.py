@@ -1,11 +1,13 @@
 """The pool: roles, values, and what a caller sees when the database is away."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import asyncpg
 import pytest
 
 from koinon.base.database import Database
+from koinon.base.errors import Unavailable
 
 
 async def test_a_process_logs_in_as_the_role_of_its_kind(
@@ -44,3 +46,96 @@ async def test_a_transaction_that_raises_leaves_nothing(database: Database) -> N
             raise ZeroDivisionError
     async with database.acquire() as connection:
         assert await connection.fetchval("SELECT count(*) FROM public.line") == 0
+
+
+async def _backend(database: Database) -> int:
+    async with database.acquire() as connection:
+        return int(await connection.fetchval("SELECT pg_backend_pid()"))
+
+
+async def test_one_after_the_other_is_served_by_the_same_connection_and_many_at_once_by_as_many(
+    open_database: Callable[..., Awaitable[Database]],
+) -> None:
+    database = await open_database("owner")
+    assert len({await _backend(database) for _ in range(5)}) == 1
+    meet = asyncio.Barrier(6)
+
+    async def with_others() -> int:
+        async with database.acquire() as connection:
+            await meet.wait()
+            return int(await connection.fetchval("SELECT pg_backend_pid()"))
+
+    assert len(set(await asyncio.gather(*(with_others() for _ in range(6))))) == 6
+    assert len(set(await asyncio.gather(*(_backend(database) for _ in range(40))))) <= 10
+
+
+async def test_who_waits_for_a_connection_is_served_when_one_is_given_back(
+    open_database: Callable[..., Awaitable[Database]],
+) -> None:
+    database = await open_database("owner", max_size=1)
+    served = []
+
+    async def ask(number: int) -> None:
+        async with database.acquire() as connection:
+            await connection.fetchval("SELECT 1")
+            served.append(number)
+
+    async with asyncio.timeout(
+        4.0
+    ):  # less than a user waits for a connection before it is told that there is none
+        await asyncio.gather(*(ask(number) for number in range(30)))
+    assert sorted(served) == list(range(30))
+
+
+async def test_a_connection_that_ended_between_two_users_is_nobodys(
+    open_database: Callable[..., Awaitable[Database]], database: Database
+) -> None:
+    other = await open_database("owner")
+    ended = await _backend(other)
+    async with database.acquire() as connection:
+        assert await connection.fetchval("SELECT pg_terminate_backend($1, 5000)", ended)
+    async with asyncio.timeout(5.0):
+        while True:  # its farewell is read when the loop comes to it
+            try:
+                assert await _backend(other) != ended
+                break
+            except Unavailable:
+                await asyncio.sleep(0.01)
+
+
+async def test_what_one_user_leaves_behind_the_next_does_not_find(database: Database) -> None:
+    async with database.acquire() as connection:
+        await connection.execute("CREATE TABLE public.left_behind (n int)")
+        await connection.execute("BEGIN; INSERT INTO public.left_behind VALUES (1)")
+    async with database.acquire() as connection:
+        assert not connection.is_in_transaction()
+        assert await connection.fetchval("SELECT count(*) FROM public.left_behind") == 0
+    with pytest.raises(ZeroDivisionError):
+        async with database.transaction() as connection:
+            await connection.execute("INSERT INTO public.left_behind VALUES (2)")
+            raise ZeroDivisionError
+    waits = asyncio.create_task(_sleep(database))
+    await asyncio.sleep(0.05)
+    waits.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waits
+    async with database.acquire() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM public.left_behind") == 0
+
+
+async def _sleep(database: Database) -> None:
+    async with database.acquire() as connection:
+        await connection.execute("SELECT pg_sleep(30)")
+
+
+async def test_a_database_closes_at_once_when_nobody_uses_it(
+    open_database: Callable[..., Awaitable[Database]], database: Database
+) -> None:
+    other = await open_database("owner")
+    backend = await _backend(other)
+    async with asyncio.timeout(5.0):
+        await other.close()
+    async with database.acquire() as connection, asyncio.timeout(5.0):
+        known = "SELECT count(*) FROM pg_stat_activity WHERE pid = $1"
+        while await connection.fetchval(known, backend):
+            await connection.execute("SELECT pg_sleep(0.01)")

@@ -18,6 +18,10 @@ else:
     Connection = asyncpg.Connection | PoolConnectionProxy
 
 CONNECT_SECONDS = 5.0
+# Connections that stay out of asyncpg's pool between two users: to give one back and take it again costs three times
+# what a small question does. Now and then they go back, so that it can close those that have served enough.
+_SPARE = 2
+_TURNS = 1000
 COMMAND_SECONDS = 60.0  # for one statement seen from here; a worker's is longer
 # Server-side limits for each kind, in milliseconds. A web request that waits longer has lost its reader
 # anyway; a transaction left open holds back events (see base.events) and vacuum.
@@ -85,6 +89,9 @@ class Database:
 
     def __init__(self, url: str, kind: ProcessKind, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
         self.url, self.kind, self._pool = url, kind, pool
+        self._spare: list[PoolConnectionProxy[asyncpg.Record]] = []
+        self._wanting = self._turns = 0  # who waits for the pool; how often one was done with a connection
+        self._closing = False
 
     @classmethod
     async def open(cls, url: str, *, kind: ProcessKind, max_size: int = 10) -> Self:
@@ -106,8 +113,11 @@ class Database:
 
     async def close(self) -> None:
         """All connections are closed, after those in use have been given back (10 s at most)."""
+        self._closing = True
         try:
             async with asyncio.timeout(10.0):
+                while self._spare:
+                    await self._give_back(self._spare.pop())
                 await self._pool.close()
         except BROKEN:  # a server that was killed takes no farewell
             self._pool.terminate()
@@ -126,13 +136,15 @@ class Database:
             Unavailable: `database_unavailable`, when it cannot be had, and when it broke while in use;
                 whether the statement under way was committed is then unknown. The next call connects anew.
         """
-        with _reported():
-            connection = await self._pool.acquire(timeout=CONNECT_SECONDS)
+        connection = await self._take()
+        done = False
         try:
             with _reported(connection):
                 yield connection
+            done = True
         finally:
-            await self._give_back(connection)
+            if not done or not self._keep(connection):
+                await self._give_back(connection)
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
@@ -156,6 +168,34 @@ class Database:
             )
             await _teach(connection)
         return connection
+
+    async def _take(self) -> "PoolConnectionProxy[asyncpg.Record]":
+        while self._spare:
+            connection = self._spare.pop()
+            if not is_gone(connection):
+                return connection
+            await self._give_back(connection)
+        self._wanting += 1
+        try:
+            with _reported():
+                return await self._pool.acquire(timeout=CONNECT_SECONDS)
+        finally:
+            self._wanting -= 1
+
+    def _keep(self, connection: "PoolConnectionProxy[asyncpg.Record]") -> bool:
+        """Whether a connection, of which the user is done without an error, is kept for the next."""
+        self._turns += 1
+        if (
+            self._wanting  # whoever waits for the pool is served by what goes back there
+            or self._closing
+            or len(self._spare) >= _SPARE
+            or self._turns % _TURNS == 0
+            or is_gone(connection)
+            or connection.is_in_transaction()
+        ):
+            return False
+        self._spare.append(connection)
+        return True
 
     async def _give_back(self, connection: "PoolConnectionProxy[asyncpg.Record]") -> None:
         # A broken connection fails here too; the pool has dropped it, and the first error is the one to tell.
