@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from datetime import UTC, datetime
+from uuid import uuid4
 
 import pytest
 from tests.base.s3 import KEYS
@@ -207,3 +208,32 @@ async def test_a_recorder_does_not_run_with_a_bucket_that_keeps_what_is_deleted(
         async with asyncio.timeout(15):
             await process.task
     assert refused.value.code == "bucket_keeps_versions"
+
+
+async def test_who_looks_for_what_is_to_move_reads_nothing_of_what_has_moved(database, recorder, kept):
+    _, place = kept
+    async with database.acquire() as connection:
+        elsewhere = await store.ensure_place(connection, uuid4(), "folder", "/elsewhere")
+        names = await connection.fetch(
+            "SELECT column_name::text FROM information_schema.columns "
+            "WHERE (table_schema, table_name) = ('recordings', 'unit')"
+        )
+        columns = [name for (name,) in names]
+        other = {"start_at": "start_at + make_interval(mins => n)", "place": "$1"}
+        await connection.execute(
+            f"""
+            INSERT INTO recordings.unit ({", ".join(columns)})
+            SELECT {", ".join(other.get(name, name) for name in columns)}
+            FROM (SELECT * FROM recordings.unit LIMIT 1), generate_series(10, 20009) n
+            """,
+            elsewhere.id,
+        )
+        await connection.execute("ANALYZE recordings.unit")
+    read = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relid = 'recordings.unit'::regclass"
+    async with recorder.transaction() as connection:
+        before = await connection.fetchval(read) or 0
+        units = await store.list_in_place(
+            connection, place.id, limit=64, before=datetime(2027, 1, 1, tzinfo=UTC)
+        )
+        assert len(units) == 3
+        assert await connection.fetchval(read) - before == 3
