@@ -118,13 +118,31 @@ def _commands(path: str, command: Any, depth: int) -> list[str]:
         each for each in command.params if each.param_type_name == "option" and "--help" not in each.opts
     ]
     if arguments:
-        lines += ["Arguments: " + " ".join(f"`{each.name.upper()}`" for each in arguments), ""]
+        lines += ["| argument | | meaning |", "|---|---|---|"]
+        lines += [
+            f"| `{each.name.upper()}` | {_needed(each)} | {each.help or ''} |" for each in arguments
+        ] + [""]
     if options:
-        lines += ["| option | meaning |", "|---|---|"]
-        lines += [f"| `{', '.join(each.opts)}` | {each.help or ''} |" for each in options] + [""]
+        lines += ["| option | | meaning |", "|---|---|---|"]
+        lines += [
+            f"| `{', '.join(each.opts)}` | {_needed(each)} | {each.help or ''} |" for each in options
+        ] + [""]
     for name, inner in getattr(command, "commands", {}).items():
         lines += _commands(f"{path} {name}", inner, depth + 1)
     return lines
+
+
+def _needed(parameter: Any) -> str:
+    """Whether it must be given, may be repeated, what stands where it is not, and the variable that gives it."""
+    default, variable = parameter.default, parameter.envvar
+    said = ["required"] if parameter.required else []
+    if parameter.multiple or parameter.nargs == -1:
+        said.append("repeated")
+    if isinstance(default, str | int | float) and not isinstance(default, bool) and default != "":
+        said.append(f"`{default}`")
+    if variable:
+        said.append(f"`{variable if isinstance(variable, str) else ', '.join(variable)}`")
+    return ", or ".join(said) if variable else ", ".join(said)
 
 
 PAGES = {"errors.md": error_page, "settings.md": settings_page, "commands.md": command_page}
