@@ -5,6 +5,7 @@ import contextlib
 import fcntl
 import gc
 import json
+import logging
 import os
 import shutil
 import signal
@@ -49,6 +50,17 @@ structlog.configure(
     logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
     cache_logger_on_first_use=False,
 )
+
+
+@pytest.fixture(autouse=True)
+def _own_log() -> Iterator[None]:
+    """Where a program that a test runs sends the log, it sends it for that test."""
+    said, root = structlog.get_config(), logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    structlog.configure(**said)
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -20,15 +20,10 @@ NUMBER = "85473003369"  # month + 60: nobody's
 
 @pytest.fixture
 def lines():
-    """The lines logged so far, as a function; the process's own logging is put back afterwards."""
-    root = logging.getLogger()
-    before, level = root.handlers[:], root.level
+    """The lines logged so far, as a function."""
     stream = io.StringIO()
     configure("info", "web", stream)
-    yield lambda: [json.loads(line) for line in stream.getvalue().split("\n")[:-1]]
-    root.handlers[:] = before
-    root.setLevel(level)
-    structlog.reset_defaults()
+    return lambda: [json.loads(line) for line in stream.getvalue().split("\n")[:-1]]
 
 
 def test_a_line_is_json_with_time_level_and_kind_of_process(lines):
@@ -191,14 +186,7 @@ def test_structures_and_bytes_are_written_masked(lines):
 )
 def test_whatever_is_logged_gives_one_line_of_json(value):
     stream = io.StringIO()
-    root = logging.getLogger()
-    before, level = root.handlers[:], root.level
-    try:
-        configure("info", "worker", stream)
-        structlog.get_logger().info("anything", value=value, surrogate="\ud800")
-    finally:
-        root.handlers[:] = before
-        root.setLevel(level)
-        structlog.reset_defaults()
+    configure("info", "worker", stream)
+    structlog.get_logger().info("anything", value=value, surrogate="\ud800")
     (line,) = stream.getvalue().removesuffix("\n").split("\n")
     assert json.loads(line)["event"] == "anything"

@@ -17,6 +17,7 @@ from koinon.app import web as start
 from koinon.app.batches import data_set_orders_of, deferred_of, processing_of
 from koinon.app.exports import exports_of
 from koinon.app.mutations import mutations_of, publishing_of
+from koinon.app.reading import WholeRequest
 from koinon.app.remote import asks_of
 from koinon.app.wiring import Platform
 from koinon.app.words import PACKAGES, SLICES, words
@@ -257,6 +258,7 @@ def _routes(names: tuple[str, ...], *, embedded: bool, secure: bool) -> tuple[Li
             # The framework's own pages about it load scripts from other hosts, which no page of ours may.
             render_plugins=[start.DescriptionPage(), JsonRenderPlugin(), YamlRenderPlugin()],
         ),
+        request_class=WholeRequest,
         request_max_body_size=1024 * 1024,
         logging_config=None,
         debug=False,
