@@ -63,17 +63,6 @@ def _own_log() -> Iterator[None]:
     root.setLevel(level)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files stand far from their neighbours: those that wait (for cameras, for a term) among those that compute.
-
-    In the order of their names the ones that wait come last, and the processors have nothing to do for minutes.
-    """
-    files = list(dict.fromkeys(item.path for item in items))
-    # Multiples of the golden ratio lie as far apart as can be, wherever one stops.
-    place = {path: number * 0.618034 % 1 for number, path in enumerate(files)}
-    items.sort(key=lambda item: place[item.path])
-
-
 def pytest_collection_finish() -> None:
     """What was imported stays: the collector need not walk it again and again while tests run."""
     gc.collect()
