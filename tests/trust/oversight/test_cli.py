@@ -17,6 +17,7 @@ from koinon.trust.agreements import load_agreements
 from koinon.trust.agreements.cli import app as agreements_app
 from koinon.trust.agreements.cli import fetch_document, read_key
 from koinon.trust.oversight.cli import app as oversight_app
+from koinon.trust.standing.acts import TargetKind
 
 REASONS = ("--reason-nl", "zaak 14", "--reason-fr", "affaire 14", "--reason-en", "case 14")
 
@@ -177,6 +178,33 @@ async def test_all_acts_can_be_signed_at_the_command_line(shell: Shell, office: 
     assert len(shown) == 13 and shown[1]["act"] == "grant"
     assert "rows" not in (await shell(oversight_app, "register")).stdout
     assert "2026/014" in (await shell(oversight_app, "acts", "--after", "1")).stdout
+
+
+def dash(signer: Path, start: str) -> str:
+    """The file gets a key whose id begins with `start`, as one in 64 does: that id."""
+    key = next(key for key in iter(SigningKey.generate, None) if key.key_id.startswith(start))
+    made = json.loads(signer.read_text()) | {"kid": key.key_id, "public_key": key.verify_key.to_jwk()["x"]}
+    signer.write_text(json.dumps(made))
+    return key.key_id
+
+
+@pytest.mark.parametrize("start", ["-", "--"])
+async def test_a_member_whose_key_id_begins_with_a_dash_is_dismissed(
+    shell: Shell, office: Any, start: str
+) -> None:
+    signed = ("--key", shell.key("chair", office.region.chair.key), "--yes", *REASONS)
+    file = Path((await keygen(shell, "newcomer"))["signer"])
+    kid = dash(file, start)
+    await shell(oversight_app, "appoint", str(file), *signed)
+    assert kid in (await office.standing()).acts.signers
+    await shell(oversight_app, "suspend", kid, "--kind", "key", *signed)
+    assert (TargetKind.KEY, kid) in (await office.standing()).acts.suspended
+    await shell(oversight_app, "resume", kid, "--kind", "key", *signed)
+    assert not (await office.standing()).acts.suspended
+    mistyped = await shell(oversight_app, "dismiss", kid, "--resaon-nl", "x", *signed, fails=True)
+    assert "--resaon-nl" in mistyped.output
+    await shell(oversight_app, "dismiss", kid, *signed)
+    assert kid not in (await office.standing()).acts.signers
 
 
 async def test_a_refusal_at_the_command_line_has_its_code(shell: Shell, office: Any) -> None:

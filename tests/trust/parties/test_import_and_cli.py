@@ -156,6 +156,19 @@ def koinon(database_url, home):
     return call
 
 
+@pytest.mark.parametrize("start", ["-", "--"])
+async def test_a_key_whose_id_begins_with_a_dash_is_revoked(koinon, file, tmp_path, start):
+    await koinon("import", str(file))
+    # One id in 64 begins with a dash, and stands where a command expects options too.
+    key = next(key for key in iter(SigningKey.generate, None) if key.key_id.startswith(start))
+    (private := tmp_path / "rent.pem").write_bytes(key.to_pem(None))
+    added = await koinon("add-key", "0403019261", "--key", str(private), "--system", "rent", "--json")
+    assert json.loads(added[1])["kid"] == key.key_id
+    assert (await koinon("revoke-key", key.key_id, "--resaon", "x", "--reason", "lost"))[0] == 2
+    assert await koinon("revoke-key", key.key_id, "--reason", "lost") == (0, "")
+    assert await koinon("revoke-key", key.key_id, "--reason", "lost") == (65, "key_revoked")
+
+
 async def test_a_region_is_set_up_from_the_command_line(koinon, file, tmp_path):
     status, output = await koinon("import", str(file), "--json")
     report = json.loads(output)

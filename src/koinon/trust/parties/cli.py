@@ -295,7 +295,8 @@ def add_key(
     _run(main)
 
 
-@app.command("revoke-key")
+# One key id in 64 begins with a dash: what is no option is the argument.
+@app.command("revoke-key", context_settings={"ignore_unknown_options": True})
 def revoke_key(
     kid: Annotated[str, typer.Argument(help="the key's id (RFC 7638 thumbprint)")],
     reason: Annotated[str, typer.Option(help="public; name nobody")],

@@ -28,5 +28,7 @@ _COMMANDS: Mapping[str, Callable[..., None]] = {
     "register": reading.show_register,
     "acts": reading.show_acts,
 }
+# They take one id, which may be a key's, and one in 64 of those begins with a dash: what is no option is the id.
+_OF_A_KEY = ("suspend", "resume", "dismiss")
 for _name, _command in _COMMANDS.items():
-    app.command(_name)(_command)
+    app.command(_name, context_settings={"ignore_unknown_options": _name in _OF_A_KEY})(_command)
