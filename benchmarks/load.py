@@ -9,6 +9,8 @@ import statistics
 import sys
 import time
 from asyncio.subprocess import Process
+from collections.abc import Sequence
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -140,17 +142,20 @@ class _Load:
         return signed.signature, head + lines + b"\r\n" + body
 
 
-async def generate(home: Path, port: int, *, governed: bool) -> None:
-    """Obeys its standard input, a run at a time, until it is closed."""
+async def generate(home: Path, ports: Sequence[int], *, governed: bool) -> None:
+    """Obeys its standard input, a run at a time, until it is closed.
+
+    Clients connect to the `ports` in turn, web processes of one platform, whose authority is that of the first.
+    """
     key, ours = load_key(home, KEY), platform_key(home).verify_key
     loop = asyncio.get_running_loop()
     print("waiting", flush=True)
     while line := await asyncio.to_thread(sys.stdin.readline):
         clients, seconds = msgspec.json.decode(line)
-        load = _Load(key, f"127.0.0.1:{port}", int(seconds * _AHEAD_PER_SECOND))
+        load = _Load(key, f"127.0.0.1:{ports[0]}", int(seconds * _AHEAD_PER_SECOND))
         connected = [
             (await loop.create_connection(lambda: _Client(load), "127.0.0.1", port))[1]  # noqa: B023
-            for _ in range(clients)
+            for port in islice(cycle(ports), clients)
         ]
         print("signed", flush=True)
         await asyncio.to_thread(sys.stdin.readline)
@@ -186,4 +191,5 @@ def fault(request: bytes, answer: bytes, key: VerifyKey | None) -> str | None:
 
 
 if __name__ == "__main__":
-    uvloop.run(generate(Path(sys.argv[1]), int(sys.argv[2]), governed=sys.argv[3] == "governed"))
+    _, _home, _ports, _mode = sys.argv
+    uvloop.run(generate(Path(_home), [int(each) for each in _ports.split(",")], governed=_mode == "governed"))
