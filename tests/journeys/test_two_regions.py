@@ -153,7 +153,10 @@ class Side:
                 await Database.open(self.url, kind="web", max_size=1) as database,
                 database.acquire() as connection,
             ):
-                entries = await find_entries(connection, log=Log.EXCHANGE, limit=200)
+                # All of them: ids tell no more than the minute, so what is newest need not stand on the first page.
+                entries = await find_entries(connection, log=Log.EXCHANGE)
+                while page := await find_entries(connection, log=Log.EXCHANGE, before=entries[-1].id):
+                    entries += page
                 opened = await read_private(connection, sealer, entries)
             return [
                 {"kind": entry.kind, **entry.public, **getattr(private, "fields", {})}
