@@ -1,4 +1,4 @@
-"""One demo region for all journeys of a run, and people who walk through its pages."""
+"""One demo region for the journeys of all workers, and people who walk through its pages."""
 
 import contextlib
 import fcntl
@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 
@@ -40,19 +40,17 @@ class Region:
         return str(json.loads((self.home / "demo" / "region.json").read_bytes())["parties"][code])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def region(server_home: Path) -> Iterator[Region]:
-    """The region, started by the first worker that asks and stopped once no worker needs it."""
+    """The region, started by the first worker that asks and stopped once no worker needs it: it is busy by itself."""
     if not (shutil.which("chromium") or shutil.which("chromium-browser")):
         reason = "no chromium on this machine: browser tests need Debian's package of that name"
         pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
     folder = server_home.parent / server_home.name.replace("koinon-test", "koinon-tour")
     with contextlib.ExitStack() as stack:
         # Beside the folder, since the keeper takes the folder away.
-        users = stack.enter_context(folder.with_suffix(".users").open("a"))
-        starting = stack.enter_context(folder.with_suffix(".starting").open("a+"))
-        fcntl.flock(starting, fcntl.LOCK_EX)
-        fcntl.flock(users, fcntl.LOCK_SH)
+        starting = stack.enter_context(_locked(folder.with_suffix(".starting"), fcntl.LOCK_EX))
+        users = stack.enter_context(_locked(folder.with_suffix(".users"), fcntl.LOCK_SH))
         starting.seek(0)
         if why := starting.read():
             pytest.fail(why)
@@ -70,6 +68,18 @@ def region(server_home: Path) -> Iterator[Region]:
         person = population.personas()["single_modest_income"]
         # The first heads of households are in the files of the other housing company.
         yield Region(found.read_text(), folder / "home", person.number, population.heads(100)[7])
+
+
+@contextlib.contextmanager
+def _locked(path: Path, how: int) -> Iterator[TextIO]:
+    """The file at `path`, locked: not one that somebody took away while its lock was waited for."""
+    while True:
+        with path.open("a+") as file:
+            fcntl.flock(file, how)
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_ino == os.fstat(file.fileno()).st_ino:
+                    yield file
+                    return
 
 
 def _start(folder: Path, users: Path) -> str:

@@ -37,8 +37,10 @@ def main(home: str, port: str, users: str) -> None:
             demo.terminate()
             demo.wait(timeout=60)
         shutil.rmtree(Path(home).parent, ignore_errors=True)
-        for beside in (Path(users), Path(users).with_suffix(".starting")):
-            beside.unlink(missing_ok=True)
+        Path(users).unlink(missing_ok=True)
+        with Path(users).with_suffix(".starting").open("a") as starting:
+            if _is_free(starting):  # else somebody waits to start the next one
+                Path(starting.name).unlink()
 
 
 def _is_free(lock: TextIO) -> bool:
