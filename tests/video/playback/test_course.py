@@ -152,6 +152,21 @@ def frames_in(unit: StoredUnit) -> list[int]:
     return [wall_us(unit, ticks) for fragment in split(file_from_key(unit))[0] for ticks in fragment.shown()]
 
 
+@pytest.mark.parametrize("stretched_us", [-40, 0, 16, 977])
+async def test_a_view_holds_each_frame_that_was_taken_before_its_end_to_the_microsecond(
+    units: list[StoredUnit], stretched_us: int
+) -> None:
+    unit = msgspec.structs.replace(units[0], wall_us=units[0].wall_us + stretched_us)
+    source = Files([unit])
+    every = frames_in(unit)
+    for index in (1, 7, 13, 20):
+        for until in range(every[index], every[index] + 13):  # a tick is 11 microseconds
+            course = Course(source, source.since_us, until)
+            kept = [us for us in every if us < until]
+            assert frames(await follow(course)) == kept
+            assert (await step(course, until, forwards=False))[1] == (kept[-2] if len(kept) > 1 else None)
+
+
 async def test_fast_playback_sends_key_frames_alone_in_few_bytes(units: list[StoredUnit]) -> None:
     source = Files(units)
     pieces = await follow(Course(source, source.since_us, source.until_us), keys_only=True)

@@ -80,10 +80,10 @@ def wall_us(unit: StoredUnit, ticks: int) -> int:
 
 
 def ticks_at(unit: StoredUnit, us: int) -> int:
-    """The place in the unit of a moment within it, in ticks."""
+    """The first place in the unit, in ticks, that `wall_us` puts at the moment or after it."""
     if not unit.wall_us:
         return 0
-    return (us - to_us(unit.start)) * unit.media_ticks // unit.wall_us
+    return -((to_us(unit.start) - us) * unit.media_ticks // unit.wall_us)
 
 
 def key_before(unit: StoredUnit, us: int) -> int:
