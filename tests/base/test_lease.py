@@ -19,7 +19,7 @@ async def holds(database: Database, name: str, fence: int) -> bool:
 async def test_the_fence_rises_with_every_holder(database: Database) -> None:
     fences = []
     for holder in ("a", "b", "a"):
-        async with hold(database, "sequencer", holder, seconds=1) as lease:
+        async with hold(database, "sequencer", holder) as lease:
             assert lease.held
             assert await holds(database, "sequencer", lease.fence)
             fences.append(lease.fence)
@@ -30,21 +30,22 @@ async def test_the_fence_rises_with_every_holder(database: Database) -> None:
 
 async def test_a_second_holder_waits_until_the_first_has_released(database: Database) -> None:
     order = []
+    seconds = 3  # of which a machine that stands still for one takes nothing away
 
     async def second() -> None:
-        async with hold(database, "one", "second", seconds=1):
+        async with hold(database, "one", "second", seconds=seconds):
             order.append("second")
 
-    async with hold(database, "one", "first", seconds=1):
+    async with hold(database, "one", "first", seconds=seconds):
         waiting = asyncio.create_task(second())
-        await asyncio.sleep(1.5)  # longer than the lease lasts: it is renewed
+        await asyncio.sleep(1.5 * seconds)  # longer than the lease lasts: it is renewed
         order.append("first")
     await asyncio.wait_for(waiting, 2)
     assert order == ["first", "second"]
 
 
 async def test_names_do_not_disturb_one_another(database: Database) -> None:
-    async with hold(database, "a", "x", seconds=1), hold(database, "b", "x", seconds=1) as other:
+    async with hold(database, "a", "x"), hold(database, "b", "x") as other:
         assert other.held
 
 
@@ -91,7 +92,7 @@ async def test_a_dead_holder_is_succeeded_in_time_and_its_late_write_is_refused(
             """
         )
         begun = time.monotonic()
-        async with hold(database, "tree", "heir", seconds=1) as lease:
+        async with hold(database, "tree", "heir", seconds=3) as lease:
             assert time.monotonic() - begun < 10
             assert lease.fence == 8
             write = "INSERT INTO public.line SELECT 1 WHERE base.holds('tree', $1)"
