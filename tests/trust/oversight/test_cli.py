@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.keys import key_named
 from typer.testing import CliRunner
 
 from koinon.base.crypto import SigningKey
@@ -180,9 +181,8 @@ async def test_all_acts_can_be_signed_at_the_command_line(shell: Shell, office: 
     assert "2026/014" in (await shell(oversight_app, "acts", "--after", "1")).stdout
 
 
-def dash(signer: Path, start: str) -> str:
-    """The file gets a key whose id begins with `start`, as one in 64 does: that id."""
-    key = next(key for key in iter(SigningKey.generate, None) if key.key_id.startswith(start))
+def give(signer: Path, key: SigningKey) -> str:
+    """The file is about this key, whose id it is."""
     made = json.loads(signer.read_text()) | {"kid": key.key_id, "public_key": key.verify_key.to_jwk()["x"]}
     signer.write_text(json.dumps(made))
     return key.key_id
@@ -194,7 +194,7 @@ async def test_a_member_whose_key_id_begins_with_a_dash_is_dismissed(
 ) -> None:
     signed = ("--key", shell.key("chair", office.region.chair.key), "--yes", *REASONS)
     file = Path((await keygen(shell, "newcomer"))["signer"])
-    kid = dash(file, start)
+    kid = give(file, key_named(start))
     await shell(oversight_app, "appoint", str(file), *signed)
     assert kid in (await office.standing()).acts.signers
     await shell(oversight_app, "suspend", kid, "--kind", "key", *signed)

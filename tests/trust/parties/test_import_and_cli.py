@@ -7,6 +7,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from tests.keys import key_named
 from typer.testing import CliRunner
 
 from koinon.base.crypto import SigningKey
@@ -159,8 +160,7 @@ def koinon(database_url, home):
 @pytest.mark.parametrize("start", ["-", "--"])
 async def test_a_key_whose_id_begins_with_a_dash_is_revoked(koinon, file, tmp_path, start):
     await koinon("import", str(file))
-    # One id in 64 begins with a dash, and stands where a command expects options too.
-    key = next(key for key in iter(SigningKey.generate, None) if key.key_id.startswith(start))
+    key = key_named(start)
     (private := tmp_path / "rent.pem").write_bytes(key.to_pem(None))
     added = await koinon("add-key", "0403019261", "--key", str(private), "--system", "rent", "--json")
     assert json.loads(added[1])["kid"] == key.key_id
