@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import fcntl
 import gc
+import itertools
 import json
 import logging
 import os
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,6 +34,7 @@ from koinon.base.database import Database, ProcessKind, embedded, migrate
 pytest_plugins = ["tests.region"]  # fixtures of a seeded demo region
 
 TEMPLATE = "koinon_template"
+_VIDEO = Path(__file__).parent / "video"
 OpenDatabase = Callable[..., Awaitable[Database]]
 
 # The suite draws the same examples each time, so that it says the same of the same code; `make search` draws new ones.
@@ -61,6 +64,24 @@ def _own_log() -> Iterator[None]:
     structlog.configure(**said)
     root.handlers[:] = handlers
     root.setLevel(level)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of video, which mostly wait for the time of their cameras, are spread evenly among those that compute: at
+    the end of the run they would wait with nothing beside them. Modules stay whole and in their order.
+    """
+    modules = [list(group) for _, group in itertools.groupby(items, key=lambda item: item.path)]
+    is_video = [module[0].path.is_relative_to(_VIDEO) for module in modules]
+    total = Counter[bool]()
+    for module, video in zip(modules, is_video, strict=True):
+        total[video] += len(module)
+    seen = Counter[bool]()
+    places: list[float] = []
+    for module, video in zip(modules, is_video, strict=True):
+        places.append((seen[video] + len(module) / 2) / total[video])
+        seen[video] += len(module)
+    order = sorted(range(len(modules)), key=places.__getitem__)
+    items[:] = itertools.chain.from_iterable(modules[index] for index in order)
 
 
 def pytest_collection_finish() -> None:

@@ -104,14 +104,16 @@ async def test_signals_events_jobs_and_leases_go_on_after_the_server_was_killed(
             assert lost[0] == "lease_lost"
             assert fences[0] < fences[1]
             async with asyncio.timeout(30):
-                while await signals.wait("again", 0.2) is None:
+                while await signals.wait("again", 0.2) != "told":
                     try:
                         async with database.acquire() as connection:
-                            await notify(connection, "again")
+                            await notify(connection, "again", "told")
                     except Unavailable:
                         await asyncio.sleep(0.05)
+            await kill_server(own_home)  # and whoever is told to end as the server goes ends
         finally:  # also where a wait was in vain: the database is closed only when nobody uses it any more
             worker.stop()
             for task in tasks:
                 task.cancel()
-            await asyncio.wait(tasks)
+            _, going_on = await asyncio.wait(tasks, timeout=30)
+        assert not going_on

@@ -139,3 +139,51 @@ async def test_a_database_closes_at_once_when_nobody_uses_it(
         known = "SELECT count(*) FROM pg_stat_activity WHERE pid = $1"
         while await connection.fetchval(known, backend):
             await connection.execute("SELECT pg_sleep(0.01)")
+
+
+@pytest.mark.parametrize("asks", [True, False])
+async def test_who_is_cancelled_when_the_connection_broke_is_cancelled_and_not_told_of_the_database(
+    open_database: Callable[..., Awaitable[Database]], database: Database, asks: bool
+) -> None:
+    """A rollback fails there too, and its error must not take the place of the cancellation: whoever tries again while
+    the database is away would never end.
+    """
+    other = await open_database("owner")
+    backends: list[int] = []
+
+    async def try_again() -> None:
+        while True:
+            try:
+                async with other.transaction() as connection:
+                    backends.append(await connection.fetchval("SELECT pg_backend_pid()"))
+                    if asks:
+                        await connection.execute("SELECT pg_sleep(30)")
+                    await asyncio.sleep(30)
+            except Unavailable:
+                await asyncio.sleep(0.01)
+
+    for round_ in range(20):
+        task = asyncio.create_task(try_again())
+        while len(backends) <= round_:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        async with database.acquire() as connection:
+            assert await connection.fetchval("SELECT pg_terminate_backend($1)", backends[-1])
+            if not asks:  # the farewell has been read: the one who holds it does not look
+                await connection.fetchval("SELECT pg_sleep(0.05)")
+        task.cancel()
+        await asyncio.wait([task], timeout=5.0)
+        assert task.cancelled()
+        del backends[round_ + 1 :]
+
+
+async def test_a_time_that_ran_out_when_the_connection_broke_is_told_as_such(
+    open_database: Callable[..., Awaitable[Database]], database: Database
+) -> None:
+    other = await open_database("owner")
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(30) as limit, other.transaction() as connection:
+            backend = await connection.fetchval("SELECT pg_backend_pid()")
+            async with database.acquire() as second:
+                assert await second.fetchval("SELECT pg_terminate_backend($1, 5000)", backend)
+            limit.reschedule(asyncio.get_running_loop().time() + 0.05)
+            await asyncio.sleep(30)

@@ -135,16 +135,25 @@ class Database:
         Raises:
             Unavailable: `database_unavailable`, when it cannot be had, and when it broke while in use;
                 whether the statement under way was committed is then unknown. The next call connects anew.
+            CancelledError: whatever else went wrong in a block that was cancelled.
         """
-        connection = await self._take()
-        done = False
+        before = _cancellations()
         try:
-            with _reported(connection):
-                yield connection
-            done = True
-        finally:
-            if not done or not self._keep(connection):
-                await self._give_back(connection)
+            connection = await self._take()
+            done = False
+            try:
+                with _reported(connection):
+                    yield connection
+                done = True
+            finally:
+                if not done or not self._keep(connection):
+                    await self._give_back(connection)
+        except Exception as error:
+            # A rollback over a broken connection raises, and Python tells of that alone: who was cancelled while the
+            # database was away, and tries again when it is away, would go on beyond its lease, its time and its end.
+            if _cancellations() > before:
+                raise asyncio.CancelledError from error
+            raise
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
@@ -242,6 +251,12 @@ def is_gone(connection: Connection) -> bool:
         return connection.is_closed()
     except asyncpg.InterfaceError:
         return True
+
+
+def _cancellations() -> int:
+    """How often this task was asked to end, and has not been told to go on."""
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
 
 
 @contextlib.contextmanager
