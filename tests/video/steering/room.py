@@ -60,6 +60,7 @@ class Room:
         self.world, self.platform, self.sign_in = world, platform, sign_in
         self.origin, self.ids, self.served = origin, ids, served
         self.sockets: list[Any] = []
+        self.told: set[Any] = set()  # entries of uses that ended
 
     async def steer(self, login: str, camera: str = CAMERA, **changes: Any) -> Socket:
         async with self.world.database.transaction() as connection:
@@ -101,17 +102,18 @@ class Room:
                 connection, self.world.sealer, key, self.ids[CAMERA], url, by=author, at=at
             )
 
-    async def ended(self, count: int = 1) -> dict[str, Any]:
-        """What the trace says of the newest of so many uses that ended: public and private facts."""
+    async def ended(self) -> dict[str, Any]:
+        """What the trace says of the one use that ended and was not told of before: public and private facts."""
         async with asyncio.timeout(30):
             while True:
                 async with self.world.database.acquire() as connection:
                     entries = [
                         each
-                        for each in await find_entries(connection, log=Log.EXCHANGE)
-                        if each.kind == "exchange.ended" and each.public["action"] == "steer"
+                        for each in await find_entries(connection, log=Log.EXCHANGE, kind="exchange.ended")
+                        if each.public["action"] == "steer" and each.id not in self.told
                     ]
-                    if len(entries) == count:
-                        [private] = await read_private(connection, self.world.sealer, entries[:1])
+                    if len(entries) == 1:
+                        self.told.add(entries[0].id)
+                        [private] = await read_private(connection, self.world.sealer, entries)
                         return {**entries[0].public, **private.fields}
                 await asyncio.sleep(0.05)
