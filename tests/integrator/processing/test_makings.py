@@ -17,6 +17,7 @@ from tests.integrator.processing.test_service import BY, NEW, TITLE, code_of, ro
 from tests.integrator.processing.test_web import client, processing, sign_in  # noqa: F401 - the fixtures
 
 from koinon.app.worker import handlers
+from koinon.base.errors import Unavailable
 from koinon.base.jobs import Worker
 from koinon.integrator.processing.anonymise import Anonymity, Quasi, anonymise
 from koinon.integrator.processing.makings import JOB, Makings
@@ -78,6 +79,27 @@ async def test_of_several_tries_one_is_published_and_no_other_afterwards(alone: 
     assert {each.key async for each in alone.objects.list("processing")} == kept
     await makings.discard(first, BY)
     assert await code_of(makings.publish(first, TITLE, BY)) == "making_not_ready"
+
+
+async def test_how_far_it_is_may_stay_untold_without_costing_the_work(
+    alone: Processing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await alone.register_data_set(NEW, rows(), BY)
+    makings = Makings(alone)
+    move, refused = makings._move, 0
+
+    async def away(making: UUID, to: str, **values: Any) -> bool:
+        nonlocal refused
+        if "step" in values and to == "working":
+            refused += 1
+            raise Unavailable("database_unavailable", why="ConnectionRefusedError")
+        return await move(making, to, **values)
+
+    monkeypatch.setattr(makings, "_move", away)
+    monkeypatch.setattr("koinon.integrator.processing.makings._TOLD_SECONDS", 0.001)
+    found = await makings.get(await made(makings))
+    assert refused > 0
+    assert (found.state, found.share) == ("made", 1.0)
 
 
 async def test_what_cannot_be_made_says_why(alone: Processing) -> None:

@@ -20,6 +20,7 @@ from tests.video.rights import conftest as rights_conftest
 from koinon.app.exports import maker_of
 from koinon.app.wiring import Platform, open_platform
 from koinon.base.crypto import SigningKey
+from koinon.base.errors import Unavailable
 from koinon.demo.region.video import INVESTIGATION
 from koinon.video.exports.making import Maker
 from koinon.video.exports.model import ExportId
@@ -107,8 +108,14 @@ class Studio:
         """An export that was asked and made; what is told about it then."""
         asked = await self.ask(*cameras, **changes)
         assert asked.status_code == 202, asked.text
-        await self.maker.make(ExportId(UUID(asked.json()["id"])))
-        return await self.look(asked.json()["id"])
+        while True:
+            try:
+                await self.maker.make(ExportId(UUID(asked.json()["id"])))
+            except Unavailable as error:
+                if error.code != "standing_unconfirmed":  # then its job tries again too
+                    raise
+            else:
+                return await self.look(asked.json()["id"])
 
     async def look(self, id_: str) -> dict[str, Any]:
         found: dict[str, Any] = (await self.http.get(f"/api/video/exports/{id_}")).json()

@@ -175,7 +175,11 @@ class Database:
             connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(
                 **_arguments(self.url, self.kind)
             )
-            await _teach(connection)
+            try:
+                await _teach(connection)
+            except BaseException:
+                connection.terminate()
+                raise
         return connection
 
     async def _take(self) -> "PoolConnectionProxy[asyncpg.Record]":

@@ -13,6 +13,7 @@ import msgspec
 import structlog
 
 from koinon.base.crypto import open_sealed, seal
+from koinon.base.database import BROKEN
 from koinon.base.errors import Conflict, Invalid, KoinonError, NotFound, TooMany
 from koinon.base.fair import demand_share
 from koinon.base.ids import new_id
@@ -102,8 +103,7 @@ class Makings:
             return
         finally:
             telling.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await telling
+            await asyncio.wait([telling])
         await self._end(making, "made", made=msgspec.to_builtins(made), share=1.0)
 
     async def get(self, making: UUID) -> Making:
@@ -183,8 +183,9 @@ class Makings:
         """How far it is stands in the database, so that a page of another process can show it."""
         while True:
             await asyncio.sleep(_TOLD_SECONDS)
-            for step, share in told.news():
-                await self._move(making, "working", sources=("working",), step=step, share=share)
+            with contextlib.suppress(*BROKEN):  # what could not be told now is not worth the work
+                for step, share in told.news():
+                    await self._move(making, "working", sources=("working",), step=step, share=share)
 
     async def _end(self, making: UUID, state: str, **values: Any) -> None:
         at = self._processing.clock.now()

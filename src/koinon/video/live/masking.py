@@ -5,7 +5,6 @@ frames pass as they are. Where that cannot be told, or masking fails, nothing is
 """
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
@@ -80,13 +79,12 @@ class Masking:
         async with self._pool.open(masks, *whose) as stream:
             feeder = _Feeder(stream, out)
             pouring = asyncio.create_task(_pour(stream, out))
+            asking = asyncio.create_task(watch.next())
             source.listen(feeder)
             try:
                 while True:
-                    asking = asyncio.create_task(watch.next())
                     await asyncio.wait([asking, pouring], return_when=asyncio.FIRST_COMPLETED)
                     if pouring.done():
-                        asking.cancel()
                         pouring.result()  # raises why it ended
                         raise Unavailable("masking_failed")
                     now = asking.result()
@@ -95,11 +93,12 @@ class Masking:
                     if now != masks:
                         masks = now
                         stream.set_masks(masks)
+                    asking = asyncio.create_task(watch.next())
             finally:
                 source.ignore(feeder)
-                pouring.cancel()
-                with contextlib.suppress(asyncio.CancelledError, Unavailable):
-                    await pouring
+                for task in (asking, pouring):
+                    task.cancel()
+                await asyncio.gather(asking, pouring, return_exceptions=True)
 
     async def _current(self, camera: CameraId) -> Sequence[Mask]:
         """The masks that count now and from now on, if any of them covers anything."""
