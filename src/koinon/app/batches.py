@@ -3,19 +3,13 @@
 import asyncio
 from collections.abc import Mapping
 
-import structlog
-
-from koinon.app.wiring import Platform, open_platform
-from koinon.base.database import BROKEN
-from koinon.base.errors import KoinonError, NotFound
+from koinon.app.wiring import Platform, keep_releasing
+from koinon.base.errors import NotFound
 from koinon.base.settings import Settings
 from koinon.integrator.deferred import Bulk, Computation, Deferred, Interactive, Runner, SealedObjects
 from koinon.integrator.deferred.bulk_settings import INPUTS, open_bulk_sources, read_bulk_settings
 from koinon.integrator.deferred.data_sets import DataSetOrders
 from koinon.integrator.processing.service import Processing
-
-_log = structlog.get_logger()
-_AGAIN_SECONDS = 2.0
 
 
 def deferred_of(platform: Platform) -> Deferred:
@@ -68,23 +62,21 @@ def processing_of(platform: Platform) -> Processing:
 
 
 async def run_batches(settings: Settings) -> None:
-    """Batches are done until this is cancelled; a process that cannot release now tries again a moment later."""
-    while True:
-        try:
-            async with open_platform(settings, kind="worker") as platform:
-                runner = Runner(
-                    database=platform.database,
-                    gate=platform.gate,
-                    uses=platform.uses,
-                    sealed=SealedObjects.load(platform.objects, settings.home),
-                    computations=computations_of(platform),
-                    key=platform.key,
-                    concurrency=3,  # one waits for the database or the disk while two fill the cores
-                )
-                orders = data_set_orders_of(platform, processing_of(platform))
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(runner.run(), name="batches-run")
-                    group.create_task(orders.run(), name="batches-data-sets")
-        except* (KoinonError, *BROKEN) as errors:
-            _log.warning("batches_not_running", why=str(errors.exceptions[0]))
-        await asyncio.sleep(_AGAIN_SECONDS)
+    """Batches are done until this is cancelled."""
+
+    async def run(platform: Platform) -> None:
+        runner = Runner(
+            database=platform.database,
+            gate=platform.gate,
+            uses=platform.uses,
+            sealed=SealedObjects.load(platform.objects, settings.home),
+            computations=computations_of(platform),
+            key=platform.key,
+            concurrency=3,  # one waits for the database or the disk while two fill the cores
+        )
+        orders = data_set_orders_of(platform, processing_of(platform))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(runner.run(), name="batches-run")
+            group.create_task(orders.run(), name="batches-data-sets")
+
+    await keep_releasing(settings, "batches", run)

@@ -1,12 +1,6 @@
 """Exports, put together: what a web process takes, and what the worker does."""
 
-import asyncio
-
-import structlog
-
-from koinon.app.wiring import Platform, open_platform
-from koinon.base.database import BROKEN
-from koinon.base.errors import KoinonError
+from koinon.app.wiring import Platform, keep_releasing
 from koinon.base.jobs import Worker
 from koinon.base.settings import Settings
 from koinon.video.exports.jobs import make_handlers
@@ -15,9 +9,6 @@ from koinon.video.exports.service import Exports
 from koinon.video.exports.shelf import open_shelf
 from koinon.video.masks.stream import MaskPool
 from koinon.video.rights import media_secret
-
-_log = structlog.get_logger(__name__)
-_AGAIN_SECONDS = 2.0
 
 
 def exports_of(platform: Platform) -> Exports:
@@ -48,16 +39,14 @@ def maker_of(platform: Platform, pool: MaskPool) -> Maker:
 
 
 async def run_exports(settings: Settings) -> None:
-    """Exports are made until this is cancelled; a process that cannot release now tries again a moment later."""
-    while True:
+    """Exports are made until this is cancelled."""
+
+    async def run(platform: Platform) -> None:
+        pool = MaskPool(processes=1)  # one at a time: nobody waits for it, and recording goes first
         try:
-            async with open_platform(settings, kind="worker") as platform:
-                pool = MaskPool(processes=1)  # one at a time: nobody waits for it, and recording goes first
-                try:
-                    handlers = make_handlers(maker_of(platform, pool))
-                    await Worker(platform.database, handlers, signals=platform.signals, concurrency=1).run()
-                finally:
-                    await pool.close()
-        except (KoinonError, *BROKEN) as error:
-            _log.warning("exports_not_made", why=str(error))
-        await asyncio.sleep(_AGAIN_SECONDS)
+            handlers = make_handlers(maker_of(platform, pool))
+            await Worker(platform.database, handlers, signals=platform.signals, concurrency=1).run()
+        finally:
+            await pool.close()
+
+    await keep_releasing(settings, "exports", run)

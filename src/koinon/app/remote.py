@@ -1,12 +1,6 @@
 """Recordings that stay with their owners, put together: what a web process takes, and what the worker does."""
 
-import asyncio
-
-import structlog
-
-from koinon.app.wiring import Platform, open_platform
-from koinon.base.database import BROKEN
-from koinon.base.errors import KoinonError
+from koinon.app.wiring import Platform, keep_releasing
 from koinon.base.jobs import Worker
 from koinon.base.settings import Settings
 from koinon.video.cameras import SourceKey
@@ -15,9 +9,6 @@ from koinon.video.remote.fetching import Fetcher
 from koinon.video.remote.jobs import fetch_handlers
 from koinon.video.remote.policy import AT_ONCE
 from koinon.video.remote.service import Asks
-
-_log = structlog.get_logger(__name__)
-_AGAIN_SECONDS = 2.0
 
 
 def asks_of(platform: Platform) -> Asks:
@@ -37,19 +28,20 @@ def fetcher_of(platform: Platform) -> Fetcher:
 
 
 async def run_fetches(settings: Settings) -> None:
-    """Stretches are fetched until this is cancelled; a process that cannot release now tries again a moment later."""
-    while True:
+    """Stretches are fetched until this is cancelled."""
+
+    async def run(platform: Platform) -> None:
+        fetcher = fetcher_of(platform)
         try:
-            async with open_platform(settings, kind="worker") as platform:
-                fetcher = fetcher_of(platform)
-                try:
-                    handlers = fetch_handlers(fetcher)
-                    worker = Worker(
-                        platform.database, handlers, signals=platform.signals, concurrency=AT_ONCE, grace_seconds=0.0
-                    )  # fmt: skip
-                    await worker.run()
-                finally:
-                    await fetcher.close()
-        except (KoinonError, *BROKEN) as error:
-            _log.warning("fetches_not_made", why=str(error))
-        await asyncio.sleep(_AGAIN_SECONDS)
+            worker = Worker(
+                platform.database,
+                fetch_handlers(fetcher),
+                signals=platform.signals,
+                concurrency=AT_ONCE,
+                grace_seconds=0.0,
+            )
+            await worker.run()
+        finally:
+            await fetcher.close()
+
+    await keep_releasing(settings, "fetches", run)

@@ -1,14 +1,18 @@
 """What a process of the platform is made of. The one place that knows everything."""
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
+
+import structlog
 
 from koinon.app.schemas import SCHEMAS
 from koinon.base.clock import Clock, SystemClock
 from koinon.base.crypto import SigningKey
-from koinon.base.database import Database, ProcessKind, embedded, migrate
+from koinon.base.database import BROKEN, Database, ProcessKind, embedded, migrate
+from koinon.base.errors import KoinonError
 from koinon.base.files import create_file
 from koinon.base.ids import new_id
 from koinon.base.objects import Objects, open_objects
@@ -32,7 +36,9 @@ from koinon.video.playback import Playback, open_playback
 from koinon.video.rights import Rights, Tokens
 from koinon.video.steering import Steering
 
+_log = structlog.get_logger()
 PLATFORM_KEY = "platform.key"
+_AGAIN_SECONDS = 2.0  # until a process that could not release is made anew
 
 
 def database_url(settings: Settings) -> str:
@@ -177,3 +183,20 @@ async def open_platform(
                 accept_simulated=settings.mode != "production",
             ),
         )
+
+
+async def keep_releasing(settings: Settings, what: str, run: Callable[[Platform], Awaitable[None]]) -> None:
+    """`run` has a releasing process of a worker's own until this is cancelled; where nothing can be released now, it is
+    tried again a moment later. `what` is said in the log.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    while not task.cancelling():  # what is undone on the way out may fail in turn, and is caught here too
+        try:
+            async with open_platform(settings, kind="worker") as platform:
+                await run(platform)
+        except* (KoinonError, *BROKEN) as errors:
+            _log.warning("nothing_released", what=what, why=str(errors.exceptions[0]))
+        if not task.cancelling():
+            await asyncio.sleep(_AGAIN_SECONDS)
+    raise asyncio.CancelledError

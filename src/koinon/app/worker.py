@@ -6,6 +6,9 @@ from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
+import msgspec
+import structlog
+
 from koinon.app.batches import run_batches
 from koinon.app.exports import run_exports
 from koinon.app.mutations import run_pushes
@@ -36,6 +39,9 @@ from koinon.video.exports.jobs import sweep_handlers
 from koinon.video.exports.shelf import open_shelf
 from koinon.video.remote.jobs import sweep_handlers as remote_handlers
 from koinon.video.rights import confirmations
+
+_log = structlog.get_logger()
+_END_SECONDS = 10.0
 
 
 def handlers(sealer: Sealer, objects: Objects, home: Path) -> list[Handler]:
@@ -141,8 +147,10 @@ def handlers(sealer: Sealer, objects: Objects, home: Path) -> list[Handler]:
 
 async def work(settings: Settings) -> None:
     """Jobs are done until this is cancelled."""
+    # Asked once: to wait for an embedded server holds up the loop, and with it the word to stop.
+    settings = msgspec.structs.replace(settings, database_url=database_url(settings))
     async with (
-        await Database.open(database_url(settings), kind="worker", max_size=6) as database,
+        await Database.open(settings.database_url, kind="worker", max_size=6) as database,
         Signals(database) as signals,
     ):
         worker = Worker(
@@ -159,7 +167,7 @@ async def work(settings: Settings) -> None:
         )
         tasks = [
             asyncio.create_task(worker.run(), name="jobs"),
-            # In a releasing process of its own making: jobs go on while there is no standing to rely on.
+            # In releasing processes of their own: jobs go on while there is no standing to rely on.
             asyncio.create_task(run_batches(settings), name="batches"),
             asyncio.create_task(run_pushes(settings), name="pushes"),
             asyncio.create_task(run_exports(settings), name="exports"),
@@ -172,4 +180,7 @@ async def work(settings: Settings) -> None:
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.wait(tasks)
+            # What is given back is said to the database, which may not answer: others find out by our silence.
+            _, going_on = await asyncio.wait(tasks, timeout=_END_SECONDS)
+            if going_on:
+                _log.warning("worker_left_unfinished", what=sorted(task.get_name() for task in going_on))

@@ -24,6 +24,7 @@ from koinon.trust.parties import PartyId
 FLUSH_SECONDS = 5.0
 # After so long without a write nobody knows whether a question could have been answered meanwhile.
 _LONGEST_GAP = timedelta(seconds=30)
+_LAST_SECONDS = 5.0
 # While the database is away, counts are kept; beyond so many different ones the newest are dropped, and counted.
 _MOST_KEYS = 50_000
 
@@ -132,7 +133,8 @@ class Meter:
             await asyncio.wait([self._task])
             self._task = None
         with contextlib.suppress(Unavailable, *BROKEN):
-            await self.flush()
+            async with asyncio.timeout(_LAST_SECONDS):
+                await self.flush()
 
     async def _run(self) -> None:
         while True:

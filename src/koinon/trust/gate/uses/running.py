@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 
 from koinon.base.clock import rfc3339
-from koinon.base.database import Connection
+from koinon.base.database import BROKEN, Connection
 from koinon.base.errors import NotAllowed, Unavailable
 from koinon.base.ids import new_id
 from koinon.base.metrics import counter, gauge
@@ -33,6 +33,7 @@ _ended = counter("koinon_uses_ended_total", "Uses that lasted, by the reason of 
 # Decided anew at least this often (trust.md, long uses).
 RENEW_AFTER = timedelta(minutes=5)
 _SEEN_EVERY_SECONDS = 5.0
+_LEAVE_SECONDS = 10.0
 
 
 class Uses:
@@ -60,20 +61,28 @@ class Uses:
         ]
 
     async def stop(self) -> None:
-        """Every use of this process is ended and recorded."""
+        """Every use of this process is ended and recorded; where the database does not answer, others find out by its
+        silence, as they do of a process that was killed.
+        """
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.end_all("service_stopping")
-        while self._untold and await self._tell_end():
-            pass
-        async with self._gate.database.transaction() as connection:
-            await store.leave_process(connection, self._process)
+        try:
+            async with asyncio.timeout(_LEAVE_SECONDS):
+                await self.end_all("service_stopping")
+                while self._untold and await self._tell_end():
+                    pass
+                async with self._gate.database.transaction() as connection:
+                    await store.leave_process(connection, self._process)
+        except BROKEN as error:
+            _log.warning("process_left_untold", untold=len(self._untold), error=repr(error))
 
     async def end_all(self, code: str) -> None:
-        """Every use that runs here has been cut and its end recorded."""
-        for use in list(self._uses.values()):
+        """Every use that runs here has been cut, and then its end recorded."""
+        uses = list(self._uses.values())
+        for use in uses:
             use.cut_now(Cut(EndReason.LEFT, code))
+        for use in uses:
             await use.end()
 
     async def begin(self, passage: Passage, *, note: Mapping[str, Any] | None = None) -> Use:
