@@ -253,3 +253,27 @@ async def test_a_use_that_was_ended_gives_nothing_more_whoever_asks(world: Any, 
     with pytest.raises(Cut) as cut:
         await use.go_on()
     assert cut.value.code == "use_ended"
+
+
+async def test_a_process_that_ends_has_cut_all_and_does_not_wait_for_a_database_that_does_not_answer(
+    world: Any, make_gate: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, uses = await make_gate()
+    running = [await begin(world, gate, uses) for _ in range(3)]
+    asked = 0
+
+    async def silent(*_: Any) -> None:
+        nonlocal asked
+        asked += 1
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(uses, "_record_end", silent)
+    monkeypatch.setattr("koinon.trust.gate.uses.running._LEAVE_SECONDS", 0.2)
+    async with asyncio.timeout(5):
+        await uses.stop()
+    assert [use.cut and use.cut.code for use in running] == ["service_stopping"] * 3
+    assert asked and await ended(world) == []
+    async with world.database.transaction() as connection:
+        await connection.execute("UPDATE gate.process SET seen_at = now() - interval '1 day'")
+        assert await reap(connection, gate.sealer, world.clock.now()) == 3
+    assert [entry.public["reason"] for entry in await ended(world)] == ["unknown"] * 3

@@ -6,7 +6,7 @@ when the epoch could not be confirmed in time.
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -67,23 +67,32 @@ class Uses:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        try:
-            async with asyncio.timeout(_LEAVE_SECONDS):
-                await self.end_all("service_stopping")
-                while self._untold and await self._tell_end():
-                    pass
-                async with self._gate.database.transaction() as connection:
-                    await store.leave_process(connection, self._process)
-        except BROKEN as error:
-            _log.warning("process_left_untold", untold=len(self._untold), error=repr(error))
+        await self.end_all("service_stopping")
+        async with self._in_time():
+            while self._untold and await self._tell_end():
+                pass
+            async with self._gate.database.transaction() as connection:
+                await store.leave_process(connection, self._process)
 
     async def end_all(self, code: str) -> None:
-        """Every use that runs here has been cut, and then its end recorded."""
+        """Every use that runs here has been cut, and then its end recorded, where the database answers."""
         uses = list(self._uses.values())
         for use in uses:
             use.cut_now(Cut(EndReason.LEFT, code))
-        for use in uses:
-            await use.end()
+        async with self._in_time():
+            for use in uses:
+                await use.end()
+
+    @contextlib.asynccontextmanager
+    async def _in_time(self) -> AsyncIterator[None]:
+        """Whoever ends does not wait for a database that does not answer."""
+        try:
+            async with asyncio.timeout(_LEAVE_SECONDS):
+                yield
+        except BROKEN as error:
+            _log.warning(
+                "process_left_untold", running=len(self._uses), untold=len(self._untold), error=repr(error)
+            )
 
     async def begin(self, passage: Passage, *, note: Mapping[str, Any] | None = None) -> Use:
         """The use is registered as running and its `begun` is durable, both or neither. `note` is in the private part
