@@ -30,6 +30,7 @@ from hypothesis import settings
 from koinon.app.schemas import SCHEMAS
 from koinon.base.clock import FixedClock
 from koinon.base.database import Database, ProcessKind, embedded, migrate
+from koinon.base.database.place import find_place
 
 pytest_plugins = ["tests.region"]  # fixtures of a seeded demo region
 
@@ -70,18 +71,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of video, which mostly wait for the time of their cameras, are spread evenly among those that compute: at
     the end of the run they would wait with nothing beside them. Modules stay whole and in their order.
     """
-    modules = [list(group) for _, group in itertools.groupby(items, key=lambda item: item.path)]
-    is_video = [module[0].path.is_relative_to(_VIDEO) for module in modules]
-    total = Counter[bool]()
-    for module, video in zip(modules, is_video, strict=True):
-        total[video] += len(module)
+    total = Counter(_is_video(item) for item in items)
     seen = Counter[bool]()
-    places: list[float] = []
-    for module, video in zip(modules, is_video, strict=True):
-        places.append((seen[video] + len(module) / 2) / total[video])
+    placed: list[tuple[float, list[pytest.Item]]] = []
+    for _, group in itertools.groupby(items, key=lambda item: item.path):
+        module = list(group)
+        video = _is_video(module[0])
+        placed.append(((seen[video] + len(module) / 2) / total[video], module))
         seen[video] += len(module)
-    order = sorted(range(len(modules)), key=places.__getitem__)
-    items[:] = itertools.chain.from_iterable(modules[index] for index in order)
+    placed.sort(key=lambda each: each[0])
+    items[:] = [item for _, module in placed for item in module]
+
+
+def _is_video(item: pytest.Item) -> bool:
+    return item.path.is_relative_to(_VIDEO)
 
 
 def pytest_collection_finish() -> None:
@@ -202,6 +205,23 @@ def home() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="koinon-home-", dir=room()) as folder:
         Path(folder).chmod(0o755)
         yield Path(folder)
+
+
+@pytest.fixture
+def own_home(home: Path) -> Iterator[Path]:
+    """A home whose server belongs to the test alone."""
+    yield home
+    clear(home)
+
+
+def clear(home: Path) -> None:
+    """Nothing of the home's server is left."""
+    embedded.stop(home)
+    place = find_place(home)
+    if place is not None:
+        shutil.rmtree(place.socket, ignore_errors=True)
+        if not Path(place.data).is_relative_to(home):
+            shutil.rmtree(Path(place.data).parent, ignore_errors=True)
 
 
 CHROMIUM_FLAGS = [

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import shutil
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, Process
@@ -28,18 +27,14 @@ KINDS = {"web": 1, "worker": 4, "sequencer": 0, "recorder": 0}
 
 
 @pytest.fixture
-async def url(home: Path) -> AsyncIterator[str]:
+async def url(own_home: Path) -> str:
     """Of a server of the test's own, with a region in it."""
-    url = await asyncio.to_thread(embedded.ensure_running, home)
+    url = await asyncio.to_thread(embedded.ensure_running, own_home)
     await prepare_database(url)
     async with await Database.open(url, kind="owner", max_size=2) as database:
-        seeder = Seeder(Settings(home=home), database, Sealer.of(home), SystemClock().now())
+        seeder = Seeder(Settings(home=own_home), database, Sealer.of(own_home), SystemClock().now())
         await seeder.seed({NORTH: [], SOUTH: []}, accounts=False)
-    yield url
-    place = find_place(home)
-    await asyncio.to_thread(embedded.stop, home)
-    if place is not None:
-        shutil.rmtree(place.socket, ignore_errors=True)
+    return url
 
 
 @contextlib.asynccontextmanager
@@ -85,13 +80,13 @@ def server_and_children(home: Path) -> list[int]:
 
 @pytest.mark.parametrize("away", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "frozen"])
 async def test_whoever_is_told_to_end_ends_while_the_database_is_away(
-    home: Path, url: str, away: signal.Signals
+    own_home: Path, url: str, away: signal.Signals
 ) -> None:
-    supervisor = supervisor_of(home)
+    supervisor = supervisor_of(own_home)
     assert supervisor is not None
-    async with running(home, url) as processes:
+    async with running(own_home, url) as processes:
         os.kill(supervisor, signal.SIGSTOP)  # first, or it starts the server again at once
-        gone = server_and_children(home)
+        gone = server_and_children(own_home)
         try:
             for pid in gone:
                 with contextlib.suppress(ProcessLookupError):

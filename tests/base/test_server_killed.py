@@ -2,13 +2,9 @@
 
 import asyncio
 import os
-import shutil
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from koinon.app.schemas import SCHEMAS
 from koinon.base.database import Connection, Database, embedded, migrate
@@ -19,15 +15,6 @@ from koinon.base.events import Event, Listener, publish
 from koinon.base.jobs import Run, Worker, enqueue, job
 from koinon.base.lease import hold
 from koinon.base.signals import Signals, notify
-
-
-@pytest.fixture
-def own_home(home: Path) -> Iterator[Path]:
-    yield home
-    place = find_place(home)
-    embedded.stop(home)
-    if place is not None:
-        shutil.rmtree(place.socket, ignore_errors=True)
 
 
 async def kill_server(home: Path) -> None:

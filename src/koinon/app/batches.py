@@ -61,19 +61,25 @@ def processing_of(platform: Platform) -> Processing:
     )
 
 
+def runner_of(platform: Platform, *, concurrency: int) -> Runner:
+    """What does batches in this process, so many chunks at once."""
+    return Runner(
+        database=platform.database,
+        gate=platform.gate,
+        uses=platform.uses,
+        sealed=SealedObjects.load(platform.objects, platform.settings.home),
+        computations=computations_of(platform),
+        key=platform.key,
+        concurrency=concurrency,
+    )
+
+
 async def run_batches(settings: Settings) -> None:
     """Batches are done until this is cancelled."""
 
     async def run(platform: Platform) -> None:
-        runner = Runner(
-            database=platform.database,
-            gate=platform.gate,
-            uses=platform.uses,
-            sealed=SealedObjects.load(platform.objects, settings.home),
-            computations=computations_of(platform),
-            key=platform.key,
-            concurrency=3,  # one waits for the database or the disk while two fill the cores
-        )
+        # Three at once: one waits for the database or the disk while two fill the cores.
+        runner = runner_of(platform, concurrency=3)
         orders = data_set_orders_of(platform, processing_of(platform))
         async with asyncio.TaskGroup() as group:
             group.create_task(runner.run(), name="batches-run")

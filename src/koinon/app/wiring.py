@@ -191,12 +191,12 @@ async def keep_releasing(settings: Settings, what: str, run: Callable[[Platform]
     """
     task = asyncio.current_task()
     assert task is not None
-    while not task.cancelling():  # what is undone on the way out may fail in turn, and is caught here too
+    while True:
         try:
             async with open_platform(settings, kind="worker") as platform:
                 await run(platform)
         except* (KoinonError, *BROKEN) as errors:
             _log.warning("nothing_released", what=what, why=str(errors.exceptions[0]))
-        if not task.cancelling():
-            await asyncio.sleep(_AGAIN_SECONDS)
-    raise asyncio.CancelledError
+        if task.cancelling():  # what was undone on the way out failed in turn, and was caught above
+            raise asyncio.CancelledError
+        await asyncio.sleep(_AGAIN_SECONDS)

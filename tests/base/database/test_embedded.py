@@ -13,11 +13,11 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import asyncpg
 import pytest
+from tests.conftest import clear
 
 from koinon.base.database import Database, embedded
 from koinon.base.database.place import (
@@ -33,23 +33,6 @@ from koinon.base.errors import Conflict, Unavailable
 
 SOURCE = Path(__file__).parents[3] / "src"
 ROOT = os.geteuid() == 0
-
-
-def clear(home: Path) -> None:
-    """Nothing of the home's server is left."""
-    embedded.stop(home)
-    place = find_place(home)
-    if place is not None:
-        shutil.rmtree(place.socket, ignore_errors=True)
-        if not Path(place.data).is_relative_to(home):
-            shutil.rmtree(Path(place.data).parent, ignore_errors=True)
-
-
-@pytest.fixture
-def own_home(home: Path) -> Iterator[Path]:
-    """A home whose server belongs to the test alone."""
-    yield home
-    clear(home)
 
 
 def place_of(home: Path) -> Place:

@@ -11,14 +11,13 @@ import pytest
 import uvicorn
 from tests.integrator.test_exchange_api import told
 
-from koinon.app.batches import computations_of
+from koinon.app.batches import runner_of
 from koinon.app.http import build_app
 from koinon.app.server import listen
 from koinon.app.wiring import open_platform
 from koinon.demo.region import FLOW, NORTH, PURPOSE, load_key
 from koinon.integrator.conform import PLATFORM, PlatformKit, Question, Report
 from koinon.integrator.conform.runner import run
-from koinon.integrator.deferred import Runner, SealedObjects
 from koinon.trust.ledger.sequencing.running import run_sequencer
 from koinon.trust.parties.sign_in.edge import SignIn
 
@@ -66,19 +65,10 @@ async def whole(world: Any) -> AsyncIterator[Whole]:
                 build_app(platform, sign_in), log_level="warning", lifespan="off", timeout_graceful_shutdown=1
             )
         )
-        runner = Runner(
-            database=platform.database,
-            gate=platform.gate,
-            uses=platform.uses,
-            sealed=SealedObjects.load(platform.objects, settings.home),
-            computations=computations_of(platform),
-            key=platform.key,
-            concurrency=1,
-        )
         tasks = [
             asyncio.create_task(server.serve([listener])),
             asyncio.create_task(run_sequencer(settings, world.url)),
-            asyncio.create_task(runner.run()),
+            asyncio.create_task(runner_of(platform, concurrency=1).run()),
         ]
         while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
             await asyncio.sleep(0.01)
