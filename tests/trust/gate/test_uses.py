@@ -233,13 +233,16 @@ async def test_a_use_is_cut_when_its_rule_comes_to_oblige_to_more(
 ) -> None:
     """Whoever serves it began unmasked, or with values: it may not go on so."""
     gate, uses = await make_gate()
-    use = await begin(world, gate, uses)
-    rule = use.passage.decision.rule
-    same = await restate(world, rule, 1, reason=False)
+    passage = await gate.open(world.ask(action="communicate"))
+    # Made before anything runs: to compile rules holds up the loop, for longer than a use goes on unconfirmed.
+    same = await restate(world, passage.decision.rule, 1, reason=False)
+    stricter = await restate(world, passage.decision.rule, 2, **more)
+    await gate.keeper.settle()
+    use = await uses.begin(passage)
     uses._judge(use, same)
     assert use.cut is None
     assert use.passage.epoch == same.epoch
-    uses._judge(use, await restate(world, rule, 2, **more))
+    uses._judge(use, stricter)
     with pytest.raises(Cut) as cut:
         await use.go_on()
     await use.end()
