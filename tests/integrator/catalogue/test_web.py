@@ -44,6 +44,15 @@ async def test_anybody_finds_a_field_without_a_script(
     assert "/catalogue/fields/rijksregister/household/members" not in nothing.text
 
 
+@pytest.mark.parametrize(("language", "terms"), [("nl", "Begrippen"), ("fr", "Notions"), ("en", "Terms")])
+async def test_terms_are_words_and_not_the_time_that_recordings_are_kept(
+    client: httpx.AsyncClient, language: str, terms: str
+) -> None:
+    """All packages' words are one catalogue of messages: one English word for two things has one translation."""
+    page = await client.get(f"/catalogue/terms?lang={language}", headers=HTML)
+    assert f"<h1>{terms}</h1>" in page.text
+
+
 async def test_every_page_of_the_catalogue_is_there(client: httpx.AsyncClient) -> None:
     for path in ["/catalogue", "/catalogue/terms", *(each.address for each in every(the_catalogue()))]:
         page = await client.get(f"{path}?lang=fr", headers=HTML)

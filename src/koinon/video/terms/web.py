@@ -47,7 +47,9 @@ def sees_terms(viewer: Viewer | None) -> bool:
 
 
 navigation = [
-    NavigationItem(label=N_("Terms"), path="/video/terms", shown_to=sees_terms, order=50, section="cameras"),
+    NavigationItem(
+        label=N_("Retention terms"), path="/video/terms", shown_to=sees_terms, order=50, section="cameras"
+    ),
     NavigationItem(label=N_("Holds"), path="/video/holds", shown_to=sees_terms, order=51, section="cameras"),
 ]
 problems = {
